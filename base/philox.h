@@ -20,14 +20,18 @@ enum lt_rng_purpose {
 struct lt_rng {
     uint32_t key[2];
 };
+/* The published function itself, for known answers and vector kernels. */
+void lt_philox4x32(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 struct lt_rng lt_rng_make(uint64_t seed, enum lt_rng_purpose purpose, uint64_t name_hash);
 /* Four 32-bit words for counter (a, b, block): a and b are cut to 48 bits, block to 32. */
 void lt_rng_block(const struct lt_rng *r, uint64_t a, uint64_t b, uint32_t block, uint32_t out[4]);
 /* Uniform in [0, 1), 24 bits; element i of (a, b) is word i % 4 of block i / 4. */
 float lt_rng_uniform(const struct lt_rng *r, uint64_t a, uint64_t b, uint32_t element);
-/* Uniform in [0, n), without bias (rejection over further blocks). */
+/* Uniform in [0, n), without bias: words 0, 1 of block 0 as one 64-bit number, then words 2, 3, then
+ * further blocks while a number falls below 2^64 mod n. n 0 gives 0. */
 uint64_t lt_rng_below(const struct lt_rng *r, uint64_t a, uint64_t b, uint64_t n);
-/* Standard normal (Box-Muller), element i. */
+/* Standard normal (Box-Muller on words 0, 1 and 2, 3 of a block: cosine, sine), element i is number i % 4 of
+ * block i / 4. */
 double lt_rng_normal(const struct lt_rng *r, uint64_t a, uint64_t b, uint32_t element);
 
 #endif
