@@ -1,0 +1,291 @@
+/* shim.c - lt-shim ATTEMPT_DIR: the parent of one rank
+ *
+ * Single-threaded and tiny, because it must outlive everything above it. It holds the attempt's lock for as long as
+ * it lives, starts the worker with the rank's log files as its stdout and stderr (no copying process in between:
+ * docs/decisions/0003-logs-are-files.md), waits for it, and writes the exit record before it lets the lock go. The
+ * worker dies with it (PR_SET_PDEATHSIG, set between fork and exec, then getppid checked), and what a worker leaves
+ * behind is killed, so that "lock free" means "nothing of this rank runs".
+ *
+ * stdout is the agent's: one line, `started PID` or `failed REASON`, then it is closed.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/worker/shim_cgroup.h"
+#include "engine/worker/shim_env.h"
+#include "proto/wire.h"
+#include "sys/attempt.h"
+#include "sys/file.h"
+#include "sys/lock.h"
+#include "sys/log.h"
+#include "sys/paths.h"
+
+#define SPEC_MAX (64u << 20)
+
+struct shim {
+    const char *dir;
+    struct lt_arena *arena;
+    const Lt__V1__StartRank *spec;
+    const char *worker; /* program to run for plans; NULL: lt-worker beside us */
+    int out, log;       /* the rank's stdout and stderr */
+    pid_t pid;
+    uint64_t oom_before;
+};
+
+static int read_spec(struct shim *s, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *path = lt_attempt_path(s->dir, "spec");
+    LT_BUF_AUTO bytes = {0};
+    ProtobufCMessage *m;
+    int rc = lt_file_read(path, SPEC_MAX, &bytes, err);
+
+    if (rc < 0)
+        return rc;
+    s->arena = lt_arena_new(0);
+    rc = lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, s->arena, &m, err);
+    if (rc < 0)
+        return lt_error_prefix(err, "%s", path);
+    s->spec = (const Lt__V1__StartRank *)m;
+    if (!s->spec->job || !s->spec->run_dir || !s->spec->spec)
+        return lt_error_set(err, -EPROTO, "%s: lacks job, run_dir or spec", path);
+    return 0;
+}
+
+static int open_log(const struct shim *s, const char *suffix, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *dir = lt_format("%s/logs/%u", s->spec->run_dir, s->spec->attempt);
+    LT_AUTO(lt_free) char *path = lt_format("%s/%u.%s", dir, s->spec->rank, suffix);
+    int rc = lt_file_mkdirs(dir, 0777, err);
+
+    return rc < 0 ? rc : lt_file_open(path, O_WRONLY | O_APPEND | O_CREAT, 0666, err);
+}
+
+static int prepare(struct shim *s, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *lock = lt_attempt_path(s->dir, "lock");
+    LT_AUTO(lt_free) char *done = lt_attempt_path(s->dir, "exit");
+    int rc = lt_lock_take(lock, err); /* never closed: the kernel lets it go when we die */
+
+    if (rc < 0)
+        return rc;
+    if (lt_file_exists(done))
+        return lt_error_set(err, -EEXIST, "this attempt is over: %s exists", done);
+    rc = read_spec(s, err);
+    if (rc == 0)
+        rc = lt_attempt_write_identity(s->dir, "shim", getpid(), err);
+    if (rc < 0)
+        return rc;
+    s->out = open_log(s, "out", err);
+    s->log = s->out < 0 ? -1 : open_log(s, "err", err);
+    return s->out < 0 ? s->out : s->log < 0 ? s->log : 0;
+}
+
+/* ---- in the child */
+
+static int set_affinity(const char *list, struct lt_error *err)
+{
+    cpu_set_t set;
+    int rc = lt_shim_parse_cpus(list, &set, err);
+
+    if (rc < 0)
+        return rc;
+    if (sched_setaffinity(0, sizeof set, &set) < 0)
+        return lt_error_set(err, -errno, "processors %s: %s", list, strerror(errno));
+    return 0;
+}
+
+static void reset_signals(void)
+{
+    sigset_t none;
+
+    sigemptyset(&none);
+    for (int i = 1; i < SIGRTMAX; i++)
+        signal(i, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int exec_worker(const struct shim *s, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *worker = s->worker ? lt_strdup(s->worker) : lt_path_program("lt-worker");
+    char *argv[] = {worker, (char *)s->dir, NULL};
+
+    execv(worker, argv);
+    return lt_error_set(err, -errno, "exec %s: %s", worker, strerror(errno));
+}
+
+static int exec_command(const Lt__V1__Command *c, struct lt_error *err)
+{
+    char **argv = lt_calloc(c->n_argv + 1, sizeof *argv);
+
+    if (c->n_argv == 0)
+        return lt_error_set(err, -EINVAL, "the command's argv is empty");
+    if (c->working_dir && c->working_dir[0] && chdir(c->working_dir) < 0)
+        return lt_error_set(err, -errno, "working_dir %s: %s", c->working_dir, strerror(errno));
+    memcpy(argv, c->argv, c->n_argv * sizeof *argv);
+    execvp(argv[0], argv);
+    return lt_error_set(err, -errno, "exec %s: %s", argv[0], strerror(errno));
+}
+
+static int become_rank(const struct shim *s, pid_t shim, struct lt_error *err)
+{
+    int null, rc;
+
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        return lt_error_set(err, -errno, "PR_SET_PDEATHSIG: %s", strerror(errno));
+    if (getppid() != shim) /* it died before the line above */
+        _exit(127);
+    setpgid(0, 0);
+    null = open("/dev/null", O_RDONLY);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(s->out, 1) < 0 || dup2(s->log, 2) < 0)
+        return lt_error_set(err, -errno, "the rank's files: %s", strerror(errno));
+    if (s->spec->cgroup && s->spec->cgroup[0]) {
+        rc = lt_shim_cgroup_enter(s->spec->cgroup, err);
+        if (rc < 0)
+            return rc;
+    }
+    if (s->spec->cpu_set && s->spec->cpu_set[0]) {
+        rc = set_affinity(s->spec->cpu_set, err);
+        if (rc < 0)
+            return rc;
+    }
+    reset_signals();
+    if (s->spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
+        return exec_command(s->spec->spec->command, err);
+    return exec_worker(s, err);
+}
+
+/* ---- in the shim */
+
+/* Starts the rank; what goes wrong up to and with exec comes back through a pipe that exec closes. */
+static int start(struct shim *s, struct lt_error *err)
+{
+    pid_t self = getpid();
+    ssize_t n;
+    int fd[2];
+
+    if (pipe2(fd, O_CLOEXEC) < 0)
+        return lt_error_set(err, -errno, "pipe: %s", strerror(errno));
+    s->pid = fork();
+    if (s->pid < 0)
+        return lt_error_set(err, -errno, "fork: %s", strerror(errno));
+    if (s->pid == 0) {
+        struct lt_error e = {0};
+
+        become_rank(s, self, &e);
+        n = write(fd[1], &e, sizeof e);
+        _exit(n == sizeof e ? 127 : 126);
+    }
+    close(fd[1]);
+    setpgid(s->pid, s->pid); /* here, too: whoever comes first */
+    do
+        n = read(fd[0], err, sizeof *err);
+    while (n < 0 && errno == EINTR);
+    close(fd[0]);
+    if (n == 0)
+        return lt_attempt_write_identity(s->dir, "worker", s->pid, err);
+    waitpid(s->pid, NULL, 0);
+    return n == sizeof *err ? err->code : lt_error_set(err, -EIO, "the worker died before it was started");
+}
+
+/* Orphans come to us (subreaper); kill until there are none. */
+static void sweep(const struct shim *s)
+{
+    kill(-s->pid, SIGKILL);
+    if (s->spec->cgroup && s->spec->cgroup[0])
+        lt_shim_cgroup_kill(s->spec->cgroup);
+    for (;;) {
+        siginfo_t info = {0};
+
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0) /* ECHILD: none left */
+            return;
+        if (info.si_pid > 0)
+            waitpid(info.si_pid, NULL, 0);
+        else if (lt_shim_kill_children() == 0)
+            return;
+        else
+            waitpid(-1, NULL, 0);
+    }
+}
+
+static int wait_and_record(struct shim *s, struct lt_error *err)
+{
+    struct lt_exit_record e = {0};
+    int status = 0;
+    pid_t pid;
+
+    do
+        pid = waitpid(s->pid, &status, 0);
+    while (pid < 0 && errno == EINTR);
+    e.signaled = WIFSIGNALED(status);
+    e.status = e.signaled ? WTERMSIG(status) : WEXITSTATUS(status);
+    e.oom = e.signaled && e.status == SIGKILL && lt_shim_oom_kills(s->spec->cgroup) > s->oom_before;
+    sweep(s);
+    return lt_attempt_write_exit(s->dir, &e, err);
+}
+
+static void report(const char *word, const char *text)
+{
+    LT_AUTO(lt_free) char *line = lt_format("%s %s\n", word, text);
+    ssize_t n = write(1, line, strlen(line));
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    (void)n; /* the agent may have died meanwhile: its successor reads our files */
+    if (null >= 0)
+        dup2(null, 1);
+}
+
+static int run(struct shim *s, struct lt_error *err)
+{
+    static const int ignored[] = {SIGHUP, SIGINT, SIGTERM, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2};
+    int rc;
+    char pid[16];
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(ignored); i++)
+        signal(ignored[i], SIG_IGN);
+    rc = prepare(s, err);
+    if (rc < 0)
+        return rc;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    lt_shim_set_env(s->spec, lt_shim_is_whole_machine(s->spec));
+    s->oom_before = lt_shim_oom_kills(s->spec->cgroup);
+    rc = start(s, err);
+    if (rc < 0)
+        return rc;
+    close(s->out);
+    close(s->log);
+    snprintf(pid, sizeof pid, "%d", (int)s->pid);
+    report("started", pid);
+    return wait_and_record(s, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct shim s = {.dir = argc > 1 ? argv[1] : NULL, .worker = argc > 2 ? argv[2] : NULL, .out = -1, .log = -1};
+    struct lt_error err = {0};
+    int rc;
+
+    if (argc < 2 || argc > 3) {
+        fprintf(stderr, "usage: lt-shim ATTEMPT_DIR [WORKER]\nStarted by ltd for each rank; not for use by hand.\n");
+        return 2;
+    }
+    lt_log_init("lt-shim", LT_LOG_INFO);
+    rc = run(&s, &err);
+    if (rc < 0) {
+        lt_err("%s: %s", s.dir, err.text);
+        if (s.pid <= 0 || rc != 0)
+            report("failed", err.text);
+    }
+    lt_arena_free(s.arena);
+    return rc < 0 ? 1 : 0;
+}
