@@ -10,13 +10,13 @@
 #define LT_DAEMON_NODE_NODE_H
 
 #include <stddef.h>
-#include <uv.h>
 
 struct lt_error;
 struct lt_node;
+struct lt_rpc_loop;
 
 struct lt_node_config {
-    uv_loop_t *loop;
+    struct lt_rpc_loop *loop; /* shared with the process's servers */
     const char *state_dir;   /* the node's own folder, <state>/node; created when missing */
     const char *runtime_dir; /* where the wake-up socket lives; must exist */
     const char *name;        /* this node's name; NULL: the host's */
