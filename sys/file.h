@@ -15,7 +15,7 @@
 struct lt_buf;
 struct lt_error;
 
-/* Replaceable primitives; a test sets its own table. NULL members use the system's. */
+/* Replaceable primitives; a test sets its own table. NULL members use the system's. All return -errno. */
 struct lt_file_hooks {
     int (*open)(const char *path, int flags, mode_t mode);      /* fd or -errno */
     ssize_t (*pwrite)(int fd, const void *buf, size_t n, off_t at); /* at < 0: append at the file position */
@@ -23,6 +23,7 @@ struct lt_file_hooks {
     int (*fdatasync)(int fd);
     int (*rename)(const char *from, const char *to);
     int (*unlink)(const char *path);
+    int (*rmdir)(const char *path);
     int (*mkdir)(const char *path, mode_t mode);
     int (*ftruncate)(int fd, off_t size);
 };
@@ -37,8 +38,10 @@ int lt_file_truncate(int fd, off_t size, struct lt_error *err);
 int lt_file_rename(const char *from, const char *to, struct lt_error *err);
 int lt_file_unlink(const char *path, struct lt_error *err); /* a missing file is no error */
 int lt_file_sync_dir(const char *dir, struct lt_error *err);
-int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err); /* with parents; there already is fine */
-int lt_file_remove_tree(const char *path, struct lt_error *err);         /* never follows links */
+/* With parents; there already is fine. Every folder made is durable in its parent. */
+int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err);
+/* Never follows links; a missing path is no error. */
+int lt_file_remove_tree(const char *path, struct lt_error *err);
 /* Temporary name beside it, write, fsync, rename, fsync of the folder: whole or not at all. */
 int lt_file_replace(const char *path, const void *data, size_t n, mode_t mode, struct lt_error *err);
 /* At most max bytes (-EFBIG beyond). */
