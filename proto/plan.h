@@ -28,7 +28,7 @@ void lt_plan_canonical(const ProtobufCMessage *m, struct lt_buf *out);
  * `epoch` and `step` are always there. Borrowed from the arena; NULL-ended. */
 const char *const *lt_plan_metric_names(const Lt__V1__TrainingPlan *plan, struct lt_arena *arena);
 
-/* Deep copy into an arena. */
+/* Deep copy into an arena, unknown fields too. NULL when the cap would be passed. */
 ProtobufCMessage *lt_message_copy(const ProtobufCMessage *m, struct lt_arena *arena);
 
 /* One row of the event table: the type's name in `events -o jsonl` and docs. */

@@ -22,7 +22,10 @@ int lt_wire_check(const ProtobufCMessageDescriptor *d, const void *data, size_t 
 /* Check, then unpack into the arena (-ENOMEM when its cap is passed). The message lives as long as the arena; never *_free_unpacked it. */
 int lt_wire_decode(const ProtobufCMessageDescriptor *d, const void *data, size_t n, struct lt_arena *arena,
                    ProtobufCMessage **out, struct lt_error *err);
-/* Unknown fields (by path and tag), enum values that no name stands for, strings that aren't UTF-8 or hold NUL: one problem each. */
+/* Unknown fields (by path and tag), enum values that no name stands for, strings that aren't UTF-8, map keys given twice:
+ * one problem each. (A NUL inside a string is lt_wire_check()'s: here it can't be seen any more.) */
 void lt_wire_validate(const ProtobufCMessage *m, struct lt_problems *problems);
+/* The same, with `at` as the path of m. */
+void lt_wire_validate_at(const ProtobufCMessage *m, const char *at, struct lt_problems *problems);
 
 #endif
