@@ -37,13 +37,21 @@ static inline bool lt_value_persists(enum lt_value_kind k)
     return k >= LT_VALUE_PARAM;
 }
 
+/* Start value of a persistent one. Drawn from the stream of its name (base/philox.h, LT_RNG_INIT). */
+enum lt_init_kind { LT_INIT_CONSTANT, LT_INIT_UNIFORM, LT_INIT_NORMAL };
+struct lt_init {
+    enum lt_init_kind kind;
+    double a, b; /* CONSTANT: the value; UNIFORM: low, high; NORMAL: mean, std */
+};
+
 struct lt_value {
     enum lt_value_kind kind;
     struct lt_type type;
     const char *name; /* unique among inputs and persistent values of a graph; else may be NULL */
     int node;         /* producer; -1 */
     int out;          /* which of its outputs */
-    lt_id alias;      /* this value is the new content of that persistent one; LT_NONE */
+    lt_id alias;      /* this value is the new content of that persistent one (never of another alias); LT_NONE */
+    struct lt_init init; /* persistent kinds */
     double constant;
     int layout;       /* 0: plain row-major; else a number the device gave out (engine/device.h) */
 };
@@ -78,6 +86,11 @@ struct lt_output {
     lt_id value;
 };
 
+/* Result of autodiff. */
+struct lt_gradient {
+    lt_id param, grad;
+};
+
 struct lt_graph {
     struct lt_arena *arena; /* owns every name, list and attribute */
     const char *name;       /* "step", "micro", "eval", "predict" */
@@ -89,6 +102,9 @@ struct lt_graph {
     int n_syms;
     struct lt_output *outputs;
     int n_outputs, cap_outputs;
+    lt_id loss;                 /* what autodiff differentiates; LT_NONE */
+    struct lt_gradient *grads;  /* one per parameter that the loss depends on, in the parameters' order */
+    int n_grads;
 };
 
 struct lt_graph *lt_graph_new(const char *name);
@@ -103,8 +119,11 @@ lt_id lt_graph_find(const struct lt_graph *g, const char *name);         /* inpu
 lt_id lt_graph_latest(const struct lt_graph *g, lt_id persistent);
 void lt_graph_output(struct lt_graph *g, const char *name, lt_id v);
 
+void lt_graph_init(struct lt_graph *g, lt_id persistent, struct lt_init init); /* without it: constant 0 */
+
 /* Adds a node behind the others; checks attributes against the operator's table and infers the output types.
- * attrs are copied, absent ones get their defaults. Returns the node's number or -EINVAL with operator, node and shapes in err.
+ * attrs are copied, absent ones get their defaults. Trailing outputs that update an optional input which isn't there
+ * don't exist (n_out is smaller). Returns the node's number or -EINVAL with operator, node and shapes in err.
  * Values of its outputs: g->nodes[ret].out[i]. */
 int lt_graph_add(struct lt_graph *g, const struct lt_op *op, const char *name, const lt_id *in, int n_in,
                  const struct lt_attr *attrs, int n_attrs, struct lt_error *err);

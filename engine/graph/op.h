@@ -16,7 +16,7 @@ struct lt_attr_spec {
     enum lt_attr_kind kind;
     bool required;
     double def;          /* INT, FLOAT */
-    const char *def_str; /* STR */
+    const char *def_str; /* STR; INTS: "1,1" (NULL: no elements) */
 };
 
 /* One operand of a reference kernel: plain row-major. */
@@ -52,8 +52,12 @@ struct lt_op {
     int (*ref)(const struct lt_kernel_args *k, struct lt_error *err);
     /* Multiply-adds count two. NULL: one per output element. */
     int64_t (*flops)(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b);
-    uint32_t inplace[LT_NODE_OUT_MAX]; /* bit i of [o]: output o may lie where input i lay */
+    /* Bit i of [o]: output o may lie where input i lay (if they have equally many bytes). In an LT_OP_VIEW it means that
+     * the output *is* that input's bytes under another shape: plan.h lets both live in one place where it can, and
+     * the kernel copies only when it finds two addresses. */
+    uint32_t inplace[LT_NODE_OUT_MAX];
     int8_t updates[LT_NODE_OUT_MAX];   /* 1 + the input whose new content output o is; 0: none */
+    bool by_name;                      /* what it computes depends on the node's name (dropout): never merged */
     double tol;                        /* back ends agree with ref within tol * (1 + |ref|) at float32 */
 };
 

@@ -41,11 +41,16 @@ static inline struct lt_dim lt_dim_num(int64_t n)
 }
 bool lt_dim_eq(struct lt_dim a, struct lt_dim b);
 int64_t lt_dim_value(struct lt_dim d, const struct lt_binding *b);
+/* Product of two dimensions; false where it can't be said (two symbols) or overflows. */
+bool lt_dim_mul(struct lt_dim a, struct lt_dim b, struct lt_dim *out);
 bool lt_type_eq(const struct lt_type *a, const struct lt_type *b); /* dtype and shape */
 bool lt_shape_eq(const struct lt_type *a, const struct lt_type *b);
 int64_t lt_type_count(const struct lt_type *t, const struct lt_binding *b); /* elements */
 size_t lt_type_bytes(const struct lt_type *t, const struct lt_binding *b);  /* of the plain layout */
-/* "float32[n, 1, 28, 28]" */
+/* "float32[n, 1, 28, 28]"; symbol 0 is the batch, `n`; others `s1`, `s2`, … */
 size_t lt_type_print(char *buf, size_t n, const struct lt_type *t);
+#define LT_TYPE_TEXT 160 /* bytes enough for it */
+bool lt_dtype_is_float(enum lt_dtype d);
+enum lt_dtype lt_dtype_find(const char *name); /* LT_DTYPE_N: unknown */
 
 #endif

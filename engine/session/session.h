@@ -24,6 +24,7 @@
 #include <stdint.h>
 #include "base/auto.h"
 #include "engine/device.h"
+#include "engine/graph/import.h" /* enum lt_program_kind, struct lt_field */
 #include "engine/graph/type.h"
 #include "lt/v1/plan.pb-c.h"
 
@@ -31,17 +32,6 @@ struct lt_buf;
 struct lt_error;
 struct lt_problems;
 struct lt_session;
-
-enum lt_program_kind { LT_PROGRAM_MICRO, LT_PROGRAM_STEP, LT_PROGRAM_EVAL, LT_PROGRAM_PREDICT, LT_PROGRAM_N };
-
-/* A field of the data, without the batch dimension. */
-struct lt_field {
-    const char *name;
-    enum lt_dtype dtype;
-    int ndim;
-    int64_t dim[LT_DIMS_MAX];
-    int64_t classes; /* integer targets: labels are 0 … classes-1 where known; else 0 */
-};
 
 struct lt_session_config {
     const Lt__V1__TrainingPlan *plan; /* borrowed for the session's life */
