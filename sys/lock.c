@@ -1,0 +1,163 @@
+/* lock.c - flock(2) and /proc
+ *
+ * Asking whether a lock is held takes it, shared and for an instant; whoever wants it at that very moment
+ * therefore tries for some milliseconds before it believes the answer.
+ */
+#include "sys/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/error.h"
+
+/* <sys/file.h> declares it, but that name is ours in this tree; fcntl.h has the constants. */
+extern int flock(int fd, int operation);
+
+#define TRIES 10
+#define TRY_PAUSE_NS 2000000
+
+static int flock_for_a_while(int fd, int how)
+{
+    for (int i = 0;; i++) {
+        if (flock(fd, how | LOCK_NB) == 0)
+            return 0;
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return -errno;
+        if (i + 1 == TRIES)
+            return -EWOULDBLOCK;
+        nanosleep(&(struct timespec){0, TRY_PAUSE_NS}, NULL);
+    }
+}
+
+/* Does the path still name the file that we locked? */
+static bool same_file(int fd, const char *path)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && stat(path, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
+static int held_error(int fd, const char *path, struct lt_error *err)
+{
+    char text[32];
+    ssize_t n = pread(fd, text, sizeof text - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return lt_error_set(err, -EWOULDBLOCK, "%s is held by process %s", path,
+                        text[0] ? text : "(unknown)");
+}
+
+int lt_lock_take(const char *path, struct lt_error *err)
+{
+    for (;;) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        int rc;
+        char text[24];
+        int n;
+
+        if (fd < 0)
+            return lt_error_set(err, -errno, "open %s: %s", path, strerror(errno));
+        rc = flock_for_a_while(fd, LOCK_EX);
+        if (rc < 0) {
+            rc = rc == -EWOULDBLOCK ? held_error(fd, path, err)
+                                    : lt_error_set(err, rc, "lock %s: %s", path, strerror(-rc));
+            close(fd);
+            return rc;
+        }
+        if (!same_file(fd, path)) { /* removed or replaced between open and lock */
+            close(fd);
+            continue;
+        }
+        n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+        /* The number is for people; a full disk must not keep us from holding the lock. */
+        if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+            errno = 0;
+        return fd;
+    }
+}
+
+bool lt_lock_held(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool held;
+
+    if (fd < 0)
+        return false;
+    held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return held;
+}
+
+/* Field 3 (state) and 22 (start time): behind the last ')', as a name may hold anything. */
+static int read_stat(pid_t pid, char *state, uint64_t *start_ticks)
+{
+    char path[40], text[1024], *p;
+    unsigned long long ticks;
+    int fd;
+    ssize_t n;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -ESRCH;
+    n = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (n <= 0)
+        return -ESRCH;
+    text[n] = '\0';
+    p = strrchr(text, ')');
+    if (!p || sscanf(p + 1,
+                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                     "%llu",
+                     state, &ticks) != 2)
+        return -EPROTO;
+    *start_ticks = ticks;
+    return 0;
+}
+
+static int read_boot_id(char out[40])
+{
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return -errno;
+    n = read(fd, out, 39);
+    close(fd);
+    if (n < 0)
+        return -EIO;
+    out[n] = '\0';
+    out[strcspn(out, "\n")] = '\0';
+    return 0;
+}
+
+int lt_identity_of(pid_t pid, struct lt_identity *out)
+{
+    struct lt_identity id = {.pid = pid};
+    char state;
+    int rc = read_stat(pid, &state, &id.start_ticks);
+
+    if (rc == 0)
+        rc = read_boot_id(id.boot_id);
+    if (rc == 0)
+        *out = id;
+    return rc;
+}
+
+bool lt_identity_alive(const struct lt_identity *id)
+{
+    uint64_t ticks;
+    char state, boot_id[40];
+
+    if (id->pid <= 0 || read_stat(id->pid, &state, &ticks) < 0 || read_boot_id(boot_id) < 0)
+        return false;
+    return ticks == id->start_ticks && strcmp(boot_id, id->boot_id) == 0 && state != 'Z' &&
+           state != 'X';
+}

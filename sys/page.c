@@ -1,0 +1,105 @@
+/* page.c - maps the shared page
+ *
+ * Creation is two steps (size, then magic); the magic is written last, so that whoever maps it meanwhile
+ * gets -EPROTO, not half a page.
+ */
+#include "sys/page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/error.h"
+#include "sys/file.h"
+
+#define PAGE_BYTES 4096
+#define PAGE_VERSION 1
+
+_Static_assert(sizeof(struct lt_page) <= PAGE_BYTES, "the page is one page");
+
+const char *const lt_phase_names[LT_PHASE_N] = {
+    "starting", "compiling", "sanity", "training", "validating", "testing", "checkpointing", "finishing",
+};
+
+static int map_fd(int fd, const char *path, struct lt_page **out, struct lt_error *err)
+{
+    struct stat st;
+    void *p;
+
+    if (fstat(fd, &st) < 0)
+        return lt_error_set(err, -errno, "stat %s: %s", path, strerror(errno));
+    if (st.st_size < PAGE_BYTES) /* touching it would be a SIGBUS */
+        return lt_error_set(err, -EPROTO, "%s: not a shared page (%lld bytes)", path,
+                            (long long)st.st_size);
+    p = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return lt_error_set(err, -errno, "mmap %s: %s", path, strerror(errno));
+    *out = p;
+    return 0;
+}
+
+static int check(struct lt_page *p, const char *path, struct lt_error *err)
+{
+    if (__atomic_load_n(&p->magic, __ATOMIC_ACQUIRE) != LT_PAGE_MAGIC)
+        return lt_error_set(err, -EPROTO, "%s: not a shared page", path);
+    if (p->version != PAGE_VERSION)
+        return lt_error_set(err, -EPROTO, "%s: version %u of the shared page, we know %u", path,
+                            p->version, PAGE_VERSION);
+    return 0;
+}
+
+int lt_page_create(const char *path, struct lt_page **out, struct lt_error *err)
+{
+    int fd = lt_file_open(path, O_RDWR | O_CREAT, 0600, err);
+    struct lt_page *p = NULL;
+    struct stat st;
+    int rc = 0;
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) == 0 && st.st_size == 0)
+        rc = lt_file_truncate(fd, PAGE_BYTES, err);
+    if (rc == 0)
+        rc = map_fd(fd, path, &p, err);
+    close(fd);
+    if (rc < 0)
+        return rc;
+    if (p->magic == 0) {
+        p->version = PAGE_VERSION;
+        __atomic_store_n(&p->magic, LT_PAGE_MAGIC, __ATOMIC_RELEASE);
+    }
+    rc = check(p, path, err);
+    if (rc < 0)
+        lt_page_unmap(p);
+    else
+        *out = p;
+    return rc;
+}
+
+int lt_page_map(const char *path, struct lt_page **out, struct lt_error *err)
+{
+    int fd = lt_file_open(path, O_RDWR, 0, err);
+    struct lt_page *p = NULL;
+    int rc;
+
+    if (fd < 0)
+        return fd;
+    rc = map_fd(fd, path, &p, err);
+    close(fd);
+    if (rc < 0)
+        return rc;
+    rc = check(p, path, err);
+    if (rc < 0)
+        lt_page_unmap(p);
+    else
+        *out = p;
+    return rc;
+}
+
+void lt_page_unmap(struct lt_page *p)
+{
+    if (p)
+        munmap(p, PAGE_BYTES);
+}
