@@ -31,6 +31,9 @@ enum lt_rpc_kind {
     LT_RPC_KIND_N
 };
 
+/* Right of every peer that may talk to this server at all; what the other bits of `need` mean is the user's. */
+#define LT_RPC_NEED_TALK 1u
+
 struct lt_rpc_method {
     const char *path; /* "/lt.v1.Jobs/Get" */
     enum lt_rpc_kind kind;
@@ -67,8 +70,14 @@ int lt_rpc_server_listen_fd(struct lt_rpc_server *s, int fd, struct lt_error *er
 /* No new connections and calls; streams end with UNAVAILABLE, running calls have grace_ms, then they are cancelled.
  * done when all is over; the server is freed behind it. */
 void lt_rpc_server_close(struct lt_rpc_server *s, unsigned grace_ms, void (*done)(void *arg), void *arg);
+/* What grpc.health.v1 says, now and to its watchers. A new server isn't serving. */
+void lt_rpc_server_set_serving(struct lt_rpc_server *s, bool serving);
 unsigned lt_rpc_server_calls(const struct lt_rpc_server *s);       /* open now */
 uint64_t lt_rpc_server_last_call_ns(const struct lt_rpc_server *s); /* monotonic: when the last one began or ended */
+
+/* Rows of the standard services, to be put into the table: grpc.health.v1 and grpc.reflection. */
+extern const struct lt_rpc_method lt_rpc_health_check, lt_rpc_health_watch;
+extern const struct lt_rpc_method lt_rpc_reflection, lt_rpc_reflection_v1alpha;
 
 void *lt_rpc_call_context(const struct lt_rpc_call *c);
 void lt_rpc_call_set(struct lt_rpc_call *c, void *own); /* the handler's own data */

@@ -1,0 +1,480 @@
+/* call.c - one call on the server: request, outbox, end
+ *
+ * Batches in flight are counted; the call is freed when none is left and the close op has fired. At most one
+ * SEND_MESSAGE and one RECV_MESSAGE are in flight at a time (the core allows no more). The handler is told `closed`
+ * exactly once: at a cancel as soon as it is known, else behind the last batch.
+ */
+#include <errno.h>
+#include <grpc/grpc.h>
+#include <grpc/slice.h>
+#include <grpc/support/alloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "rpc/bytes.h"
+#include "rpc/internal.h"
+#include "sys/clock.h"
+#include "sys/log.h"
+
+#define DETAILS_KEY "grpc-status-details-bin"
+#define REQUEST_MAX (64u << 10)
+#define EARLY_ARENA (64u << 10)
+
+struct lt_rpc_call {
+    struct lt_rpc_server *server;
+    const struct lt_rpc_method *method; /* NULL: unknown, being refused */
+    struct lt_rpc_call *next, **link;   /* in server->calls */
+    grpc_call *core;
+    grpc_call_details details;
+    grpc_metadata_array metadata;
+    struct lt_rpc_op on_new, on_close, on_read, on_write;
+    struct lt_rpc_peer peer;
+    void *own;
+    struct lt_arena *arena;      /* the one request, and what the handler puts there */
+    grpc_byte_buffer *received;
+    struct lt_outbox outbox;
+    struct lt_rpc_status status; /* how it ends */
+    struct lt_buf status_details;
+    unsigned pending;            /* batches in flight */
+    int cancelled;
+    bool reading, writing, paused, requested, headers_sent;
+    bool starved;                /* the handler was refused room */
+    bool finishing, status_sent; /* a status is set; is on its way */
+    bool closed, told;           /* the close op fired; the handler knows */
+};
+
+static void start(struct lt_rpc_call *c, const grpc_op *ops, size_t n, struct lt_rpc_op *op)
+{
+    c->pending++;
+    lt_rpc_batch(c->core, ops, n, op);
+}
+
+static bool one_request(const struct lt_rpc_call *c)
+{
+    return c->method->kind == LT_RPC_UNARY || c->method->kind == LT_RPC_SERVER_STREAM;
+}
+
+static void drop_outbox(struct lt_rpc_call *c)
+{
+    c->server->outbox_total -= lt_outbox_drop(&c->outbox);
+}
+
+static void tell_closed(struct lt_rpc_call *c, bool cancelled)
+{
+    if (c->told)
+        return;
+    c->told = true;
+    if (c->requested && c->method->closed)
+        c->method->closed(c, cancelled);
+}
+
+static void free_call(struct lt_rpc_call *c)
+{
+    drop_outbox(c);
+    grpc_call_details_destroy(&c->details);
+    grpc_metadata_array_destroy(&c->metadata);
+    if (c->core)
+        grpc_call_unref(c->core);
+    lt_rpc_status_done(&c->status);
+    lt_buf_done(&c->status_details);
+    lt_arena_free(c->arena);
+    lt_free(c);
+}
+
+static void free_when_over(struct lt_rpc_call *c)
+{
+    struct lt_rpc_server *s = c->server;
+
+    if (c->pending > 0 || !c->closed)
+        return;
+    tell_closed(c, c->cancelled != 0);
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    s->open--;
+    s->last_call_ns = lt_clock_mono_ns();
+    free_call(c);
+}
+
+/* ---- replies ---- */
+
+static void add_status(struct lt_rpc_call *c, grpc_op *op, grpc_slice *text, grpc_metadata *trailer)
+{
+    op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
+    op->data.send_status_from_server.status = (grpc_status_code)c->status.code;
+    if (c->status.text[0]) {
+        *text = grpc_slice_from_static_string(c->status.text); /* lives as long as the call */
+        op->data.send_status_from_server.status_details = text;
+    }
+    if (c->status_details.len > 0) {
+        trailer->key = grpc_slice_from_static_string(DETAILS_KEY);
+        trailer->value = grpc_slice_from_static_buffer(c->status_details.data, c->status_details.len);
+        op->data.send_status_from_server.trailing_metadata = trailer;
+        op->data.send_status_from_server.trailing_metadata_count = 1;
+    }
+    c->status_sent = true;
+}
+
+/* Sends what is next: headers with the first message, the status with the last one. */
+static void pump(struct lt_rpc_call *c)
+{
+    grpc_op ops[3] = {{0}};
+    size_t n = 0, size = 0;
+    grpc_byte_buffer *message;
+    grpc_slice text;
+    grpc_metadata trailer = {0};
+
+    if (c->writing || c->status_sent || c->closed)
+        return;
+    message = lt_outbox_take(&c->outbox, &size);
+    if (!message && !c->finishing)
+        return;
+    if (!c->headers_sent)
+        ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
+    c->headers_sent = true;
+    if (message) {
+        ops[n].op = GRPC_OP_SEND_MESSAGE;
+        ops[n++].data.send_message.send_message = message;
+        c->server->outbox_total -= size;
+    }
+    if (c->finishing && lt_outbox_empty(&c->outbox))
+        add_status(c, &ops[n++], &text, &trailer);
+    c->writing = true;
+    start(c, ops, n, &c->on_write);
+    if (message)
+        grpc_byte_buffer_destroy(message); /* the core took its references */
+}
+
+static void written(struct lt_rpc_op *op, int ok)
+{
+    struct lt_rpc_call *c = LT_CONTAINER_OF(op, struct lt_rpc_call, on_write);
+
+    c->pending--;
+    c->writing = false;
+    if (!ok)
+        drop_outbox(c);
+    pump(c);
+    if (c->starved && !c->told && !c->finishing && c->outbox.bytes <= c->server->config.outbox_bytes / 2) {
+        c->starved = false;
+        if (c->method->writable)
+            c->method->writable(c);
+    }
+    free_when_over(c);
+}
+
+/* Clients wait for a stream's headers; its first message may come much later. */
+static void send_headers(struct lt_rpc_call *c)
+{
+    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+
+    c->headers_sent = c->writing = true;
+    start(c, &op, 1, &c->on_write);
+}
+
+bool lt_rpc_room(struct lt_rpc_call *c)
+{
+    const struct lt_rpc_server *s = c->server;
+
+    if (c->outbox.bytes < s->config.outbox_bytes &&
+        (c->outbox.bytes == 0 || s->outbox_total < s->config.outbox_total))
+        return true;
+    c->starved = true;
+    return false;
+}
+
+int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m)
+{
+    if (c->closed || c->told || c->finishing)
+        return -EPIPE;
+    if (!lt_rpc_room(c))
+        return -EAGAIN;
+    c->server->outbox_total += lt_outbox_put(&c->outbox, m);
+    pump(c);
+    return 0;
+}
+
+void lt_rpc_reply(struct lt_rpc_call *c, const ProtobufCMessage *m)
+{
+    if (c->closed || c->told || c->finishing)
+        return;
+    c->server->outbox_total += lt_outbox_put(&c->outbox, m);
+    c->finishing = true;
+    pump(c);
+}
+
+void lt_rpc_finish(struct lt_rpc_call *c, enum lt_rpc_code code, const char *format, ...)
+{
+    va_list ap;
+
+    if (c->finishing)
+        return;
+    c->finishing = true;
+    c->status.code = code;
+    va_start(ap, format);
+    vsnprintf(c->status.text, sizeof c->status.text, format, ap);
+    va_end(ap);
+    pump(c);
+}
+
+void lt_rpc_finish_status(struct lt_rpc_call *c, const struct lt_rpc_status *status)
+{
+    if (c->finishing)
+        return;
+    if (status->problems.len > 0)
+        lt_rpc_status_pack(status, &c->status_details);
+    lt_rpc_finish(c, status->code, "%s", status->text);
+}
+
+/* ---- requests ---- */
+
+static void read_next(struct lt_rpc_call *c)
+{
+    grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &c->received};
+
+    if (c->reading || c->paused || c->closed || c->finishing)
+        return;
+    c->reading = true;
+    start(c, &op, 1, &c->on_read);
+}
+
+static void take_end(struct lt_rpc_call *c)
+{
+    if (one_request(c)) {
+        if (!c->requested)
+            lt_rpc_finish(c, LT_RPC_INTERNAL, "the request's message is missing");
+    } else if (!c->closed) {
+        c->requested = true;
+        c->method->msg(c, NULL);
+    }
+}
+
+static void take_message(struct lt_rpc_call *c, grpc_byte_buffer *b)
+{
+    size_t n = lt_bytes_len(b), max = c->method->max_request ? c->method->max_request : REQUEST_MAX;
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = NULL;
+    struct lt_error err = {0};
+    ProtobufCMessage *m;
+    int rc;
+
+    if (n > max) {
+        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED, "the message has %zu bytes, at most %zu are taken", n, max);
+        return;
+    }
+    arena = lt_arena_new(lt_bytes_arena_cap(n));
+    rc = lt_bytes_decode(c->method->in, b, arena, &m, &err);
+    if (rc < 0) {
+        lt_rpc_finish(c, lt_rpc_code_of_errno(rc), "the message can't be decoded: %s", err.text);
+        return;
+    }
+    c->requested = true;
+    if (one_request(c)) {
+        lt_arena_free(c->arena);
+        c->arena = LT_TAKE(arena);
+    }
+    c->method->msg(c, m);
+}
+
+static void received(struct lt_rpc_op *op, int ok)
+{
+    struct lt_rpc_call *c = LT_CONTAINER_OF(op, struct lt_rpc_call, on_read);
+    grpc_byte_buffer *b = c->received;
+
+    c->pending--;
+    c->reading = false;
+    c->received = NULL;
+    if (!c->told && !c->finishing) {
+        if (ok && b) {
+            take_message(c, b);
+            if (!one_request(c))
+                read_next(c);
+        } else {
+            take_end(c);
+        }
+    }
+    if (b)
+        grpc_byte_buffer_destroy(b);
+    free_when_over(c);
+}
+
+void lt_rpc_pause(struct lt_rpc_call *c)
+{
+    c->paused = true;
+}
+
+void lt_rpc_resume(struct lt_rpc_call *c)
+{
+    c->paused = false;
+    read_next(c);
+}
+
+/* ---- begin and end ---- */
+
+static void ended(struct lt_rpc_op *op, int ok)
+{
+    struct lt_rpc_call *c = LT_CONTAINER_OF(op, struct lt_rpc_call, on_close);
+
+    (void)ok;
+    c->pending--;
+    c->closed = true;
+    if (c->cancelled) {
+        tell_closed(c, true);
+        drop_outbox(c);
+    }
+    free_when_over(c);
+}
+
+static unsigned calls_of(const struct lt_rpc_server *s, uid_t uid)
+{
+    unsigned n = 0;
+
+    for (const struct lt_rpc_call *c = s->calls; c; c = c->next)
+        n += c->peer.uid == uid;
+    return n;
+}
+
+/* May this peer make this call now? Ends it otherwise. */
+static bool admit(struct lt_rpc_call *c)
+{
+    struct lt_rpc_server *s = c->server;
+    char *peer = grpc_call_get_peer(c->core);
+    bool known = lt_rpc_peer_find(peer, &c->peer);
+    unsigned have;
+
+    gpr_free(peer);
+    if (!c->method) {
+        lt_rpc_finish(c, LT_RPC_UNIMPLEMENTED, "this server has no such method");
+        return false;
+    }
+    if (!known) {
+        lt_rpc_finish(c, LT_RPC_UNAUTHENTICATED, "the connection's owner isn't known");
+        return false;
+    }
+    have = s->config.rights ? s->config.rights(s->config.context, &c->peer) : 0;
+    if (c->method->need == 0 || (c->method->need & ~have) != 0) {
+        lt_rpc_finish(c, LT_RPC_PERMISSION_DENIED, "user %u may not do this here", (unsigned)c->peer.uid);
+        return false;
+    }
+    if (calls_of(s, c->peer.uid) > s->config.calls_per_uid) {
+        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open", (unsigned)c->peer.uid,
+                      s->config.calls_per_uid);
+        return false;
+    }
+    return true;
+}
+
+static const struct lt_rpc_method *find_method(const struct lt_rpc_server *s, grpc_slice path)
+{
+    for (const struct lt_rpc_method *const *m = s->config.methods; *m; m++)
+        if (grpc_slice_str_cmp(path, (*m)->path) == 0)
+            return *m;
+    return NULL;
+}
+
+static void link_call(struct lt_rpc_call *c)
+{
+    struct lt_rpc_server *s = c->server;
+
+    c->next = s->calls;
+    if (c->next)
+        c->next->link = &c->next;
+    c->link = &s->calls;
+    s->calls = c;
+    s->open++;
+    s->last_call_ns = lt_clock_mono_ns();
+}
+
+static void arrived(struct lt_rpc_op *op, int ok)
+{
+    struct lt_rpc_call *c = LT_CONTAINER_OF(op, struct lt_rpc_call, on_new);
+    struct lt_rpc_server *s = c->server;
+    grpc_op close_op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &c->cancelled};
+
+    if (!ok) { /* the server is shutting down */
+        free_call(c);
+        lt_rpc_server_unref(s);
+        return;
+    }
+    if (!s->closing)
+        lt_rpc_call_arm(s);
+    link_call(c);
+    lt_rpc_server_unref(s);
+    start(c, &close_op, 1, &c->on_close); /* a batch of its own, so that it fires at a cancel */
+    c->method = find_method(s, c->details.method);
+    if (!admit(c))
+        return;
+    if (s->closing) {
+        lt_rpc_finish(c, LT_RPC_UNAVAILABLE, "the daemon is shutting down");
+        return;
+    }
+    if (c->method->kind != LT_RPC_UNARY)
+        send_headers(c);
+    read_next(c);
+}
+
+void lt_rpc_call_arm(struct lt_rpc_server *s)
+{
+    struct lt_rpc_call *c = lt_calloc(1, sizeof *c);
+    grpc_call_error e;
+
+    c->server = s;
+    c->on_new.fn = arrived;
+    c->on_close.fn = ended;
+    c->on_read.fn = received;
+    c->on_write.fn = written;
+    lt_outbox_init(&c->outbox);
+    grpc_call_details_init(&c->details);
+    grpc_metadata_array_init(&c->metadata);
+    s->handles++;
+    e = grpc_server_request_call(s->core, &c->core, &c->details, &c->metadata, lt_rpc_loop_queue(s->config.loop),
+                                 lt_rpc_loop_queue(s->config.loop), &c->on_new);
+    if (e != GRPC_CALL_OK) {
+        lt_err("grpc_server_request_call: %s", grpc_call_error_to_string(e));
+        abort();
+    }
+}
+
+void lt_rpc_calls_drain(struct lt_rpc_server *s)
+{
+    for (struct lt_rpc_call *c = s->calls, *next; c; c = next) {
+        next = c->next;
+        if (c->method && c->method->kind != LT_RPC_UNARY)
+            lt_rpc_finish(c, LT_RPC_UNAVAILABLE, "the daemon is shutting down");
+    }
+}
+
+struct lt_rpc_server *lt_rpc_call_server(const struct lt_rpc_call *c)
+{
+    return c->server;
+}
+
+void *lt_rpc_call_context(const struct lt_rpc_call *c)
+{
+    return c->server->config.context;
+}
+
+void lt_rpc_call_set(struct lt_rpc_call *c, void *own)
+{
+    c->own = own;
+}
+
+void *lt_rpc_call_get(const struct lt_rpc_call *c)
+{
+    return c->own;
+}
+
+const struct lt_rpc_peer *lt_rpc_call_peer(const struct lt_rpc_call *c)
+{
+    return &c->peer;
+}
+
+struct lt_arena *lt_rpc_call_arena(struct lt_rpc_call *c)
+{
+    if (!c->arena)
+        c->arena = lt_arena_new(EARLY_ARENA);
+    return c->arena;
+}

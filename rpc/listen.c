@@ -1,0 +1,231 @@
+/* listen.c - our own Unix listener, so that we know who is at the other end
+ *
+ * gRPC's own unix: listener takes a live daemon's path away, and doesn't say who connected. We accept, ask the kernel
+ * for the peer's credentials and hand the connection to the core under a number from a range that is walked in a
+ * circle: grpc_call_get_peer() says "fd:N", the key to our table. A number comes back only after the whole range was
+ * used once, so a call that still waits when its connection dies can't be given the credentials of the next one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grpc/grpc.h>
+#include <grpc/grpc_posix.h>
+#include <grpc/grpc_security.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include "base/auto.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "rpc/internal.h"
+#include "sys/lock.h"
+#include "sys/log.h"
+
+#define RANGE_FIRST 1024
+#define RANGE_END 16384
+#define BACKLOG 512
+#define ACCEPTS_PER_TURN 64
+
+struct lt_rpc_listener {
+    struct lt_rpc_listener *next;
+    struct lt_rpc_server *server;
+    uv_poll_t poll;
+    int fd, lock; /* lock: -1 when the socket isn't ours to remove */
+    char *path;
+};
+
+/* Of the whole process, as numbers of files are. Touched by the loop's thread alone. */
+static struct {
+    int first, end, next;
+    struct lt_rpc_peer *peers; /* [number - first] */
+} range;
+
+static int range_init(struct lt_error *err)
+{
+    struct rlimit limit;
+
+    if (range.peers)
+        return 0;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return lt_error_set(err, -errno, "getrlimit: %s", strerror(errno));
+    range.end = (int)LT_MIN(limit.rlim_cur, (rlim_t)RANGE_END);
+    range.first = LT_MIN(RANGE_FIRST, range.end / 2);
+    range.next = range.first;
+    range.peers = lt_calloc((size_t)(range.end - range.first), sizeof *range.peers);
+    return 0;
+}
+
+/* Moves fd to the next free number of the range; -1: none is free. */
+static int range_take(int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, range.next);
+
+    if (moved < 0 || moved >= range.end) {
+        if (moved >= 0)
+            close(moved);
+        moved = fcntl(fd, F_DUPFD_CLOEXEC, range.first);
+        if (moved >= range.end) {
+            close(moved);
+            moved = -1;
+        }
+    }
+    if (moved >= 0)
+        range.next = moved + 1 < range.end ? moved + 1 : range.first;
+    close(fd);
+    return moved;
+}
+
+bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out)
+{
+    uint64_t fd;
+
+    if (!lt_str_starts(peer, "fd:") || lt_parse_u64(peer + 3, &fd) < 0 || !range.peers ||
+        fd < (uint64_t)range.first || fd >= (uint64_t)range.end)
+        return false;
+    *out = range.peers[fd - (uint64_t)range.first];
+    return true;
+}
+
+static void hand_over(struct lt_rpc_listener *l, int fd)
+{
+    struct ucred who;
+    socklen_t n = sizeof who;
+    grpc_server_credentials *plain;
+    int number;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0) {
+        close(fd);
+        return;
+    }
+    number = range_take(fd);
+    if (number < 0) {
+        lt_warning("a connection from pid %d is dropped: %d are open", (int)who.pid, range.end - range.first);
+        return;
+    }
+    range.peers[number - range.first] = (struct lt_rpc_peer){.uid = who.uid, .gid = who.gid, .pid = who.pid};
+    plain = grpc_insecure_server_credentials_create();
+    grpc_server_add_channel_from_fd(l->server->core, number, plain);
+    grpc_server_credentials_release(plain);
+}
+
+static void acceptable(uv_poll_t *h, int status, int events)
+{
+    struct lt_rpc_listener *l = h->data;
+
+    (void)status;
+    (void)events;
+    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd < 0)
+            return;
+        hand_over(l, fd);
+    }
+}
+
+static struct lt_rpc_listener *listener_new(struct lt_rpc_server *s, int fd)
+{
+    struct lt_rpc_listener *l = lt_calloc(1, sizeof *l);
+
+    l->server = s;
+    l->fd = fd;
+    l->lock = -1;
+    l->next = s->listeners;
+    s->listeners = l;
+    s->handles++;
+    uv_poll_init(lt_rpc_loop_uv(s->config.loop), &l->poll, fd);
+    l->poll.data = l;
+    uv_poll_start(&l->poll, UV_READABLE, acceptable);
+    return l;
+}
+
+int lt_rpc_server_listen_fd(struct lt_rpc_server *s, int fd, struct lt_error *err)
+{
+    int rc = range_init(err);
+
+    if (rc < 0)
+        return rc;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    listener_new(s, fd);
+    return 0;
+}
+
+static int bind_path(const char *path, struct lt_error *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd, rc = 0;
+
+    if (strlen(path) >= sizeof address.sun_path)
+        return lt_error_set(err, -ENAMETOOLONG, "socket %s: a socket's path has at most %zu bytes", path,
+                            sizeof address.sun_path - 1);
+    strcpy(address.sun_path, path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return lt_error_set(err, -errno, "socket: %s", strerror(errno));
+    if (unlink(path) < 0 && errno != ENOENT)
+        rc = lt_error_set(err, -errno, "remove %s: %s", path, strerror(errno));
+    /* nobody can connect before listen(), so there is no moment with a wrong mode */
+    else if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || chmod(path, 0600) < 0 ||
+             listen(fd, BACKLOG) < 0)
+        rc = lt_error_set(err, -errno, "listen on %s: %s", path, strerror(errno));
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc;
+}
+
+int lt_rpc_server_listen(struct lt_rpc_server *s, const char *path, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *lock_path = lt_format("%s.lock", path);
+    struct lt_rpc_listener *l;
+    int lock, fd, rc = range_init(err);
+
+    if (rc < 0)
+        return rc;
+    lock = lt_lock_take(lock_path, err);
+    if (lock == -EWOULDBLOCK) {
+        lt_error_prefix(err, "socket %s is in use", path);
+        return -EADDRINUSE;
+    }
+    if (lock < 0)
+        return lock;
+    fd = bind_path(path, err);
+    if (fd < 0) {
+        close(lock);
+        return fd;
+    }
+    l = listener_new(s, fd);
+    l->lock = lock;
+    l->path = lt_strdup(path);
+    return 0;
+}
+
+static void listener_closed(uv_handle_t *h)
+{
+    struct lt_rpc_listener *l = h->data;
+
+    close(l->fd);
+    if (l->lock >= 0)
+        close(l->lock);
+    lt_rpc_server_unref(l->server);
+    lt_free(l->path);
+    lt_free(l);
+}
+
+/* The lock file stays: removing it would let two daemons hold locks on two files of one name. */
+void lt_rpc_listeners_close(struct lt_rpc_server *s)
+{
+    struct lt_rpc_listener *l;
+
+    while ((l = s->listeners)) {
+        s->listeners = l->next;
+        if (l->lock >= 0)
+            unlink(l->path);
+        uv_close((uv_handle_t *)&l->poll, listener_closed);
+    }
+}

@@ -1,0 +1,41 @@
+/* fixture.h - an echo service on a socket of its own, run by a loop in its own thread
+ *
+ * Messages are lt.v1.LogChunk: `data` is what is echoed, `attempt` asks for something (enum below), `offset` is
+ * an argument.
+ */
+#ifndef LT_TESTS_RPC_FIXTURE_H
+#define LT_TESTS_RPC_FIXTURE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uv.h>
+#include "lt/v1/jobs.pb-c.h"
+#include "rpc/client.h"
+#include "rpc/loop.h"
+#include "rpc/server.h"
+
+enum ask {
+    ASK_ECHO = 0,
+    ASK_FAIL = 1,  /* NOT_FOUND with two problems */
+    ASK_NEVER = 2, /* don't answer */
+    ASK_COUNT = 3, /* stream: `offset` messages with the request's data, without end when 0 */
+};
+
+struct fixture {
+    char dir[64], path[96], target[112];
+    pthread_t thread;
+    uv_loop_t uv;
+    uv_async_t quit;
+    struct lt_rpc_loop *loop;
+    struct lt_rpc_server *server;
+    _Atomic unsigned closed, cancelled, requests, refused_room;
+    _Atomic uint64_t sent, uploaded;
+    _Atomic bool ready, deny;
+};
+
+void fixture_start(struct fixture *f);
+void fixture_stop(struct fixture *f);
+/* Waits until *counter is at least n; fails the test after 5 s. */
+void fixture_await(_Atomic unsigned *counter, unsigned n);
+
+#endif
