@@ -22,16 +22,17 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
-#include "engine/worker/shim_cgroup.h"
 #include "engine/worker/shim_env.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
+#include "sys/cgroup.h"
 #include "sys/file.h"
 #include "sys/lock.h"
 #include "sys/log.h"
 #include "sys/paths.h"
 
 #define SPEC_MAX (64u << 20)
+#define CHILDREN_MAX (1u << 20)
 
 struct shim {
     const char *dir;
@@ -39,8 +40,10 @@ struct shim {
     const Lt__V1__StartRank *spec;
     const char *worker; /* program to run for plans; NULL: lt-worker beside us */
     int out, log;       /* the rank's stdout and stderr */
-    pid_t pid;
+    struct lt_cgroup *own;    /* made for this rank by the agent; NULL: none */
+    struct lt_cgroup *counts; /* where the kernel counts its out-of-memory kills: own, else the one we are in; NULL: nowhere */
     uint64_t oom_before;
+    pid_t pid;
 };
 
 static int read_spec(struct shim *s, struct lt_error *err)
@@ -71,6 +74,23 @@ static int open_log(const struct shim *s, const char *suffix, struct lt_error *e
     return rc < 0 ? rc : lt_file_open(path, O_WRONLY | O_APPEND | O_CREAT, 0666, err);
 }
 
+static int open_cgroups(struct shim *s, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *dir = NULL;
+    enum lt_cgroup_kind kind;
+
+    if (s->spec->cgroup && s->spec->cgroup[0]) {
+        int rc = lt_cgroup_open(s->spec->cgroup, &s->own, err);
+
+        s->counts = s->own;
+        return rc;
+    }
+    dir = lt_cgroup_own_dir("memory", &kind);
+    if (dir && lt_cgroup_open(dir, &s->counts, NULL) < 0)
+        s->counts = NULL;
+    return 0;
+}
+
 static int prepare(struct shim *s, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *lock = lt_attempt_path(s->dir, "lock");
@@ -82,6 +102,8 @@ static int prepare(struct shim *s, struct lt_error *err)
     if (lt_file_exists(done))
         return lt_error_set(err, -EEXIST, "this attempt is over: %s exists", done);
     rc = read_spec(s, err);
+    if (rc == 0)
+        rc = open_cgroups(s, err);
     if (rc == 0)
         rc = lt_attempt_write_identity(s->dir, "shim", getpid(), err);
     if (rc < 0)
@@ -149,11 +171,9 @@ static int become_rank(const struct shim *s, pid_t shim, struct lt_error *err)
     null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, 0) < 0 || dup2(s->out, 1) < 0 || dup2(s->log, 2) < 0)
         return lt_error_set(err, -errno, "the rank's files: %s", strerror(errno));
-    if (s->spec->cgroup && s->spec->cgroup[0]) {
-        rc = lt_shim_cgroup_enter(s->spec->cgroup, err);
-        if (rc < 0)
-            return rc;
-    }
+    rc = s->own ? lt_cgroup_add(s->own, 0, err) : 0;
+    if (rc < 0)
+        return rc;
     if (s->spec->cpu_set && s->spec->cpu_set[0]) {
         rc = set_affinity(s->spec->cpu_set, err);
         if (rc < 0)
@@ -198,24 +218,37 @@ static int start(struct shim *s, struct lt_error *err)
     return n == sizeof *err ? err->code : lt_error_set(err, -EIO, "the worker died before it was started");
 }
 
-/* Orphans come to us (subreaper); kill until there are none. */
+/* SIGKILL to our children; how many there were. */
+static unsigned kill_children(void)
+{
+    LT_AUTO(lt_free) char *path = lt_format("/proc/self/task/%d/children", (int)getpid());
+    LT_BUF_AUTO list = {0};
+    unsigned n = 0;
+
+    if (lt_file_read(path, CHILDREN_MAX, &list, NULL) < 0 || !list.data)
+        return 0;
+    for (char *save = NULL, *w = strtok_r(list.data, " \n", &save); w; w = strtok_r(NULL, " \n", &save)) {
+        kill((pid_t)strtol(w, NULL, 10), SIGKILL);
+        n++;
+    }
+    return n;
+}
+
+/* What the rank left behind: its process group, its cgroup, and orphans, which come to us (subreaper). */
 static void sweep(const struct shim *s)
 {
     kill(-s->pid, SIGKILL);
-    if (s->spec->cgroup && s->spec->cgroup[0])
-        lt_shim_cgroup_kill(s->spec->cgroup);
-    for (;;) {
-        siginfo_t info = {0};
+    if (s->own)
+        lt_cgroup_kill(s->own, NULL);
+    while (kill_children() > 0)
+        waitpid(-1, NULL, 0);
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        continue;
+}
 
-        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0) /* ECHILD: none left */
-            return;
-        if (info.si_pid > 0)
-            waitpid(info.si_pid, NULL, 0);
-        else if (lt_shim_kill_children() == 0)
-            return;
-        else
-            waitpid(-1, NULL, 0);
-    }
+static uint64_t oom_kills(const struct shim *s)
+{
+    return s->counts ? lt_cgroup_oom_kills(s->counts) : 0;
 }
 
 static int wait_and_record(struct shim *s, struct lt_error *err)
@@ -229,7 +262,7 @@ static int wait_and_record(struct shim *s, struct lt_error *err)
     while (pid < 0 && errno == EINTR);
     e.signaled = WIFSIGNALED(status);
     e.status = e.signaled ? WTERMSIG(status) : WEXITSTATUS(status);
-    e.oom = e.signaled && e.status == SIGKILL && lt_shim_oom_kills(s->spec->cgroup) > s->oom_before;
+    e.oom = e.signaled && e.status == SIGKILL && oom_kills(s) > s->oom_before;
     sweep(s);
     return lt_attempt_write_exit(s->dir, &e, err);
 }
@@ -258,7 +291,7 @@ static int run(struct shim *s, struct lt_error *err)
         return rc;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     lt_shim_set_env(s->spec, lt_shim_is_whole_machine(s->spec));
-    s->oom_before = lt_shim_oom_kills(s->spec->cgroup);
+    s->oom_before = oom_kills(s);
     rc = start(s, err);
     if (rc < 0)
         return rc;
@@ -283,9 +316,11 @@ int main(int argc, char **argv)
     rc = run(&s, &err);
     if (rc < 0) {
         lt_err("%s: %s", s.dir, err.text);
-        if (s.pid <= 0 || rc != 0)
-            report("failed", err.text);
+        report("failed", err.text);
     }
+    lt_cgroup_free(s.own);
+    if (s.counts != s.own)
+        lt_cgroup_free(s.counts);
     lt_arena_free(s.arena);
     return rc < 0 ? 1 : 0;
 }

@@ -1,0 +1,46 @@
+/* cgroup.c - a memory limit around a rank, where the node can make one
+ *
+ * The limit is the admitted number and some room: page cache and code count, too, and a rank that keeps its promise
+ * must never be killed by it. It is there for the one that doesn't.
+ */
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/auto.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/node/internal.h"
+#include "sys/cgroup.h"
+#include "sys/log.h"
+
+#define ROOM_LEAST (256u << 20)
+
+void lt_rank_cgroup_make(struct lt_rank *r)
+{
+    LT_AUTO(lt_cgroup_free) struct lt_cgroup *g = NULL;
+    LT_AUTO(lt_free) char *name = lt_format("ltd-%s", r->name);
+    uint64_t memory = r->spec->memory_bytes;
+    struct lt_error err = {0};
+
+    if (memory == 0 || lt_str_eq(r->node->inventory->memory_limits, lt_cgroup_kind_names[LT_CGROUP_NONE]))
+        return;
+    memory += LT_MAX(memory / 4, (uint64_t)ROOM_LEAST);
+    if (lt_cgroup_create(name, memory, &g, &err) < 0) {
+        lt_warning("agent: %s runs without a memory limit: %s", r->name, err.text);
+        return;
+    }
+    r->spec->cgroup = lt_arena_strdup(r->arena, lt_cgroup_dir(g));
+}
+
+void lt_rank_cgroup_remove(struct lt_rank *r)
+{
+    LT_AUTO(lt_cgroup_free) struct lt_cgroup *g = NULL;
+    struct lt_error err = {0};
+
+    if (!r->spec->cgroup || !r->spec->cgroup[0] || lt_cgroup_open(r->spec->cgroup, &g, NULL) < 0)
+        return;
+    lt_cgroup_kill(g, NULL);
+    if (lt_cgroup_remove(g, &err) < 0)
+        lt_warning("agent: %s: %s", r->name, err.text);
+}

@@ -1,0 +1,80 @@
+/* internal.h - the agent's own state, shared by the files of this folder; see node.h */
+#ifndef LT_DAEMON_NODE_INTERNAL_H
+#define LT_DAEMON_NODE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+#include "daemon/node/node.h"
+#include "daemon/node/rank.h"
+#include "lt/v1/agent.pb-c.h"
+
+struct lt_map;
+struct lt_node_checks;
+struct lt_node_out;
+struct lt_node_reads;
+struct lt_node_wake;
+struct lt_session;
+
+#define LT_NODE_TICK_MS 250
+
+struct lt_node {
+    uv_loop_t *loop;
+    char *state_dir, *attempts_dir, *name, *shim, *worker;
+    unsigned ladder_ms; /* between the rungs of the kill ladder */
+    int lock;
+    Lt__V1__Inventory *inventory;
+    struct lt_session *session;
+    bool open;     /* the coordinator took the call */
+    bool welcomed; /* and our hello */
+    void (*on_ready)(void *user);
+    void *user;
+    struct lt_map *ranks;      /* name → struct lt_rank, borrowed */
+    struct lt_node_out *out;   /* messages that found the session's outbox full */
+    struct lt_node_wake *wake;
+    struct lt_node_checks *checks;
+    struct lt_node_reads *reads;
+    uv_timer_t tick; /* runs while a rank runs */
+    bool ticking;
+    unsigned refs; /* open handles and queued works, and one until close */
+    void (*on_closed)(void *user);
+    void *closed_user;
+};
+
+void lt_node_hold(struct lt_node *n);
+void lt_node_release(struct lt_node *n); /* frees it when it was the last and the node is closed */
+void lt_node_tick_start(struct lt_node *n);
+void lt_node_tail_all(struct lt_node *n);
+
+/* ---- out.c. kind: the message's case; payload: that member. */
+void lt_node_send(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind, void *payload); /* queued when full, dropped without a session */
+int lt_node_try(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind, void *payload);   /* -EAGAIN, -ENOTCONN */
+bool lt_node_flush(struct lt_node *n);                                                       /* true: nothing queued any more */
+void lt_node_out_drop(struct lt_node *n);
+struct lt_node_out *lt_node_out_new(void);
+void lt_node_out_free(struct lt_node_out *o);
+
+/* ---- session.c */
+int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *target, struct lt_error *err);
+/* ---- sample.c */
+void lt_node_sample(struct lt_node *n);
+/* ---- inventory.c; allocated by lt_malloc, lives as long as the process */
+Lt__V1__Inventory *lt_node_inventory(const char *worker);
+void lt_node_inventory_free(Lt__V1__Inventory *inv);
+
+/* ---- wake.c: ZeroMQ PULL; NULL when it can't be had (the tick finds everything, a little later) */
+struct lt_node_wake *lt_node_wake_open(struct lt_node *n, const char *runtime_dir);
+const char *lt_node_wake_address(const struct lt_node_wake *w); /* NULL: none */
+void lt_node_wake_close(struct lt_node_wake *w);
+/* ---- check.c */
+struct lt_node_checks *lt_node_checks_new(struct lt_node *n, unsigned max);
+void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m);
+void lt_node_checks_close(struct lt_node_checks *c);
+/* ---- read.c */
+struct lt_node_reads *lt_node_reads_new(struct lt_node *n);
+void lt_node_read(struct lt_node_reads *r, const Lt__V1__ReadRequest *m);
+void lt_node_reads_poke(struct lt_node_reads *r); /* something was written */
+void lt_node_reads_drop(struct lt_node_reads *r); /* the session is over */
+void lt_node_reads_close(struct lt_node_reads *r);
+
+#endif

@@ -1,0 +1,97 @@
+/* rank.h - one rank of one attempt on this node, as the agent sees it
+ *
+ * STARTING  its folder is being written, or its shim hasn't reported yet
+ * RUNNING   its shim holds the lock
+ * ENDING    the shim is gone without an exit record: its worker is being made sure to be dead
+ * ENDED     nothing of it runs; its journal is sent to the end, then RankGone, until the coordinator forgets it
+ *
+ * Everything but STARTING is read from the attempt's folder, so that a new agent comes to the same state.
+ */
+#ifndef LT_DAEMON_NODE_RANK_H
+#define LT_DAEMON_NODE_RANK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <uv.h>
+#include "base/buf.h"
+#include "base/error.h"
+#include "lt/v1/agent.pb-c.h"
+
+struct lt_arena;
+struct lt_journal_reader;
+struct lt_node;
+struct lt_page;
+
+enum lt_rank_state { LT_RANK_STARTING, LT_RANK_RUNNING, LT_RANK_ENDING, LT_RANK_ENDED, LT_RANK_STATE_N };
+
+struct lt_rank {
+    struct lt_node *node;
+    struct lt_arena *arena;
+    Lt__V1__StartRank *spec; /* in the arena */
+    char *name;              /* JOB.ATTEMPT.RANK */
+    char *dir;
+    enum lt_rank_state state;
+    unsigned refs; /* the table's one, and one per open handle or queued work */
+    bool dropped;  /* out of the table */
+
+    uv_work_t work; /* writes the folder, on the thread pool */
+    struct lt_error work_error;
+    uv_process_t process; /* the shim, when we started it */
+    uv_pipe_t report;     /* its one line */
+    struct lt_buf line;
+    pid_t shim, worker; /* 0: not known (yet) */
+    uv_poll_t *watch;   /* on pidfd: the shim's, in ENDING the worker's */
+    int pidfd;
+
+    struct lt_page *page; /* NULL: not mapped */
+    struct lt_journal_reader *reader;
+    uint64_t sent, acked, acked_saved; /* journal offsets */
+    bool journal_damaged;
+    bool finished; /* the worker said how it ended: */
+    Lt__V1__JobResult result;
+    Lt__V1__FailureClass class;
+    char *reason;
+    bool gone_sent; /* in this session */
+
+    uv_timer_t *ladder; /* towards SIGKILL */
+    unsigned rung;
+};
+
+/* ---- the table (ranks.c) */
+int lt_ranks_scan(struct lt_node *n, struct lt_error *err); /* what an earlier agent left */
+struct lt_rank *lt_rank_find(struct lt_node *n, const char *job, uint32_t attempt, uint32_t rank);
+/* spec is copied. The rank is in the table. */
+struct lt_rank *lt_rank_new(struct lt_node *n, const Lt__V1__StartRank *spec);
+struct lt_rank *lt_rank_hold(struct lt_rank *r);
+void lt_rank_release(struct lt_rank *r);
+void lt_rank_drop(struct lt_rank *r);                      /* out of the table, handles closed; the folder stays */
+void lt_rank_remove(struct lt_rank *r);                    /* and the folder is removed */
+void lt_rank_set_state(struct lt_rank *r, enum lt_rank_state s);
+
+/* ---- life */
+void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec); /* start.c */
+void lt_rank_tell_started(struct lt_rank *r);
+/* Watches the shim until it ends; looks for it in the folder when its pid isn't known (watch.c). */
+void lt_rank_watch(struct lt_rank *r);
+void lt_rank_unwatch(struct lt_rank *r);
+/* The shim is gone (watch.c): goes to ENDED, by way of ENDING when it left no exit record. */
+void lt_rank_shim_gone(struct lt_rank *r);
+/* Sends what is new in the journal, behind an ended one RankGone (tail.c). */
+void lt_rank_tail(struct lt_rank *r);
+void lt_rank_tail_again(struct lt_rank *r); /* a new session: from the acknowledged offset */
+void lt_rank_acked(struct lt_rank *r, uint64_t offset);
+void lt_rank_save_ack(struct lt_rank *r);
+uint64_t lt_rank_read_ack(const struct lt_rank *r);
+void lt_rank_tell_gone(struct lt_rank *r);                          /* gone.c */
+void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal);  /* signal.c */
+void lt_rank_signal_again(struct lt_rank *r);                       /* what an earlier agent had begun */
+void lt_rank_ladder_stop(struct lt_rank *r);
+/* SIGKILL to the worker, its cgroup, and every process that carries the attempt's token (kill.c). */
+void lt_rank_kill_all(struct lt_rank *r);
+void lt_rank_cgroup_make(struct lt_rank *r); /* cgroup.c: where the node limits memory so */
+void lt_rank_cgroup_remove(struct lt_rank *r);
+/* Gives the rank processors of its own, lowest free ones first (cpus.c). */
+void lt_rank_assign_cpus(struct lt_rank *r);
+
+#endif

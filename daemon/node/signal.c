@@ -1,0 +1,132 @@
+/* signal.c - stop, cancel, checkpoint, kill
+ *
+ * Requests are bits in the shared page, seen by the engine at its next step boundary. A cancel has patience: after
+ * one interval SIGTERM, after another SIGKILL to everything. A program that isn't ours doesn't read pages: it gets
+ * SIGTERM at once. A stop has none of this: saving a checkpoint may take its time, and who is tired of waiting cancels.
+ */
+#include <signal.h>
+
+#include "base/auto.h"
+#include "base/mem.h"
+#include "daemon/node/internal.h"
+#include "sys/attempt.h"
+#include "sys/lock.h"
+#include "sys/log.h"
+#include "sys/page.h"
+
+static void set_command(struct lt_rank *r, uint32_t bit)
+{
+    LT_AUTO(lt_free) char *path = lt_attempt_path(r->dir, "page");
+    struct lt_error err = {0};
+
+    if (!r->page && lt_page_map(path, &r->page, &err) < 0)
+        lt_warning("agent: %s: %s", r->name, err.text);
+    if (r->page)
+        atomic_fetch_or(&r->page->command, bit);
+}
+
+static void send_term(const struct lt_rank *r)
+{
+    struct lt_identity worker;
+
+    if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 && lt_identity_alive(&worker))
+        kill(worker.pid, SIGTERM);
+}
+
+static void on_ladder_closed(uv_handle_t *h)
+{
+    struct lt_rank *r = h->data;
+
+    lt_free(h);
+    lt_rank_release(r);
+}
+
+void lt_rank_ladder_stop(struct lt_rank *r)
+{
+    if (!r->ladder)
+        return;
+    uv_timer_stop(r->ladder);
+    uv_close((uv_handle_t *)r->ladder, on_ladder_closed);
+    r->ladder = NULL;
+}
+
+static void on_rung(uv_timer_t *t)
+{
+    struct lt_rank *r = t->data;
+
+    if (r->state != LT_RANK_RUNNING)
+        return;
+    if (r->rung++ == 0) {
+        lt_warning("agent: %s hasn't ended: SIGTERM", r->name);
+        send_term(r);
+        return;
+    }
+    lt_warning("agent: %s hasn't ended: SIGKILL", r->name);
+    lt_rank_kill_all(r); /* again each interval, until it is gone */
+}
+
+static void ladder_start(struct lt_rank *r)
+{
+    if (r->ladder)
+        return;
+    r->rung = 0;
+    r->ladder = lt_calloc(1, sizeof *r->ladder);
+    uv_timer_init(r->node->loop, r->ladder);
+    r->ladder->data = lt_rank_hold(r);
+    uv_timer_start(r->ladder, on_rung, r->node->ladder_ms, r->node->ladder_ms);
+}
+
+static bool reads_pages(const struct lt_rank *r)
+{
+    return !r->spec->spec || r->spec->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND;
+}
+
+static void do_stop(struct lt_rank *r)
+{
+    set_command(r, LT_COMMAND_STOP);
+    if (!reads_pages(r))
+        send_term(r);
+}
+
+static void do_cancel(struct lt_rank *r)
+{
+    set_command(r, LT_COMMAND_CANCEL);
+    ladder_start(r);
+    if (!reads_pages(r)) {
+        send_term(r);
+        r->rung = 1;
+    }
+}
+
+static void do_checkpoint(struct lt_rank *r)
+{
+    set_command(r, LT_COMMAND_CHECKPOINT);
+}
+
+static void do_kill(struct lt_rank *r)
+{
+    lt_rank_kill_all(r);
+    ladder_start(r);
+    r->rung = 1;
+}
+
+static void (*const actions[])(struct lt_rank *r) = {
+    [LT__V1__RANK_SIGNAL__SIGNAL_STOP] = do_stop,
+    [LT__V1__RANK_SIGNAL__SIGNAL_CANCEL] = do_cancel,
+    [LT__V1__RANK_SIGNAL__SIGNAL_CHECKPOINT] = do_checkpoint,
+    [LT__V1__RANK_SIGNAL__SIGNAL_KILL] = do_kill,
+};
+
+void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal)
+{
+    bool alive = r->state == LT_RANK_RUNNING || r->state == LT_RANK_STARTING;
+
+    if (alive && (unsigned)signal < LT_ARRAY_LEN(actions))
+        actions[signal](r);
+}
+
+void lt_rank_signal_again(struct lt_rank *r)
+{
+    if (r->page && (atomic_load(&r->page->command) & LT_COMMAND_CANCEL))
+        do_cancel(r);
+}
