@@ -16,7 +16,7 @@ struct lt_arena;
 struct lt_buf;
 struct lt_problems;
 
-#define LT_TEXT_MAX (64u << 20) /* bytes of text */
+#define LT_TEXT_MAX (16u << 20) /* bytes of text */
 #define LT_TEXT_DEPTH 96        /* nested lists and maps; messages nest to LT_WIRE_DEPTH */
 #define LT_TEXT_LIST 100000     /* items of one list */
 #define LT_TEXT_NODES 1000000   /* values in all */
