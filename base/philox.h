@@ -11,7 +11,7 @@
 
 enum lt_rng_purpose {
     LT_RNG_INIT = 1,   /* a: 0;              b: 0 */
-    LT_RNG_SHUFFLE,    /* a: epoch;          b: 0 */
+    LT_RNG_SHUFFLE,    /* a: epoch;          b: number of the draw */
     LT_RNG_DROPOUT,    /* a: optimiser step; b: global sample index */
     LT_RNG_TRANSFORM,  /* a: epoch;          b: global sample index */
 };

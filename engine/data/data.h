@@ -46,6 +46,7 @@ int lt_data_open(const struct lt_data_config *c, struct lt_data **out, struct lt
 void lt_data_close(struct lt_data *d);
 LT_DEFINE_AUTO(struct lt_data *, lt_data_close)
 
+const Lt__V1__Data *lt_data_plan(const struct lt_data *d);
 int lt_data_n_fields(const struct lt_data *d);
 const struct lt_data_field *lt_data_field(const struct lt_data *d, int i);
 bool lt_data_has(const struct lt_data *d, enum lt_split_kind kind);
