@@ -74,14 +74,13 @@ static bool is_plain(const char *s)
     return lt_parse_double(s, &d) < 0; /* nan, inf, infinity */
 }
 
-/* 32-true, 60s, 4GiB: begin with a digit, and still no reader's number. */
+/* 32-true, 60s, 4GiB: begin with a digit, and still no reader's number (1e5, 0x1f, 1_000, 2026-01-01). */
 static bool is_measure(const char *s)
 {
-    const size_t digits = strspn(s, "0123456789");
-    const size_t letters = strspn(s + digits, "abcdfghijklmnopqrstuvwyzABCDFGHIJKLMNOPQRSTUVWYZ-");
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-";
+    const size_t digits = strspn(s, "0123456789"), n = strspn(s + digits, letters);
 
-    return digits > 0 && digits < 19 && letters > 0 && !s[digits + letters] && s[digits + letters - 1] != '-' &&
-           !(digits == 1 && s[0] == '0');
+    return digits > 0 && n > 0 && !s[digits + n] && !strchr("eExXoO", s[digits]) && s[0] != '0';
 }
 
 static void print_scalar(const struct lt_node *n, bool json, struct lt_buf *out)
@@ -179,7 +178,8 @@ static bool print_short(const struct lt_node *n, int indent, struct lt_buf *out)
     return false;
 }
 
-/* The children of n, one or more lines each; the first starts where the cursor is. */
+/* The children of n, one or more lines each; the first starts where the cursor is. A list's item of one key is a
+ * block: `- linear: {out_features: 10}`. */
 static void print_block(const struct lt_node *n, int indent, struct lt_buf *out)
 {
     for (const struct lt_node *c = n->first; c; c = c->next) {
@@ -189,7 +189,7 @@ static void print_block(const struct lt_node *n, int indent, struct lt_buf *out)
             lt_buf_str(out, "- ");
         else
             print_key(c->key, false, out);
-        if (print_short(c, indent + 8, out)) {
+        if (!(n->kind == LT_NODE_LIST && c->kind == LT_NODE_MAP && c->n == 1) && print_short(c, indent + 8, out)) {
             lt_buf_char(out, '\n');
         } else if (n->kind == LT_NODE_LIST) {
             print_block(c, indent + 2, out);

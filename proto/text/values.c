@@ -250,6 +250,17 @@ static void print_integer(ProtobufCType type, const void *value, struct lt_buf *
                       wide ? (unsigned long long)*(const uint64_t *)value : (unsigned long long)*(const uint32_t *)value);
 }
 
+/* 1e-05 → 1.0e-05: without a point YAML 1.1 takes it for a text. */
+static void print_real(const char *number, struct lt_buf *out)
+{
+    const char *e = strchr(number, 'e');
+
+    if (e && !strchr(number, '.'))
+        lt_buf_printf(out, "%.*s.0%s", (int)(e - number), number, e);
+    else
+        lt_buf_str(out, number);
+}
+
 void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int flags, struct lt_buf *out, bool *quoted)
 {
     char number[40];
@@ -277,7 +288,7 @@ void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int fl
         d = f->type == PROTOBUF_C_TYPE_FLOAT ? (double)*(const float *)value : *(const double *)value;
         lt_print_double(number, sizeof number, d);
         *quoted = !isfinite(d);
-        lt_buf_str(out, number);
+        print_real(number, out);
         return;
     default:
         print_integer(f->type, value, out);

@@ -1,0 +1,34 @@
+/* plan_words.h - fields that hold a word of a list
+ *
+ * Included by check_trainer.c, read by proto/reference.py: keep one row a line.
+ *
+ *   WORD(message, field, "word")                      accepted
+ *   REFUSED(message, field, "word", reason, remedy)   known, and refused by name
+ */
+WORD(Trainer, accelerator, "auto")
+WORD(Trainer, accelerator, "cpu")
+REFUSED(Trainer, accelerator, "cuda", "this build has no CUDA device support", "write cpu or auto")
+REFUSED(Trainer, accelerator, "gpu", "this build has no CUDA device support", "write cpu or auto")
+REFUSED(Trainer, accelerator, "mps", "ltd has no MPS device support", "write cpu or auto")
+REFUSED(Trainer, accelerator, "tpu", "ltd has no TPU device support", "write cpu or auto")
+REFUSED(Trainer, accelerator, "xla", "ltd has no XLA device support", "write cpu or auto")
+REFUSED(Trainer, accelerator, "hpu", "ltd has no HPU device support", "write cpu or auto")
+WORD(Trainer, strategy, "auto")
+WORD(Trainer, strategy, "single_device")
+WORD(Trainer, strategy, "ddp")
+REFUSED(Trainer, strategy, "ddp_spawn", "ranks are started by ltd, never spawned by a rank", "write ddp or auto")
+REFUSED(Trainer, strategy, "ddp_fork", "ranks are started by ltd, never forked by a rank", "write ddp or auto")
+REFUSED(Trainer, strategy, "ddp_notebook", "ranks are started by ltd, never by a notebook", "write ddp or auto")
+REFUSED(Trainer, strategy, "fsdp", "sharded strategies aren't supported yet by this version", "write ddp or auto")
+REFUSED(Trainer, strategy, "deepspeed", "sharded strategies aren't supported yet by this version", "write ddp or auto")
+WORD(Trainer, precision, "32-true")
+WORD(Trainer, precision, "32")
+REFUSED(Trainer, precision, "64-true", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "64", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "16-mixed", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "bf16-mixed", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "16-true", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "bf16-true", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "16", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "bf16", "only 32-true is supported by this version", "write 32-true")
+REFUSED(Trainer, precision, "transformer-engine", "only 32-true is supported by this version", "write 32-true")
