@@ -1,0 +1,210 @@
+/* check.c - levels 2 and 3 of a plan's checks: which node is asked, and what its answer means
+ *
+ * A node gets half as many checks at a time as it has processors (they scan data and compile graphs beside
+ * training). The question is soft: when the node goes before it answered, another one is asked. The answer is
+ * an event.
+ */
+#include "daemon/core/state.h"
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define CHECKING LT__V1__JOB_STATE__HELD_CHECKING
+
+static unsigned check_limit(const struct lt_node *n)
+{
+    uint32_t cpus = n->inventory ? n->inventory->cpus : 1;
+
+    return cpus > 3 ? cpus / 2 : 1;
+}
+
+/* The one with the fewest questions; draining nodes only when there is no other. */
+static struct lt_node *pick_node(const struct lt_core *core)
+{
+    struct lt_node *best = NULL;
+    const char *name;
+    void *node;
+
+    for (size_t i = 0; lt_map_next(core->nodes, &i, &name, &node);) {
+        struct lt_node *n = node;
+
+        if (!n->session || n->checks >= check_limit(n))
+            continue;
+        if (!best || (lt_core_draining(core, best->name) && !lt_core_draining(core, name)) ||
+            (n->checks < best->checks && lt_core_draining(core, best->name) == lt_core_draining(core, name)))
+            best = n;
+    }
+    return best;
+}
+
+void lt_dispatch_checks(struct lt_turn *t)
+{
+    struct lt_job *job = t->core->lists[CHECKING].first;
+    struct lt_node *n;
+
+    for (; job && (n = pick_node(t->core)); job = job->next) {
+        Lt__V1__CheckRequest c = LT__V1__CHECK_REQUEST__INIT;
+        Lt__V1__CoordinatorMessage m = LT__V1__COORDINATOR_MESSAGE__INIT;
+
+        if (job->check_session)
+            continue;
+        c.job = job->fold->id;
+        c.spec = job->fold->spec;
+        m.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK;
+        m.check = &c;
+        lt_send(t, n->session, &m);
+        job->check_session = n->session;
+        n->checks++;
+    }
+}
+
+static struct lt_job *asked(struct lt_turn *t, struct lt_node *node, const char *id)
+{
+    struct lt_job *job = id ? lt_core_job(t->core, id) : NULL;
+
+    return job && job->fold->state == CHECKING && job->check_session == node->session ? job : NULL;
+}
+
+void lt_on_check_progress(struct lt_turn *t, struct lt_node *node, const Lt__V1__CheckProgress *m)
+{
+    struct lt_job *job = asked(t, node, m->job);
+
+    if (!job)
+        return;
+    lt_fold_string(&job->check_text, m->text ? m->text : "");
+    job->changed = true;
+    lt_notify(t, job);
+}
+
+struct largest {
+    const struct lt_node *cpus, *memory;
+};
+
+static struct largest largest_nodes(const struct lt_core *core)
+{
+    struct largest l = {0};
+    const char *name;
+    void *node;
+
+    for (size_t i = 0; lt_map_next(core->nodes, &i, &name, &node);) {
+        const struct lt_node *n = node;
+
+        if (!n->inventory)
+            continue;
+        if (!l.cpus || n->inventory->cpus > l.cpus->inventory->cpus)
+            l.cpus = n;
+        if (!l.memory || n->inventory->memory_bytes > l.memory->inventory->memory_bytes)
+            l.memory = n;
+    }
+    return l;
+}
+
+static void add_problem(Lt__V1__Refused *r, const char *path, const char *remedy, char *reason)
+{
+    Lt__V1__Problem *p = lt_malloc(sizeof *p);
+
+    lt__v1__problem__init(p);
+    p->path = lt_strdup(path);
+    p->reason = reason;
+    p->remedy = lt_strdup(remedy);
+    r->problems = lt_realloc(r->problems, r->n_problems + 1, sizeof *r->problems);
+    r->problems[r->n_problems++] = p;
+}
+
+/* What the plan needs, against the largest node there is, and against what it said itself. */
+static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f, const Lt__V1__Checked *cost,
+                       Lt__V1__Refused *refused)
+{
+    const Lt__V1__Job *job = lt_spec_job(f->spec);
+    const Lt__V1__Resources *r = job ? job->resources : NULL;
+    struct largest l = largest_nodes(core);
+    uint64_t limit = r && r->memory && r->memory->has_bytes ? r->memory->bytes : 0;
+    uint64_t memory = LT_MAX(limit, cost->memory_bytes);
+    char need[32], have[32];
+
+    lt_print_size(need, sizeof need, memory);
+    if (limit && cost->memory_bytes > limit) {
+        lt_print_size(need, sizeof need, cost->memory_bytes);
+        lt_print_size(have, sizeof have, limit);
+        add_problem(refused, "job.resources.memory", "a larger limit, or a smaller batch_size or model",
+                    lt_format("the plan needs %s (%llu bytes) of memory, but may use %s (%llu bytes)", need,
+                              (unsigned long long)cost->memory_bytes, have, (unsigned long long)limit));
+    } else if (l.memory && l.memory->inventory->memory_bytes && memory > l.memory->inventory->memory_bytes) {
+        lt_print_size(have, sizeof have, l.memory->inventory->memory_bytes);
+        add_problem(refused, "job.resources.memory", "a smaller batch_size or model, or a node with more memory",
+                    lt_format("the plan needs %s (%llu bytes) of memory; the largest node, %s, has %s (%llu bytes)",
+                              need, (unsigned long long)memory, l.memory->name, have,
+                              (unsigned long long)l.memory->inventory->memory_bytes));
+    }
+    if (l.cpus && r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT &&
+        r->cpus->count > l.cpus->inventory->cpus)
+        add_problem(refused, "job.resources.cpus", "auto, or at most what a node has",
+                    lt_format("%llu processors are asked for; the largest node, %s, has %u",
+                              (unsigned long long)r->cpus->count, l.cpus->name, l.cpus->inventory->cpus));
+}
+
+static void emit_refused(struct lt_turn *t, const struct lt_job *job, Lt__V1__Refused *refused)
+{
+    Lt__V1__Event e = LT_EVENT_INIT;
+
+    e.type_case = LT__V1__EVENT__TYPE_REFUSED;
+    e.refused = refused;
+    lt_emit(t, job->fold->id, &e);
+}
+
+static void emit_checked(struct lt_turn *t, const struct lt_job *job, const struct lt_node *node,
+                         const Lt__V1__CheckDone *m)
+{
+    Lt__V1__Checked checked = LT__V1__CHECKED__INIT;
+    Lt__V1__Event e = LT_EVENT_INIT;
+
+    if (m->cost)
+        checked = *m->cost;
+    checked.node = node->name;
+    if (checked.n_warnings == 0) {
+        checked.warnings = m->problems;
+        checked.n_warnings = m->n_problems;
+    }
+    e.type_case = LT__V1__EVENT__TYPE_CHECKED;
+    e.checked = &checked;
+    lt_emit(t, job->fold->id, &e);
+}
+
+static bool has_errors(const Lt__V1__CheckDone *m)
+{
+    for (size_t i = 0; i < m->n_problems; i++)
+        if (m->problems[i]->severity == LT__V1__PROBLEM__SEVERITY__ERROR)
+            return true;
+    return false;
+}
+
+void lt_on_check_done(struct lt_turn *t, struct lt_node *node, const Lt__V1__CheckDone *m)
+{
+    struct lt_job *job = asked(t, node, m->job);
+    const Lt__V1__Checked none = LT__V1__CHECKED__INIT;
+    Lt__V1__Refused *own;
+
+    if (node->checks)
+        node->checks--;
+    if (!job)
+        return;
+    own = lt_malloc(sizeof *own);
+    lt__v1__refused__init(own);
+    check_size(t->core, job->fold, m->cost ? m->cost : &none, own);
+    if (has_errors(m)) {
+        Lt__V1__Refused told = LT__V1__REFUSED__INIT;
+
+        told.problems = m->problems;
+        told.n_problems = m->n_problems;
+        emit_refused(t, job, &told);
+    } else if (own->n_problems) {
+        emit_refused(t, job, own);
+    } else {
+        emit_checked(t, job, node, m);
+    }
+    lt__v1__refused__free_unpacked(own, NULL);
+    lt_job_advance(t, job);
+}

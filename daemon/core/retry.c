@@ -1,0 +1,132 @@
+/* retry.c - how an attempt ended, whether another follows, and from where
+ *
+ * What the worker said last (`finished`) goes before what the node saw of its process. Budgets are per class;
+ * out of memory, plan, data and non-finite losses never retry: the next attempt would end alike. The first
+ * restart is at once, later ones 1, 2, 4 … 60 s apart as long as no attempt saves a new checkpoint: a broken
+ * node must not burn the budget in a second.
+ */
+#include "daemon/core/state.h"
+
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/str.h"
+
+#define R(name) LT__V1__JOB_RESULT__##name
+#define C(name) LT__V1__FAILURE_CLASS__CLASS_##name
+
+/* The rank that speaks for the attempt: the first that failed, else the first. */
+static const Lt__V1__RankExited *spokesman(const Lt__V1__JobFold *f)
+{
+    for (size_t i = 0; i < f->n_ranks; i++) {
+        const Lt__V1__RankExited *x = f->ranks[i]->exited;
+
+        if (x && (x->class_ != C(NONE) || x->status != 0))
+            return x;
+    }
+    return f->n_ranks ? f->ranks[0]->exited : NULL;
+}
+
+/* As if nobody had wished anything. */
+static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
+{
+    const Lt__V1__RankExited *x = spokesman(f);
+    bool command = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
+
+    if (f->finished)
+        return (struct lt_verdict){.result = f->finished->result, .class = f->finished->class_,
+                                   .reason = f->finished->reason};
+    if (x && x->has_result && x->result != R(RESULT_NONE))
+        return (struct lt_verdict){.result = x->result, .class = x->class_, .reason = x->reason};
+    if (x && x->class_ != C(NONE))
+        return (struct lt_verdict){.result = R(FAILED), .class = x->class_, .reason = x->reason};
+    if (x && x->status != 0)
+        return (struct lt_verdict){.result = R(FAILED), .class = C(JOB), .reason = x->reason};
+    if (command)
+        return (struct lt_verdict){.result = R(SUCCEEDED)};
+    return (struct lt_verdict){.result = R(FAILED), .class = C(INFRASTRUCTURE),
+                               .reason = x && x->reason ? x->reason : "the worker ended without saying how"};
+}
+
+/* A wish that was acknowledged is kept: nothing starts again, and the result says what was asked for, unless
+ * the job was through, or failed for a reason of its own. */
+static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v)
+{
+    static const Lt__V1__JobResult wished[] = {
+        [LT__V1__STOP_KIND__STOP_USER] = R(STOPPED),
+        [LT__V1__STOP_KIND__STOP_TIME] = R(TIMED_OUT),
+        [LT__V1__STOP_KIND__STOP_CANCEL] = R(CANCELLED),
+    };
+    bool own_fault = v.result == R(FAILED) && v.class != C(INFRASTRUCTURE);
+
+    if (f->stop == LT__V1__STOP_KIND__STOP_CANCEL)
+        return (struct lt_verdict){.result = R(CANCELLED)};
+    if (v.result == R(SUCCEEDED) || own_fault)
+        return v;
+    return (struct lt_verdict){.result = wished[f->stop],
+                               .reason = v.result == R(FAILED) ? v.reason : NULL};
+}
+
+static int64_t budget_left(const Lt__V1__JobFold *f, struct lt_verdict v)
+{
+    const Lt__V1__Job *job = lt_spec_job(f->spec);
+    Lt__V1__Retries defaults = LT__V1__RETRIES__INIT;
+    const Lt__V1__Retries *r = job && job->retries ? job->retries : &defaults;
+    int64_t budget = 0;
+    uint32_t used = 0;
+
+    if (v.result == R(PREEMPTED)) {
+        budget = r->preemption;
+        used = f->preemption_used;
+    } else if (v.class == C(INFRASTRUCTURE)) {
+        budget = r->infrastructure;
+        used = f->infrastructure_used;
+    } else if (v.class == C(JOB)) {
+        budget = r->job;
+        used = f->job_used;
+    }
+    return budget < 0 ? 1 : budget - used;
+}
+
+static uint64_t delay_ms(const Lt__V1__JobFold *f)
+{
+    uint32_t fruitless = f->advanced ? 0 : f->fruitless + 1;
+    uint64_t seconds;
+
+    if (fruitless < 2)
+        return 0;
+    seconds = fruitless > 8 ? LT_RETRY_DELAY_MAX_S : UINT64_C(1) << (fruitless - 2);
+    return 1000 * LT_MIN(seconds, LT_RETRY_DELAY_MAX_S);
+}
+
+struct lt_verdict lt_judge(const Lt__V1__JobFold *f)
+{
+    struct lt_verdict v = by_itself(f);
+
+    if (f->stop > LT__V1__STOP_KIND__STOP_PREEMPT)
+        return as_wished(f, v);
+    v.preempted = v.result == R(PREEMPTED);
+    v.retry = (v.result == R(FAILED) || v.preempted) && budget_left(f, v) > 0;
+    v.delay_ms = v.retry && !v.preempted ? delay_ms(f) : 0;
+    return v;
+}
+
+bool lt_restart_point(const Lt__V1__JobFold *f, struct lt_buf *path, uint64_t *step)
+{
+    const Lt__V1__CheckpointSaved *best = NULL;
+
+    for (size_t i = 0; i < f->n_checkpoints; i++) {
+        const Lt__V1__CheckpointSaved *s = f->checkpoints[i]->saved;
+
+        if (!s->weights_only && (!best || s->step >= best->step))
+            best = s;
+    }
+    if (!best)
+        return false;
+    if (!lt_str_starts(best->name, "recovery/"))
+        lt_buf_str(path, best->recovery ? "recovery/" : "checkpoints/");
+    lt_buf_str(path, best->name);
+    *step = best->step;
+    return true;
+}
