@@ -42,7 +42,7 @@ struct lt_rpc_call {
     struct lt_buf status_details;
     unsigned pending;            /* batches in flight */
     int cancelled;
-    bool reading, writing, paused, requested, headers_sent;
+    bool reading, writing, paused, held, requested, headers_sent;
     bool starved;                /* the handler was refused room */
     bool finishing, status_sent; /* a status is set; is on its way */
     bool closed, told;           /* the close op fired; the handler knows */
@@ -198,6 +198,20 @@ int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m)
     return 0;
 }
 
+int lt_rpc_send_packed(struct lt_rpc_call *c, const void *data, size_t n)
+{
+    if (c->closed || c->told || c->finishing)
+        return -EPIPE;
+    c->server->outbox_total += lt_outbox_put_packed(&c->outbox, data, n);
+    pump(c);
+    return 0;
+}
+
+size_t lt_rpc_queued(const struct lt_rpc_call *c)
+{
+    return c->outbox.bytes;
+}
+
 void lt_rpc_reply(struct lt_rpc_call *c, const ProtobufCMessage *m)
 {
     if (c->closed || c->told || c->finishing)
@@ -236,7 +250,7 @@ static void read_next(struct lt_rpc_call *c)
 {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &c->received};
 
-    if (c->reading || c->paused || c->closed || c->finishing)
+    if (c->reading || c->paused || c->held || c->closed || c->finishing)
         return;
     c->reading = true;
     start(c, &op, 1, &c->on_read);
@@ -413,6 +427,7 @@ static void arrived(struct lt_rpc_op *op, int ok)
     }
     if (c->method->kind != LT_RPC_UNARY)
         send_headers(c);
+    c->held = s->held && !c->method->early;
     read_next(c);
 }
 
@@ -450,6 +465,16 @@ void lt_rpc_calls_drain(struct lt_rpc_server *s)
 struct lt_rpc_server *lt_rpc_call_server(const struct lt_rpc_call *c)
 {
     return c->server;
+}
+
+void lt_rpc_server_hold(struct lt_rpc_server *s, bool held)
+{
+    s->held = held;
+    for (struct lt_rpc_call *c = s->calls; c && !held; c = c->next)
+        if (c->held) {
+            c->held = false;
+            read_next(c);
+        }
 }
 
 void *lt_rpc_call_context(const struct lt_rpc_call *c)

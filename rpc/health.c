@@ -101,6 +101,7 @@ const struct lt_rpc_method lt_rpc_health_check = {
     .out = &grpc__health__v1__health_check_response__descriptor,
     .msg = check,
     .need = LT_RPC_NEED_TALK,
+    .early = true,
 };
 const struct lt_rpc_method lt_rpc_health_watch = {
     .path = "/grpc.health.v1.Health/Watch",
@@ -111,4 +112,5 @@ const struct lt_rpc_method lt_rpc_health_watch = {
     .writable = watch_writable,
     .closed = watch_closed,
     .need = LT_RPC_NEED_TALK,
+    .early = true,
 };

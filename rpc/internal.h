@@ -33,6 +33,7 @@ struct lt_outbox {
 };
 void lt_outbox_init(struct lt_outbox *o);
 size_t lt_outbox_put(struct lt_outbox *o, const ProtobufCMessage *m); /* bytes it counts for */
+size_t lt_outbox_put_packed(struct lt_outbox *o, const void *data, size_t n);
 grpc_byte_buffer *lt_outbox_take(struct lt_outbox *o, size_t *bytes); /* NULL: empty */
 bool lt_outbox_empty(const struct lt_outbox *o);
 size_t lt_outbox_drop(struct lt_outbox *o); /* bytes that were in it */
@@ -46,7 +47,7 @@ struct lt_rpc_server {
     uint64_t last_call_ns;
     struct lt_rpc_listener *listeners;
     unsigned handles; /* uv handles and armed requests not yet gone */
-    bool closing, serving;
+    bool closing, serving, held;
     struct lt_health_watch *health_watches;
     struct lt_rpc_op down;
     uv_timer_t grace;

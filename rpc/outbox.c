@@ -1,5 +1,6 @@
 /* outbox.c - packed messages in a list; each counts for a little more than its bytes */
 #include <grpc/byte_buffer.h>
+#include <grpc/slice.h>
 #include "base/mem.h"
 #include "rpc/bytes.h"
 #include "rpc/internal.h"
@@ -19,17 +20,34 @@ void lt_outbox_init(struct lt_outbox *o)
     o->bytes = 0;
 }
 
-size_t lt_outbox_put(struct lt_outbox *o, const ProtobufCMessage *m)
+static size_t put(struct lt_outbox *o, grpc_byte_buffer *bytes, size_t n)
 {
     struct lt_out_message *out = lt_malloc(sizeof *out);
 
     out->next = NULL;
-    out->bytes = lt_bytes_encode(m, &out->size);
-    out->size += OVERHEAD;
+    out->bytes = bytes;
+    out->size = n + OVERHEAD;
     *o->tail = out;
     o->tail = &out->next;
     o->bytes += out->size;
     return out->size;
+}
+
+size_t lt_outbox_put(struct lt_outbox *o, const ProtobufCMessage *m)
+{
+    size_t n;
+    grpc_byte_buffer *bytes = lt_bytes_encode(m, &n);
+
+    return put(o, bytes, n);
+}
+
+size_t lt_outbox_put_packed(struct lt_outbox *o, const void *data, size_t n)
+{
+    grpc_slice slice = grpc_slice_from_copied_buffer(data, n);
+    grpc_byte_buffer *bytes = grpc_raw_byte_buffer_create(&slice, 1);
+
+    grpc_slice_unref(slice);
+    return put(o, bytes, n);
 }
 
 grpc_byte_buffer *lt_outbox_take(struct lt_outbox *o, size_t *bytes)

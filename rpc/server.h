@@ -44,6 +44,7 @@ struct lt_rpc_method {
     void (*closed)(struct lt_rpc_call *c, bool cancelled); /* may be NULL */
     unsigned need; /* rights that the peer must have, all of them; 0: nobody may */
     size_t max_request; /* bytes; 0: 64 KiB */
+    bool early;         /* also answered while the server holds its calls back */
 };
 
 struct lt_rpc_peer {
@@ -70,6 +71,8 @@ int lt_rpc_server_listen_fd(struct lt_rpc_server *s, int fd, struct lt_error *er
 /* No new connections and calls; streams end with UNAVAILABLE, running calls have grace_ms, then they are cancelled.
  * done when all is over; the server is freed behind it. */
 void lt_rpc_server_close(struct lt_rpc_server *s, unsigned grace_ms, void (*done)(void *arg), void *arg);
+/* While held, calls wait (but those of `early` rows); a new server isn't held. */
+void lt_rpc_server_hold(struct lt_rpc_server *s, bool held);
 /* What grpc.health.v1 says, now and to its watchers. A new server isn't serving. */
 void lt_rpc_server_set_serving(struct lt_rpc_server *s, bool serving);
 unsigned lt_rpc_server_calls(const struct lt_rpc_server *s);       /* open now */
@@ -90,6 +93,10 @@ struct lt_arena *lt_rpc_call_arena(struct lt_rpc_call *c);
 void lt_rpc_reply(struct lt_rpc_call *c, const ProtobufCMessage *m);
 /* Streams. 0: queued. -EAGAIN: outbox full, not queued; writable() follows. -EPIPE: the call is over. */
 int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m);
+/* The same for a message that is packed already, without a look at the outbox: for what mustn't be lost. The caller
+ * watches lt_rpc_queued(). */
+int lt_rpc_send_packed(struct lt_rpc_call *c, const void *data, size_t n);
+size_t lt_rpc_queued(const struct lt_rpc_call *c); /* bytes in the outbox */
 /* Would lt_rpc_send() take a message now? When not, writable() follows. */
 bool lt_rpc_room(struct lt_rpc_call *c);
 /* Ends the call after what is queued. */

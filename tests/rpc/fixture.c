@@ -116,11 +116,11 @@ static void closed(struct lt_rpc_call *c, bool cancelled)
 }
 
 #define D &lt__v1__log_chunk__descriptor
-static const struct lt_rpc_method unary = {"/test.Echo/One", LT_RPC_UNARY, D, D, one, NULL, closed, 1, 4u << 20};
-static const struct lt_rpc_method count = {"/test.Echo/Count", LT_RPC_SERVER_STREAM, D, D, one, count_on, closed, 1, 0};
-static const struct lt_rpc_method up = {"/test.Echo/Upload", LT_RPC_CLIENT_STREAM, D, D, upload, NULL, closed, 1, 1u << 20};
-static const struct lt_rpc_method bidi = {"/test.Echo/Chat", LT_RPC_BIDI, D, D, chat, NULL, closed, 1, 0};
-static const struct lt_rpc_method nobody = {"/test.Echo/Nobody", LT_RPC_UNARY, D, D, one, NULL, closed, 0, 0};
+static const struct lt_rpc_method unary = {"/test.Echo/One", LT_RPC_UNARY, D, D, one, NULL, closed, 1, 4u << 20, false};
+static const struct lt_rpc_method count = {"/test.Echo/Count", LT_RPC_SERVER_STREAM, D, D, one, count_on, closed, 1, 0, false};
+static const struct lt_rpc_method up = {"/test.Echo/Upload", LT_RPC_CLIENT_STREAM, D, D, upload, NULL, closed, 1, 1u << 20, false};
+static const struct lt_rpc_method bidi = {"/test.Echo/Chat", LT_RPC_BIDI, D, D, chat, NULL, closed, 1, 0, false};
+static const struct lt_rpc_method nobody = {"/test.Echo/Nobody", LT_RPC_UNARY, D, D, one, NULL, closed, 0, 0, false};
 static const struct lt_rpc_method *const methods[] = {
     &unary, &count, &up, &bidi, &nobody,
     &lt_rpc_health_check, &lt_rpc_health_watch, &lt_rpc_reflection, &lt_rpc_reflection_v1alpha, NULL,

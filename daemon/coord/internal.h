@@ -1,0 +1,79 @@
+/* internal.h - the coordinator's fields; its files are coord.c (begin, end, recovery), turn.c (inputs and commits),
+ * submit.c, agents.c (sessions), requests.c (reads and checks), watch.c */
+#ifndef LT_DAEMON_COORD_INTERNAL_H
+#define LT_DAEMON_COORD_INTERNAL_H
+
+#include <uv.h>
+#include "base/error.h"
+#include "daemon/coord/coord.h"
+
+struct lt_coord_waiter {
+    uint64_t token;
+    lt_coord_reply_fn *fn; /* NULL: forgotten */
+    void *arg;
+    bool refused; /* never reached the core: the store can't be written */
+};
+
+struct lt_coord_agent {
+    struct lt_coord_agent *next;
+    uint64_t session;
+    struct lt_rpc_call *call;
+};
+
+struct lt_coord_request {
+    struct lt_coord_request *next;
+    uint64_t id, session;
+    lt_coord_read_fn *read; /* one of the two */
+    lt_coord_check_fn *check;
+    void *arg;
+};
+
+struct lt_coord {
+    struct lt_coord_config config;
+    char *state_dir, *runs_dir, *blobs_dir;
+    uv_loop_t *uv;
+    int lock;
+    struct lt_store *store;
+    struct lt_metrics *metrics;
+    struct lt_core *core;
+    struct lt_error broken; /* code != 0: the store can't be written */
+
+    struct lt_actions actions; /* of this turn */
+    struct lt_coord_waiter *waiters; /* in order of their tokens */
+    size_t n_waiters, cap_waiters;
+    uint64_t last_token;
+    bool refusals; /* some waiter is refused */
+
+    struct lt_coord_agent *agents;
+    uint64_t last_session;
+    struct lt_coord_request *requests;
+    uint64_t last_request;
+    struct lt_coord_watch *watches;
+
+    uv_prepare_t prepare; /* the turn's ends: before the loop waits, */
+    uv_check_t check;     /* and behind what it waited for */
+    uv_timer_t deadline, tick, probe;
+    unsigned handles;
+    bool closing, flushing;
+    void (*done)(void *arg);
+    void *arg;
+};
+
+/* coord.c */
+int lt_coord_rebuild(struct lt_coord *c, struct lt_error *err); /* core from snapshot and log */
+void lt_coord_arm(struct lt_coord *c); /* the timer of the core's next deadline */
+void lt_coord_probe_later(struct lt_coord *c);
+/* turn.c */
+void lt_coord_step(struct lt_coord *c, const struct lt_core_input *in);
+void lt_coord_flush(struct lt_coord *c);
+/* agents.c */
+void lt_coord_agent_send(struct lt_coord *c, uint64_t session, const void *data, size_t n);
+void lt_coord_agent_drop(struct lt_coord *c, uint64_t session, const char *why);
+void lt_coord_agents_drop(struct lt_coord *c, const char *why);
+/* requests.c */
+bool lt_coord_request_answer(struct lt_coord *c, const Lt__V1__AgentMessage *m); /* true: it was one */
+void lt_coord_requests_lost(struct lt_coord *c, uint64_t session);
+/* watch.c */
+void lt_coord_tell(struct lt_coord *c, const char *job, unsigned what); /* job NULL: all */
+
+#endif
