@@ -1,0 +1,202 @@
+/* chain.c - pointwise operators, one after the other over a tile that stays in the first-level cache
+ *
+ * A small interpreter: decoding costs a few ns per instruction and tile. Each result goes to a buffer
+ * of the tile, or straight to the output that keeps it.
+ */
+#include "engine/cpu/kern.h"
+#include "engine/cpu/kern/vmath.h"
+#include "engine/cpu/kern/list.h"
+
+#include <string.h>
+
+typedef void chain_op(float *d, const float *a, const float *b, float imm, int64_t n);
+
+#define OP1(name, expr)                                                                            \
+    static void op_##name(float *d, const float *a, const float *b, float imm, int64_t n)          \
+    {                                                                                              \
+        vf c = vset(imm);                                                                          \
+                                                                                                   \
+        (void)b;                                                                                   \
+        (void)c;                                                                                   \
+        VLOOP(i, k, n, {                                                                           \
+            vf x = vldn(a + i, k);                                                                 \
+            vstn(d + i, expr, k);                                                                  \
+        });                                                                                        \
+    }
+#define OP2(name, expr)                                                                            \
+    static void op_##name(float *d, const float *a, const float *b, float imm, int64_t n)          \
+    {                                                                                              \
+        vf c = vset(imm);                                                                          \
+                                                                                                   \
+        (void)c;                                                                                   \
+        VLOOP(i, k, n, {                                                                           \
+            vf x = vldn(a + i, k), y = vldn(b + i, k);                                             \
+            vstn(d + i, expr, k);                                                                  \
+        });                                                                                        \
+    }
+
+OP1(copy, x)
+OP1(relu, vmax(vzero(), x))
+OP1(gelu, vgelu(x))
+OP1(gelu_tanh, vgelu_tanh(x))
+OP1(tanh, vtanh(x))
+OP1(sigmoid, vsigmoid(x))
+OP1(exp, vexp(x))
+OP1(log, vlog(x))
+OP1(sqrt, vsqrt(x))
+OP1(neg, vneg(x))
+OP2(add, x + y)
+OP2(sub, x - y)
+OP2(mul, x *y)
+OP2(div, x / y)
+OP2(relu_grad, vkeep(vgt(y, vzero()), x))
+OP2(gelu_grad, x *vgelu_slope(y))
+OP2(gelu_tanh_grad, x *vgelu_tanh_slope(y))
+OP2(tanh_grad, x *vfnma(y, y, vset(1.0f)))
+OP2(sigmoid_grad, x *(y * (vset(1.0f) - y)))
+OP2(mask, vsel(veq(y, vzero()), vzero(), x *c))
+
+static void op_fill(float *d, const float *a, const float *b, float imm, int64_t n)
+{
+    vf c = vset(imm);
+
+    (void)a;
+    (void)b;
+    VLOOP(i, k, n, { vstn(d + i, c, k); });
+}
+
+static chain_op *const ops[LT_CHAIN_CODE_N] = {
+    [LT_CHAIN_COPY] = op_copy,
+    [LT_CHAIN_RELU] = op_relu,
+    [LT_CHAIN_GELU] = op_gelu,
+    [LT_CHAIN_GELU_TANH] = op_gelu_tanh,
+    [LT_CHAIN_TANH] = op_tanh,
+    [LT_CHAIN_SIGMOID] = op_sigmoid,
+    [LT_CHAIN_EXP] = op_exp,
+    [LT_CHAIN_LOG] = op_log,
+    [LT_CHAIN_SQRT] = op_sqrt,
+    [LT_CHAIN_NEG] = op_neg,
+    [LT_CHAIN_ADD] = op_add,
+    [LT_CHAIN_SUB] = op_sub,
+    [LT_CHAIN_MUL] = op_mul,
+    [LT_CHAIN_DIV] = op_div,
+    [LT_CHAIN_RELU_GRAD] = op_relu_grad,
+    [LT_CHAIN_GELU_GRAD] = op_gelu_grad,
+    [LT_CHAIN_GELU_TANH_GRAD] = op_gelu_tanh_grad,
+    [LT_CHAIN_TANH_GRAD] = op_tanh_grad,
+    [LT_CHAIN_SIGMOID_GRAD] = op_sigmoid_grad,
+    [LT_CHAIN_MASK] = op_mask,
+    [LT_CHAIN_FILL] = op_fill,
+};
+
+/* n elements from `at` on, `stride` apart, as floats. */
+static void load(float *d, const struct lt_chain_input *in, int64_t at, int64_t stride, int64_t n)
+{
+    switch (in->load) {
+    case LT_LOAD_F32:
+        if (stride == 1)
+            memcpy(d, (const float *)in->data + at, (size_t)n * sizeof *d);
+        else
+            for (int64_t i = 0; i < n; i++)
+                d[i] = ((const float *)in->data)[at + i * stride];
+        break;
+    case LT_LOAD_U8:
+        for (int64_t i = 0; i < n; i++)
+            d[i] = ((const uint8_t *)in->data)[at + i * stride];
+        break;
+    case LT_LOAD_I32:
+        for (int64_t i = 0; i < n; i++)
+            d[i] = (float)((const int32_t *)in->data)[at + i * stride];
+        break;
+    case LT_LOAD_I64:
+        for (int64_t i = 0; i < n; i++)
+            d[i] = (float)((const int64_t *)in->data)[at + i * stride];
+        break;
+    case LT_LOAD_F64:
+        for (int64_t i = 0; i < n; i++)
+            d[i] = (float)((const double *)in->data)[at + i * stride];
+        break;
+    }
+}
+
+/* Elements [at, at + n) of the iteration space, whose last dimension is walked in runs. */
+static void load_strided(float *d, const struct lt_chain *c, const struct lt_chain_input *in,
+                         int64_t at, int64_t n)
+{
+    int64_t idx[LT_CHAIN_DIMS], from = 0, rest = at;
+    int last = c->ndim - 1;
+
+    for (int i = last; i >= 0; i--) {
+        idx[i] = rest % c->dim[i];
+        rest /= c->dim[i];
+        from += idx[i] * in->stride[i];
+    }
+    while (n > 0) {
+        int64_t run = c->dim[last] - idx[last];
+
+        if (run > n)
+            run = n;
+        if (in->stride[last] == 0) {
+            float x;
+
+            load(&x, in, from, 0, 1);
+            op_fill(d, NULL, NULL, x, run);
+        } else {
+            load(d, in, from, in->stride[last], run);
+        }
+        d += run;
+        n -= run;
+        from -= idx[last] * in->stride[last];
+        idx[last] = 0;
+        for (int i = last - 1; i >= 0; i--) {
+            from += in->stride[i];
+            if (++idx[i] < c->dim[i])
+                break;
+            from -= idx[i] * in->stride[i];
+            idx[i] = 0;
+        }
+    }
+}
+
+void LT_K(chain)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_chain *c = args;
+    float inputs[LT_CHAIN_INPUTS][LT_TILE] __attribute__((aligned(64)));
+    float temps[LT_CHAIN_LENGTH][LT_TILE] __attribute__((aligned(64)));
+    const float *val[LT_CHAIN_INPUTS + LT_CHAIN_LENGTH];
+
+    for (int i = 0; i < c->n_in; i++)
+        if (c->in[i].how == LT_IN_SCALAR) {
+            float x;
+
+            load(&x, &c->in[i], 0, 0, 1);
+            op_fill(inputs[i], NULL, NULL, x, LT_TILE);
+            val[i] = inputs[i];
+        }
+    for (int64_t tile = begin; tile < end; tile++) {
+        int64_t at = tile * LT_TILE, n = c->total - at < LT_TILE ? c->total - at : LT_TILE;
+
+        for (int i = 0; i < c->n_in; i++) {
+            const struct lt_chain_input *in = &c->in[i];
+
+            if (in->how == LT_IN_SCALAR)
+                continue;
+            if (in->how == LT_IN_DIRECT && in->load == LT_LOAD_F32) {
+                val[i] = (const float *)in->data + at;
+                continue;
+            }
+            val[i] = inputs[i];
+            if (in->how == LT_IN_DIRECT)
+                load(inputs[i], in, at, 1, n);
+            else
+                load_strided(inputs[i], c, in, at, n);
+        }
+        for (int j = 0; j < c->n_code; j++) {
+            const struct lt_chain_instr *o = &c->code[j];
+            float *d = o->out >= 0 ? c->out[o->out] + at : temps[j];
+
+            ops[o->code](d, val[o->a], val[o->b], o->imm, n);
+            val[c->n_in + j] = d;
+        }
+    }
+}

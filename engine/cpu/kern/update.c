@@ -1,0 +1,173 @@
+/* update.c - adam and sgd over many tensors in one pass; sums of squares
+ *
+ * Formulas: torch.optim's single-tensor implementations. Bias corrections are made in double once per
+ * call; per element there are one square root and one division.
+ */
+#include "engine/cpu/kern.h"
+#include "engine/cpu/kern/list.h"
+
+#include <math.h>
+
+/* Gradient as the update sees it: scaled, clamped, turned round, with coupled weight decay. */
+struct grad_rule {
+    vf scale, clip, decay;
+    bool clamp, turn, couple;
+};
+
+static struct grad_rule grad_rule_make(const struct lt_update *u)
+{
+    return (struct grad_rule){
+        .scale = vset((float)*u->scale),
+        .clip = vset((float)u->clip_value),
+        .decay = vset((float)u->weight_decay),
+        .clamp = u->clip_value > 0,
+        .turn = u->maximize,
+        .couple = u->weight_decay != 0 && !u->decoupled,
+    };
+}
+
+LT_INLINE vf grad_of(const struct grad_rule *r, vf g, vf p)
+{
+    g = g * r->scale;
+    if (r->clamp)
+        g = vmin(r->clip, vmax(vneg(r->clip), g));
+    if (r->turn)
+        g = vneg(g);
+    if (r->couple)
+        g = vfma(p, r->decay, g);
+    return g;
+}
+
+struct adam_rule {
+    struct grad_rule grad;
+    vf b1, b2, c2, eps, step, keep; /* b1 = 1 - beta1, c2 = 1 - beta2 */
+    vf inv_bc2;                     /* 1 / sqrt(1 - beta2^t) */
+};
+
+LT_INLINE void adam_block(const struct adam_rule *r, float *p, const float *g, float *m, float *v,
+                          float *vmaximum, int64_t n, bool plain)
+{
+    VLOOP(i, k, n, {
+        vf P = vldn(p + i, k), G = vldn(g + i, k), M = vldn(m + i, k), V = vldn(v + i, k), D;
+
+        if (plain)
+            G = G * r->grad.scale;
+        else
+            G = grad_of(&r->grad, G, P);
+        M = vfma(G - M, r->b1, M);
+        V = vfma(G * G, r->c2, V * r->b2);
+        vstn(m + i, M, k);
+        vstn(v + i, V, k);
+        D = V;
+        if (!plain) {
+            P = P * r->keep;
+            if (vmaximum) {
+                D = vmax(vldn(vmaximum + i, k), V);
+                vstn(vmaximum + i, D, k);
+            }
+        }
+        D = vfma(vsqrt(D), r->inv_bc2, r->eps);
+        vstn(p + i, vfnma(r->step, M / D, P), k);
+    });
+}
+
+/* The tensor of a unit, looked for from `t` on. */
+LT_INLINE int tensor_of(const struct lt_update *u, int t, int64_t unit)
+{
+    while (t + 1 < u->n_tensors && u->t[t + 1].first <= unit)
+        t++;
+    return t;
+}
+
+void LT_K(adam)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_update *u = args;
+    double bc1, bc2;
+    struct adam_rule r = {.grad = grad_rule_make(u)};
+    bool plain;
+    int t = 0;
+
+    if (isnan(*u->scale))
+        return;
+    bc1 = 1 - pow(u->beta1, (double)*u->step);
+    bc2 = 1 - pow(u->beta2, (double)*u->step);
+    r.b1 = vset((float)(1 - u->beta1));
+    r.b2 = vset((float)u->beta2);
+    r.c2 = vset((float)(1 - u->beta2));
+    r.eps = vset((float)u->eps);
+    r.step = vset((float)(*u->lr / bc1));
+    r.inv_bc2 = vset((float)(1 / sqrt(bc2)));
+    r.keep = vset(u->decoupled ? (float)(1 - *u->lr * u->weight_decay) : 1.0f);
+    plain = !r.grad.clamp && !r.grad.turn && u->weight_decay == 0;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const struct lt_update_tensor *x = &u->t[t = tensor_of(u, t, unit)];
+        int64_t at = (unit - x->first) * LT_UPDATE_BLOCK;
+        int64_t n = x->n - at < LT_UPDATE_BLOCK ? x->n - at : LT_UPDATE_BLOCK;
+
+        if (plain && !x->s3)
+            adam_block(&r, x->p + at, x->g + at, x->s1 + at, x->s2 + at, NULL, n, true);
+        else
+            adam_block(&r, x->p + at, x->g + at, x->s1 + at, x->s2 + at, x->s3 ? x->s3 + at : NULL,
+                       n, false);
+    }
+}
+
+/* buf is torch's momentum buffer: the first update copies the gradient into it. */
+LT_INLINE void sgd_block(const struct lt_update *u, const struct grad_rule *r, float *p,
+                         const float *g, float *buf, int64_t n)
+{
+    bool first = *u->step == 1;
+    vf mu = vset((float)u->momentum), keep = vset((float)(1 - u->dampening));
+    vf lr = vset((float)*u->lr);
+
+    VLOOP(i, k, n, {
+        vf P = vldn(p + i, k), G = grad_of(r, vldn(g + i, k), P);
+
+        if (buf) {
+            vf B = vpick(first, G, vfma(vldn(buf + i, k), mu, G * keep));
+
+            vstn(buf + i, B, k);
+            G = vpick(u->nesterov, vfma(B, mu, G), B);
+        }
+        vstn(p + i, vfnma(lr, G, P), k);
+    });
+}
+
+void LT_K(sgd)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_update *u = args;
+    struct grad_rule r = grad_rule_make(u);
+    int t = 0;
+
+    if (isnan(*u->scale))
+        return;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const struct lt_update_tensor *x = &u->t[t = tensor_of(u, t, unit)];
+        int64_t at = (unit - x->first) * LT_UPDATE_BLOCK;
+        int64_t n = x->n - at < LT_UPDATE_BLOCK ? x->n - at : LT_UPDATE_BLOCK;
+
+        sgd_block(u, &r, x->p + at, x->g + at, x->s1 ? x->s1 + at : NULL, n);
+    }
+}
+
+void LT_K(sum_squares)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_squares *s = args;
+    int t = 0;
+
+    for (int64_t unit = begin; unit < end; unit++) {
+        const struct lt_squares_tensor *x;
+        const float *p;
+        int64_t at, n;
+        vd sum = vd_zero();
+
+        while (t + 1 < s->n_tensors && s->t[t + 1].first <= unit)
+            t++;
+        x = &s->t[t];
+        at = (unit - x->first) * LT_SQUARES_BLOCK;
+        n = x->n - at < LT_SQUARES_BLOCK ? x->n - at : LT_SQUARES_BLOCK;
+        p = x->x + at;
+        VLOOP(i, k, n, { sum = vd_add_square(sum, vldn(p + i, k)); });
+        s->out[unit] = vd_sum(sum);
+    }
+}
