@@ -235,6 +235,8 @@ int lt_core_apply(struct lt_core *core, Lt__V1__Event *e, struct lt_error *err)
     if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED) {
         lt_core_set_draining(core, e->node_drained->node ? e->node_drained->node : "", e->node_drained->active);
         rc = 0;
+    } else if (e->type_case == LT__V1__EVENT__TYPE__NOT_SET && !e->job) {
+        rc = 0; /* of a removed job; only its place in the log is left */
     } else if (!e->job) {
         rc = -EPROTO;
     } else {

@@ -7,7 +7,8 @@
  *
  * Not thread-safe: the loop thread owns it. Errors: -ENOSPC disk or quota full, -EIO, -EROFS; -EBADMSG a
  * damaged row (path, row and remedy in err); -ENOTSUP written by a newer version; -EWOULDBLOCK another
- * process has it. After a failed append nothing of that batch is in the log and the store stays usable.
+ * process has it. After a failed write the store is closed: it is not known what a crash would bring back. All
+ * calls fail with -EIO until lt_store_probe() has opened it again; what is read then is the truth.
  */
 #ifndef LT_DAEMON_STORE_STORE_H
 #define LT_DAEMON_STORE_STORE_H
@@ -43,7 +44,8 @@ LT_DEFINE_AUTO(struct lt_store *, lt_store_close)
  * otherwise -ESTALE (somebody else wrote: the caller's state is old). */
 int lt_store_append(struct lt_store *s, const struct lt_store_event *events, size_t n, struct lt_error *err);
 uint64_t lt_store_last_seq(const struct lt_store *s);
-/* Does a durable write work (again)? Writes a row of its own. */
+/* Does a durable write work (again)? Opens the file again after a failure, and writes a row of its own. last_seq may
+ * have moved on by the batch that failed. */
 int lt_store_probe(struct lt_store *s, struct lt_error *err);
 
 /* Calls fn for each event with seq > from, in order; at most max (0: all). job NULL: of all jobs. A non-zero
@@ -60,8 +62,8 @@ int lt_store_snapshot_load(struct lt_store *s, uint64_t *seq, struct lt_buf *out
 /* Events since the newest snapshot; at LT_STORE_SNAPSHOT_EVERY it is time for one. */
 uint64_t lt_store_since_snapshot(const struct lt_store *s);
 
-/* Forgets the events of a removed job that are older than every kept snapshot needs. Their rows stay in the chain
- * as empty ones, so that it can still be checked. */
+/* Marks a removed job: with the first snapshots that no longer need its events their rows become empty. They stay
+ * in the chain, and are read as lt.v1.Event with a seq and nothing else (lt_core_replay takes them). */
 int lt_store_forget(struct lt_store *s, const char *job, struct lt_error *err);
 
 #endif

@@ -1,0 +1,21 @@
+/* store_impl.h - the open store, for its own files */
+#ifndef LT_DAEMON_STORE_IMPL_H
+#define LT_DAEMON_STORE_IMPL_H
+
+#include <sqlite3.h>
+#include <stdint.h>
+#include "daemon/store/store.h"
+
+struct lt_store {
+    sqlite3 *db;          /* NULL after a failed write */
+    sqlite3_stmt *insert;
+    char *path;
+    char *vfs;
+    uint64_t last_seq;
+    uint32_t last_crc;
+    uint64_t snapshot_seq;
+};
+
+int lt_store_usable(struct lt_store *s, struct lt_error *err);
+
+#endif
