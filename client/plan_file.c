@@ -1,0 +1,76 @@
+/* plan_file.c - reading a plan from a file or standard input */
+#include "client/plan_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/problem.h"
+#include "client/ctl.h"
+#include "proto/text/text.h"
+#include "sys/file.h"
+
+static int read_stdin(struct lt_buf *out, struct lt_error *err)
+{
+    char chunk[65536];
+    ssize_t n;
+
+    while ((n = read(0, chunk, sizeof chunk)) > 0) {
+        lt_buf_append(out, chunk, (size_t)n);
+        if (out->len > LT_TEXT_MAX)
+            return lt_error_set(err, -EFBIG, "standard input: more than %u bytes", LT_TEXT_MAX);
+    }
+    return n < 0 ? lt_error_set(err, -errno, "standard input: %s", strerror(errno)) : 0;
+}
+
+static char *folder_of(const char *path)
+{
+    LT_AUTO(lt_free) char *whole = NULL;
+    char *real = strcmp(path, "-") == 0 ? NULL : realpath(path, NULL);
+    char *slash, *cwd;
+
+    if (real) {
+        whole = lt_strdup(real);
+        free(real);
+        slash = strrchr(whole, '/');
+        slash[slash == whole] = 0;
+        return LT_TAKE(whole);
+    }
+    cwd = getcwd(NULL, 0);
+    whole = lt_strdup(cwd ? cwd : "/");
+    free(cwd);
+    return LT_TAKE(whole);
+}
+
+int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **out)
+{
+    LT_AUTO(lt_free) char *folder = folder_of(path);
+    struct lt_problems problems = {0};
+    struct lt_error err = {0};
+    LT_BUF_AUTO text = {0};
+    const char *const *sets;
+    Lt__V1__JobSpec *spec;
+    size_t n_sets;
+    int rc = strcmp(path, "-") == 0 ? read_stdin(&text, &err) : lt_file_read(path, LT_TEXT_MAX, &text, &err);
+
+    if (rc == -ENOENT)
+        return lt_ctl_fail(ctl, LT_EXIT_NOT_FOUND, "%s: there is no such file", path);
+    if (rc < 0)
+        return lt_ctl_fail(ctl, rc == -EACCES ? LT_EXIT_NOT_PERMITTED : LT_EXIT_REFUSED, "%s", err.text);
+    sets = lt_ctl_list(ctl, "set", &n_sets);
+    spec = lt_text_check_spec(text.data ? text.data : "", text.len, folder, sets, n_sets, ctl->arena, &problems);
+    lt_ctl_problems(path, &problems);
+    rc = 0;
+    if (!spec || problems.errors) {
+        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s has %zu problem%s, listed above; nothing was submitted", path,
+                         problems.errors, problems.errors == 1 ? "" : "s");
+    }
+    lt_problems_done(&problems);
+    *out = spec;
+    return rc;
+}

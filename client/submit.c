@@ -1,0 +1,81 @@
+/* submit.c - Submit, and waiting for checks or the end */
+#include "client/submit.h"
+
+#include "client/ctl.h"
+#include "client/status.h"
+#include "client/watch.h"
+#include "proto/plan.h"
+
+int lt_submit(struct lt_ctl *ctl, Lt__V1__JobSpec *spec, const char **job)
+{
+    Lt__V1__SubmitRequest q = LT__V1__SUBMIT_REQUEST__INIT;
+    Lt__V1__SubmitResponse *r = NULL;
+    int rc;
+
+    q.request_id = (char *)lt_ctl_request_id(ctl);
+    q.spec = spec;
+    rc = lt_ctl_call(ctl, "Submit", &q, &lt__v1__submit_response__descriptor, &r);
+    if (rc == 0)
+        *job = r->job_id;
+    return rc;
+}
+
+int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s, const char *file)
+{
+    lt_ctl_problem_messages(file, s->problems, s->n_problems);
+    if (s->n_problems == 0 && s->reason && s->reason[0])
+        return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused: %s", s->reason);
+    return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused, for what is listed above; job %s", s->id);
+}
+
+struct wait {
+    struct lt_ctl *ctl;
+    const char *file;
+    int exit_code;
+    Lt__V1__JobStatus **last;
+};
+
+static bool until_checked(void *arg, const Lt__V1__JobStatus *s, bool end)
+{
+    struct wait *w = arg;
+
+    (void)end;
+    if (s->state == LT__V1__JOB_STATE__NEW || s->state == LT__V1__JOB_STATE__HELD_CHECKING)
+        return true;
+    if (s->state == LT__V1__JOB_STATE__DONE && s->result == LT__V1__JOB_RESULT__REFUSED)
+        w->exit_code = lt_submit_refused(w->ctl, s, w->file);
+    return false;
+}
+
+int lt_submit_wait_checked(struct lt_ctl *ctl, const char *job, const char *file)
+{
+    struct wait w = {.ctl = ctl, .file = file};
+    int rc = lt_watch(ctl, job, -1, until_checked, &w);
+
+    return rc ? rc : w.exit_code;
+}
+
+static bool until_done(void *arg, const Lt__V1__JobStatus *s, bool end)
+{
+    struct wait *w = arg;
+
+    if (s->state != LT__V1__JOB_STATE__DONE && !end)
+        return true;
+    w->exit_code = lt_status_exit_code(s);
+    if (w->last)
+        *w->last = (Lt__V1__JobStatus *)lt_message_copy(&s->base, w->ctl->arena);
+    if (s->result == LT__V1__JOB_RESULT__REFUSED)
+        w->exit_code = lt_submit_refused(w->ctl, s, w->file);
+    return false;
+}
+
+int lt_submit_wait_done(struct lt_ctl *ctl, const char *job, double seconds, Lt__V1__JobStatus **last)
+{
+    struct wait w = {.ctl = ctl, .exit_code = LT_EXIT_UNREACHABLE, .last = last};
+    int rc;
+
+    if (last)
+        *last = NULL;
+    rc = lt_watch(ctl, job, seconds, until_done, &w);
+    return rc ? rc : w.exit_code;
+}

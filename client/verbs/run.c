@@ -1,0 +1,41 @@
+/* run.c - ltctl run PLAN: submit and follow */
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "client/ctl.h"
+#include "client/follow.h"
+#include "client/plan_file.h"
+#include "client/submit.h"
+
+static const struct lt_option options[] = {
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    {"on-interrupt", 0, LT_OPTION_STRING, "detach|cancel", "what Ctrl-C does (detach)"},
+};
+
+static int run(struct lt_ctl *ctl)
+{
+    const char *interrupt = lt_ctl_string(ctl, "on-interrupt");
+    struct lt_follow f = {.file = ctl->args[0], .follow = true};
+    Lt__V1__JobSpec *spec;
+    int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
+
+    if (rc == 0)
+        rc = lt_ctl_connect(ctl);
+    if (rc == 0)
+        rc = lt_submit(ctl, spec, &f.job);
+    if (rc)
+        return rc;
+    if (isatty(2))
+        lt_ctl_note("job %s", f.job);
+    f.cancel = interrupt && strcmp(interrupt, "cancel") == 0;
+    return lt_follow(ctl, &f);
+}
+
+const struct lt_verb lt_verb_run = {
+    .name = "run", .arguments = "PLAN", .summary = "Submit a plan and follow the job until it ends",
+    .details = "Writes the job's output as it comes: its stdout to stdout, its stderr to stderr, byte for byte. On a terminal a line\n"
+               "shows progress. Ctrl-C detaches; the job goes on. Starts a daemon for this user when none runs.",
+    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS, .run = run,
+};

@@ -1,0 +1,64 @@
+/* submit.c - ltctl submit PLAN: hand in, wait for the checks, say the id */
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/auto.h"
+#include "client/ctl.h"
+#include "client/plan_file.h"
+#include "client/submit.h"
+
+static const struct lt_option options[] = {
+    {"quiet", 'q', LT_OPTION_FLAG, NULL, "print the job's id alone"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    {"hold", 0, LT_OPTION_FLAG, NULL, "don't start it before `ltctl release`"},
+    {"wait", 0, LT_OPTION_FLAG, NULL, "wait until it is done, and exit with its code"},
+    {"timeout", 0, LT_OPTION_DURATION, "TIME", "with --wait: no longer than this (then exit 9)"},
+};
+
+static void hold(struct lt_ctl *ctl, Lt__V1__JobSpec *spec)
+{
+    Lt__V1__Job **job = spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN      ? &spec->plan->job
+                        : spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND ? &spec->command->job
+                                                                             : &spec->evaluation->job;
+
+    if (!*job) {
+        *job = lt_arena_alloc(ctl->arena, sizeof **job);
+        lt__v1__job__init(*job);
+    }
+    (*job)->has_hold = true;
+    (*job)->hold = true;
+}
+
+static int run(struct lt_ctl *ctl)
+{
+    const char *job;
+    Lt__V1__JobSpec *spec;
+    double seconds = -1;
+    int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
+
+    if (rc == 0)
+        rc = lt_ctl_connect(ctl);
+    if (rc)
+        return rc;
+    if (lt_ctl_flag(ctl, "hold"))
+        hold(ctl, spec);
+    rc = lt_submit(ctl, spec, &job);
+    if (rc == 0)
+        rc = lt_submit_wait_checked(ctl, job, ctl->args[0]);
+    if (rc)
+        return rc;
+    puts(job);
+    fflush(stdout);
+    if (!lt_ctl_flag(ctl, "quiet"))
+        lt_ctl_note("submitted; `ltctl logs -f %s` follows it", job);
+    lt_ctl_duration(ctl, "timeout", &seconds);
+    return lt_ctl_flag(ctl, "wait") ? lt_submit_wait_done(ctl, job, seconds, NULL) : 0;
+}
+
+const struct lt_verb lt_verb_submit = {
+    .name = "submit", .arguments = "PLAN", .summary = "Submit a plan and print the job's id once its checks are over",
+    .details = "Exit code 3 means refused: every problem has been printed, and nothing will run. Starts a daemon for this user\n"
+               "when none runs.",
+    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS, .run = run,
+};
