@@ -28,7 +28,7 @@ static bool exists(const struct watch *w, const char *name)
 }
 
 /* A metric that a callback needs; only_warn: the callback was told to do without. */
-static void check_metric(const struct watch *w, const char *path, const char *name, bool only_warn)
+static bool check_metric(const struct watch *w, const char *path, const char *name, bool only_warn)
 {
     const bool test = lt_str_starts(name, "test_");
     const bool val = lt_str_starts(name, "val_") && !lt_plan_validates(w->c->plan);
@@ -36,7 +36,7 @@ static void check_metric(const struct watch *w, const char *path, const char *na
     LT_BUF_AUTO remedy = {0};
 
     if (exists(w, name))
-        return;
+        return true;
     near = lt_suggest(name, w->names, w->n);
     if (near)
         lt_buf_printf(&remedy, "did you mean `%s`?", near);
@@ -48,6 +48,7 @@ static void check_metric(const struct watch *w, const char *path, const char *na
         w->c->problems, path, remedy.data, test ? "`%.60s`: exists only in `ltctl test`, not while training"
                                          : val ? "`%.60s`: there is no validation in this plan"
                                                : "`%.60s`: no metric of this plan", name);
+    return false;
 }
 
 static void check_template(const struct watch *w, const char *path, const char *text)
@@ -70,8 +71,8 @@ static void check_template(const struct watch *w, const char *path, const char *
             p.name_len = sizeof name - 1;
         memcpy(name, p.name, p.name_len);
         name[p.name_len] = '\0';
-        check_metric(w, path, name, false);
-        if (p.format_len && p.format[p.format_len - 1] == 'd' && strcmp(name, "epoch") != 0 && strcmp(name, "step") != 0)
+        if (check_metric(w, path, name, false) && p.format_len && p.format[p.format_len - 1] == 'd' &&
+            strcmp(name, "epoch") != 0 && strcmp(name, "step") != 0)
             lt_problem_add(w->c->problems, path, "write a format for decimals, like :.2f",
                            "`%.60s` isn't a whole number, as the format `d` needs", name);
     }

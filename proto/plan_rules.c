@@ -118,6 +118,13 @@ static void check_items(const struct rule *r, size_t n, const char *path, struct
     lt_problem_add(problems, path, remedy, "has %zu item%s", n, n == 1 ? "" : "s");
 }
 
+/* Written as one value in the plan, so that its field's name would only confuse. */
+static bool is_value(const char *message)
+{
+    return !strcmp(message, "Duration") || !strcmp(message, "Size") || !strcmp(message, "BatchLimit") ||
+           !strcmp(message, "CheckInterval");
+}
+
 static void apply(const struct rule *r, const ProtobufCMessage *m, struct lt_buf *path, struct lt_problems *problems)
 {
     const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, r->field);
@@ -132,8 +139,9 @@ static void apply(const struct rule *r, const ProtobufCMessage *m, struct lt_buf
     if (r->kind >= KIND_ITEMS)
         return;
     for (size_t i = 0; i < n; i++) {
-        lt_path_push(path, f, i);
-        check_range(r, f, lt_field_at(m, f, i), path->data, problems);
+        if (!is_value(r->message))
+            lt_path_push(path, f, i);
+        check_range(r, f, lt_field_at(m, f, i), lt_path_text(path), problems);
         lt_path_pop(path, len);
     }
 }

@@ -139,7 +139,7 @@ static bool map_path(struct mapper *mp, const struct lt_node *n, char **value)
     while (s[0] == '.' && s[1] == '/')
         for (s += 2; *s == '/';)
             s++;
-    if (*s != '/' && *s && mp->base_dir) {
+    if (*s != '/' && *s) {
         const char *slash = lt_str_ends(mp->base_dir, "/") ? "" : "/";
 
         s = !strcmp(s, ".") ? lt_arena_strdup(mp->arena, mp->base_dir)
@@ -175,7 +175,7 @@ static bool map_value(struct mapper *mp, const struct lt_node *n, const Protobuf
         out_of_memory(mp, n);
     else if (rc < 0)
         complain(mp, n, AT_VALUE, fault.remedy, "%s", fault.reason);
-    if (rc == 0 && lt_field_is_path(owner, f))
+    if (rc == 0 && mp->base_dir && lt_field_is_path(owner, f))
         return map_path(mp, n, out);
     return rc == 0;
 }
@@ -336,6 +336,7 @@ static bool complain_indentation(struct mapper *mp, const struct lt_node *n, con
     const struct lt_node *first = n->first, *second = first ? first->next : NULL;
     const ProtobufCFieldDescriptor *f =
         second && lt_node_is_null(first) ? protobuf_c_message_descriptor_get_field_by_name(d, first->key) : NULL;
+    const size_t len = mp->path.len;
     LT_BUF_AUTO remedy = {0};
 
     if (!f || f->type != PROTOBUF_C_TYPE_MESSAGE ||
@@ -343,6 +344,9 @@ static bool complain_indentation(struct mapper *mp, const struct lt_node *n, con
         return false;
     lt_buf_printf(&remedy, "indent `%s` further than `%s`", second->key, first->key);
     complain(mp, second, AT_KEY, remedy.data, "`%s` is a field of %s, but stands beside it", second->key, first->key);
+    lt_buf_printf(&mp->path, ".%s.%s", first->key, second->key);
+    excuse(mp, lt_path_text(&mp->path));
+    lt_path_pop(&mp->path, len);
     return true;
 }
 

@@ -2,7 +2,8 @@
  *
  * A file holds the body of one member of JobSpec, named by `kind:`; without it, a plan.
  */
-#include <stdlib.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/arena.h"
 #include "base/auto.h"
@@ -37,14 +38,15 @@ static const ProtobufCFieldDescriptor *take_kind(struct lt_node *root, struct lt
     const ProtobufCFieldDescriptor *f;
     struct lt_problem *p;
     const char *near;
+    char remedy[64];
 
     if (!kind || kind->kind != LT_NODE_SCALAR)
         return protobuf_c_message_descriptor_get_field_by_name(d, "plan");
     f = protobuf_c_message_descriptor_get_field_by_name(d, kind->text);
     if (!f) {
         near = lt_suggest(kind->text, words, LT_ARRAY_LEN(words));
-        p = lt_problem_add(problems, "kind", near ? near : "write plan, command or evaluation",
-                           "`%.60s`: unknown kind of job", kind->text);
+        snprintf(remedy, sizeof remedy, near ? "did you mean `%s`?" : "write plan, command or evaluation", near);
+        p = lt_problem_add(problems, "kind", remedy, "`%.60s`: unknown kind of job", kind->text);
         if (p) {
             p->line = kind->line;
             p->column = kind->column;

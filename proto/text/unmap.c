@@ -118,7 +118,7 @@ static struct lt_node *unmap_message(const struct unmapper *u, const ProtobufCMe
         if (value)
             lt_node_add(map, m->descriptor->fields[i].name, value);
     }
-    return map ? shorten(u, m, map) : NULL;
+    return map && !form ? shorten(u, m, map) : map;
 }
 
 struct lt_node *lt_tree_of(const ProtobufCMessage *m, int flags, struct lt_arena *arena)

@@ -239,6 +239,8 @@ static struct lt_node *read_node(struct reader *r, const char *text, int depth)
     else
         check_decorations(r, r->event.data.sequence_start.anchor, r->event.data.sequence_start.tag);
     if (depth == LT_TEXT_DEPTH) {
+        r->path.len = 0; /* it would fill the screen */
+        r->path.data[0] = '\0';
         COMPLAIN(r, r->event.start_mark, NULL, "lists and maps nest deeper than %d levels", LT_TEXT_DEPTH);
         return NULL;
     }
