@@ -63,7 +63,7 @@ static void check_overlap(const struct lt_check *c, const Lt__V1__Split *train, 
 {
     const bool ranged = train && other && train->n_range == 2 && other->n_range == 2;
 
-    if (!train || !other || !lt_str_eq(train->split, other->split))
+    if (!train || !other || !lt_str_eq(train->split, other->split) || train->n_range % 2 || other->n_range % 2)
         return;
     if (ranged && (train->range[1] <= other->range[0] || other->range[1] <= train->range[0]))
         return;

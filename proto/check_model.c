@@ -41,7 +41,8 @@ static void check_form(const struct lt_check *c, const Lt__V1__Model *m)
     const int forms = (m->n_layers > 0) + (m->graph != NULL) + (m->onnx != NULL);
 
     if (forms == 0)
-        lt_problem_add(c->problems, lt_check_path(c, "model"), "write `layers: [ … ]`", "holds no layers and no graph");
+        lt_problem_add(c->problems, lt_check_path(c, "model.layers"), "write `layers: [ … ]`",
+                       "the model has no layers and no graph");
     if (forms > 1)
         lt_problem_add(c->problems, lt_check_path(c, "model"), "keep one of layers, graph and onnx",
                        "is given in %d forms at once", forms);

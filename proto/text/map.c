@@ -105,8 +105,8 @@ static void list_fields(const ProtobufCMessageDescriptor *d, struct lt_buf *out)
 }
 
 /* Returns the field that was probably meant, or NULL. */
-static const char *complain_unknown(struct mapper *mp, const struct lt_node *n, const ProtobufCMessageDescriptor *d,
-                                    const char *word, const char *what)
+static const char *complain_unknown(struct mapper *mp, const struct lt_node *n, enum where where,
+                                    const ProtobufCMessageDescriptor *d, const char *word, const char *what)
 {
     const char *near = suggest_field(mp, d, word);
     LT_BUF_AUTO remedy = {0};
@@ -117,7 +117,7 @@ static const char *complain_unknown(struct mapper *mp, const struct lt_node *n, 
         lt_buf_str(&remedy, "write ");
     if (!near)
         list_fields(d, &remedy);
-    complain(mp, n, AT_KEY, remedy.data, "`%.60s`: unknown %s%s", word, lt_message_is_choice(d) ? "" : "field of ",
+    complain(mp, n, where, remedy.data, "`%.60s`: unknown %s%s", word, lt_message_is_choice(d) ? "" : "field of ",
              what);
     return near;
 }
@@ -319,9 +319,13 @@ static void map_fields(struct mapper *mp, const struct lt_node *n, ProtobufCMess
         const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, c->key);
         const ProtobufCFieldDescriptor *before = f && lt_field_is_oneof(f) ? lt_oneof_set(m, f) : NULL;
 
+        if (c->taken)
+            continue;
         lt_buf_printf(&mp->path, len ? ".%s" : "%s", c->key);
-        if (!f)
-            map_meant(mp, n, c, m, complain_unknown(mp, c, m->descriptor, c->key, what), len);
+        if (c->broken)
+            excuse(mp, lt_path_text(&mp->path)); /* said when it was read */
+        else if (!f)
+            map_meant(mp, n, c, m, complain_unknown(mp, c, AT_KEY, m->descriptor, c->key, what), len);
         else if (before)
             complain_two_members(mp, c, f, before, what);
         else
@@ -361,7 +365,7 @@ static void map_choice(struct mapper *mp, const struct lt_node *n, ProtobufCMess
     if (n->kind == LT_NODE_SCALAR) {
         f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, n->text);
         if (!f) {
-            near = complain_unknown(mp, n, m->descriptor, n->text, what);
+            near = complain_unknown(mp, n, AT_VALUE, m->descriptor, n->text, what);
             f = near ? protobuf_c_message_descriptor_get_field_by_name(m->descriptor, near) : NULL;
         }
         if (f && f->type == PROTOBUF_C_TYPE_MESSAGE)
@@ -388,6 +392,16 @@ static void map_form(struct mapper *mp, const struct lt_node *n, ProtobufCMessag
     }
 }
 
+static void complain_no_map(struct mapper *mp, const struct lt_node *n)
+{
+    const size_t len = mp->path.len;
+
+    complain(mp, n, AT_VALUE, "write its fields: {name: value, …}", "is %s where a map belongs", lt_node_kind_name(n));
+    lt_buf_char(&mp->path, '.'); /* nor does anybody need to hear what is missing in it */
+    excuse(mp, lt_path_text(&mp->path));
+    lt_path_pop(&mp->path, len);
+}
+
 /* The body of a message whose shape is known to be allowed. */
 static void map_body(struct mapper *mp, const struct lt_node *n, ProtobufCMessage *m, const char *what)
 {
@@ -404,8 +418,7 @@ static void map_body(struct mapper *mp, const struct lt_node *n, ProtobufCMessag
     else if (form)
         complain(mp, n, AT_VALUE, NULL, "is %s; write %s", lt_node_kind_name(n), form->expected);
     else
-        complain(mp, n, AT_VALUE, "write its fields: {name: value, …}", "is %s where a map belongs",
-                 lt_node_kind_name(n));
+        complain_no_map(mp, n);
 }
 
 static ProtobufCMessage *map_message(struct mapper *mp, const struct lt_node *n, const ProtobufCMessageDescriptor *d,

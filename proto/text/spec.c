@@ -29,12 +29,12 @@ ProtobufCMessage *lt_text_parse(const ProtobufCMessageDescriptor *d, const char 
     return problems->errors == before ? m : NULL;
 }
 
-/* Takes `kind:` out of the map and gives JobSpec's member; NULL: said. */
+/* JobSpec's member by `kind:`, which the mapper is to pass over; NULL: said. */
 static const ProtobufCFieldDescriptor *take_kind(struct lt_node *root, struct lt_problems *problems)
 {
     static const char *const words[] = {"plan", "command", "evaluation"};
     const ProtobufCMessageDescriptor *d = &lt__v1__job_spec__descriptor;
-    struct lt_node *kind = lt_node_child(root, "kind"), *prev = root->first;
+    struct lt_node *kind = lt_node_child(root, "kind");
     const ProtobufCFieldDescriptor *f;
     struct lt_problem *p;
     const char *near;
@@ -53,16 +53,7 @@ static const ProtobufCFieldDescriptor *take_kind(struct lt_node *root, struct lt
         }
         return NULL;
     }
-    if (kind == root->first) {
-        root->first = kind->next;
-    } else {
-        while (prev->next != kind)
-            prev = prev->next;
-        prev->next = kind->next;
-    }
-    if (root->last == kind)
-        root->last = kind == prev ? NULL : prev;
-    root->n--;
+    kind->taken = true;
     return f;
 }
 
@@ -81,13 +72,20 @@ static Lt__V1__JobSpec *load(const struct loading *l, struct lt_node *root)
     Lt__V1__JobSpec *spec = lt_arena_alloc(l->arena, sizeof *spec);
     const ProtobufCFieldDescriptor *f;
     ProtobufCMessage *body;
+    struct lt_problem *p;
 
     if (root->kind != LT_NODE_MAP) {
-        lt_problem_add(l->problems, "", "write name: value, one a line", "is %s where a plan belongs",
-                       lt_node_kind_name(root));
+        p = lt_problem_add(l->problems, "", "write name: value, one a line", "is %s where a plan belongs",
+                           lt_node_kind_name(root));
+        if (p) {
+            p->line = root->line;
+            p->column = root->column;
+        }
         return NULL;
     }
     f = take_kind(root, l->problems);
+    if (!spec)
+        lt_problem_add(l->problems, "", NULL, "the plan needs more memory than it may have");
     if (!spec || !f)
         return NULL;
     for (size_t i = 0; i < l->n_sets; i++)
@@ -154,6 +152,23 @@ static void place(const struct lt_node *root, struct lt_problem *p)
     p->column = !whole && n->key_line ? n->key_column : n->column;
 }
 
+/* Was the path, or (said by a `.` behind it) everything below one of its beginnings, complained about already? */
+static bool is_excused(const struct lt_map *excused, const char *path)
+{
+    LT_BUF_AUTO prefix = {0};
+
+    for (const char *p = path; *p; p++) {
+        if (*p != '.' && *p != '[')
+            continue;
+        prefix.len = 0;
+        lt_buf_append(&prefix, path, (size_t)(p - path));
+        lt_buf_char(&prefix, '.');
+        if (lt_map_get(excused, prefix.data))
+            return true;
+    }
+    return lt_map_get(excused, path);
+}
+
 /* Runs the checks into a list of their own: what the mapper already complained about is left out. */
 static void validate(const Lt__V1__JobSpec *spec, const struct lt_node *root, struct lt_map *excused,
                      struct lt_problems *problems)
@@ -164,7 +179,7 @@ static void validate(const Lt__V1__JobSpec *spec, const struct lt_node *root, st
     for (size_t i = 0; i < found.len; i++) {
         struct lt_problem *p = &found.items[i], *copy;
 
-        if (lt_map_get(excused, p->path))
+        if (is_excused(excused, p->path))
             continue;
         place(root, p);
         copy = (p->warning ? lt_problem_warn : lt_problem_add)(problems, p->path, p->remedy, "%s", p->reason);

@@ -20,6 +20,7 @@ struct lt_node {
     enum lt_node_kind kind;
     bool quoted;             /* scalar: written in quotes, or (when made from a message) a text */
     bool broken;             /* already reported; the mapper leaves it out */
+    bool taken;              /* not the mapper's */
     int line, column;        /* 1-based; 0: has no place */
     int set;                 /* 1-based number of the --set it came from, 0: the text */
     const char *text;        /* scalar */

@@ -1,0 +1,429 @@
+/* test_validate.c - level 1: each rule refuses what it is there for, and says what would be right */
+#include "helpers.h"
+#include "proto/template.h"
+
+struct row {
+    const char *set, *path, *reason; /* reason NULL: no problem at all; else a part of the one problem's reason */
+};
+
+static void check_row(const struct row *r)
+{
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
+    struct lt_problems problems = {0};
+    LT_BUF_AUTO got = {0};
+
+    (void)lt_text_check_spec(good_plan, strlen(good_plan), "/plans", &r->set, 1, arena, &problems);
+    problems_text(&problems, &got);
+    if (problems.len != (r->reason ? 1 : 0) ||
+        (r->reason && (strcmp(problems.items[0].path, r->path) != 0 || !strstr(problems.items[0].reason, r->reason))))
+        fail_msg("--set '%s':\n%swant %s: %s", r->set, got.data ? got.data : "(nothing)\n", r->path ? r->path : "nothing",
+                 r->reason ? r->reason : "");
+    lt_problems_done(&problems);
+}
+
+#define CHECK_ROWS(rows)                                                                           \
+    for (size_t i = 0; i < LT_ARRAY_LEN(rows); i++)                                                \
+    check_row(&(rows)[i])
+
+static void the_good_plan_is_good(void **state)
+{
+    (void)state;
+    expect_problems(good_plan, "");
+}
+
+static void limits(void **state)
+{
+    static const struct row rows[] = {
+        {"trainer={}", "trainer.max_epochs", "neither max_epochs nor max_steps"},
+        {"trainer={max_steps: 5}", NULL, NULL},
+        {"trainer={max_epochs: 0}", NULL, NULL},
+        {"trainer={max_steps: 0}", NULL, NULL},
+        {"trainer={fast_dev_run: 1}", NULL, NULL},
+        {"trainer.max_epochs=-1", "trainer", "nothing ends the training"},
+        {"trainer={max_epochs: -1, max_time: 1h}", NULL, NULL},
+        {"trainer.max_epochs=-2", "trainer.max_epochs", "-2 is out of range"},
+        {"trainer.max_epochs=-100", "trainer.max_epochs", "-100 is out of range"},
+        {"trainer.max_steps=-2", "trainer.max_steps", "-2 is out of range"},
+        {"trainer.min_epochs=3", "trainer.min_epochs", "min_epochs 3 is above max_epochs 2"},
+        {"trainer.min_epochs=2", NULL, NULL},
+        {"trainer={max_steps: 5, min_steps: 6}", "trainer.min_steps", "min_steps 6 is above max_steps 5"},
+        {"trainer.max_time=0", "trainer.max_time", "no time to train"},
+        {"trainer.max_time=-5", "trainer.max_time", "-5 is out of range"},
+        {"trainer.limit_val_batches=1.5", "trainer.limit_val_batches", "1.5 is out of range"},
+        {"trainer.limit_val_batches=1.0", NULL, NULL},
+        {"trainer.limit_val_batches=100", NULL, NULL},
+        {"trainer={max_epochs: 1, overfit_batches: 4, limit_val_batches: 2}", "trainer.limit_val_batches",
+         "overfit_batches sets limit_val_batches"},
+        {"trainer.num_sanity_val_steps=-2", "trainer.num_sanity_val_steps", "-2 is out of range"},
+        {"trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches", "0 is out of range"},
+        {"trainer.gradient_clip_val=-1", "trainer.gradient_clip_val", "-1 is out of range"},
+        {"trainer.gradient_clip_val=inf", "trainer.gradient_clip_val", "isn't a finite number"},
+        {"trainer.gradient_clip_val=.nan", "trainer.gradient_clip_val", "isn't a finite number"},
+    };
+
+    (void)state;
+    CHECK_ROWS(rows);
+}
+
+static void validation_intervals(void **state)
+{
+    static const struct row rows[] = {
+        {"trainer.val_check_interval=0.25", NULL, NULL},
+        {"trainer.val_check_interval=1.5", "trainer.val_check_interval", "1.5 is out of range"},
+        {"trainer.val_check_interval=0.0", "trainer.val_check_interval", "0 is out of range"},
+        {"trainer.val_check_interval=0", "trainer.val_check_interval", "0 is out of range"},
+        {"trainer.val_check_interval=1719", NULL, NULL},
+        {"trainer.val_check_interval=1720", "trainer.val_check_interval", "an epoch has 1719"},
+        {"trainer={max_epochs: 1, val_check_interval: 1720, limit_val_batches: 0}", NULL, NULL},
+        {"trainer={max_epochs: 1, val_check_interval: 1720, check_val_every_n_epoch: 0}", NULL, NULL},
+        {"trainer={max_epochs: 1, val_check_interval: 0.5, check_val_every_n_epoch: 0}", "trainer.val_check_interval",
+         "a fraction of one says nothing"},
+        {"trainer={max_epochs: 1, check_val_every_n_epoch: 0}", "trainer.val_check_interval", "a fraction of one says nothing"},
+        {"trainer={max_epochs: 1, val_check_interval: 30s, check_val_every_n_epoch: 0}", NULL, NULL},
+        {"trainer.val_check_interval=0s", "trainer.val_check_interval", "the time between validations is 0"},
+    };
+
+    (void)state;
+    CHECK_ROWS(rows);
+}
+
+static void what_this_build_cannot_do(void **state)
+{
+    static const struct row rows[] = {
+        {"trainer.accelerator=cpu", NULL, NULL},
+        {"trainer.accelerator=cuda", "trainer.accelerator", "no CUDA device support"},
+        {"trainer.accelerator=gpu", "trainer.accelerator", "no CUDA device support"},
+        {"trainer.accelerator=tpu", "trainer.accelerator", "ltd has no TPU"},
+        {"trainer.accelerator=mps", "trainer.accelerator", "ltd has no MPS"},
+        {"trainer.accelerator=cpus", "trainer.accelerator", "unknown accelerator"},
+        {"trainer.precision=32", NULL, NULL},
+        {"trainer.precision=bf16-mixed", "trainer.precision", "only 32-true"},
+        {"trainer.precision=33", "trainer.precision", "unknown precision"},
+        {"trainer.strategy=single_device", NULL, NULL},
+        {"trainer.strategy=fsdp", "trainer.strategy", "sharded strategies aren't supported"},
+        {"trainer.devices=1", NULL, NULL},
+        {"trainer.devices=2", "trainer.devices", "2 devices: this version trains on one rank"},
+        {"trainer.devices=0", "trainer.devices", "0 devices train nothing"},
+        {"trainer.devices={auto: false}", "trainer.devices", "auto is false"},
+        {"trainer.num_nodes=2", "trainer.num_nodes", "2 nodes: this version trains on one rank"},
+        {"trainer.num_nodes=0", "trainer.num_nodes", "0 is out of range"},
+        {"trainer.reproducible=relaxed", NULL, NULL},
+        {"model={onnx: m.onnx}", "model.onnx", "ONNX models aren't supported"},
+        {"steps=[{loss: mse}]", "steps", "several step programs"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i + 1 < LT_ARRAY_LEN(rows); i++)
+        check_row(&rows[i]);
+    expect_set("steps=[{loss: mse}]",
+               "0:0 steps: several step programs aren't supported yet by this version (given by --set) (write step, "
+               "optimizer and lr_scheduler for one)\n"
+               "0:0 steps: steps excludes step, optimizer and lr_scheduler (given by --set) (keep one of the two forms)\n");
+    expect_set("trainer.reproducible=elastic",
+               "2:1 data.global_batch_size: trainer.reproducible: elastic needs a batch that doesn't depend on the number of "
+               "ranks (write global_batch_size instead of batch_size)\n"
+               "0:0 trainer.reproducible: `elastic`: changing numbers of ranks aren't supported yet by this version (given by "
+               "--set) (write strict or relaxed)\n");
+}
+
+static void data(void **state)
+{
+    static const struct row rows[] = {
+        {"data=null", "data", "is missing"},
+        {"data.source=null", "data.source", "is missing"},
+        {"data.source=idx", "data.source.idx.dir", "is missing"},
+        {"data.train=null", "data.train", "is missing"},
+        {"data.train.split=trian", "data.train.split", "idx files have no such split"},
+        {"data.train.range=[5, 5]", "data.train.range", "[5, 5] holds no sample"},
+        {"data.train.range=[5]", "data.train.range", "has 1 item"},
+        {"data.val.range=[54999, 60000]", "data.val", "shares samples with data.train"},
+        {"data.test={split: test}", NULL, NULL},
+        {"data.batch_size=0", "data.batch_size", "0 is out of range"},
+        {"data.batch_size=null", "data.batch_size", "is missing"},
+        {"data.global_batch_size=64", "data.global_batch_size", "both given"},
+        {"data.transforms=[scale, {normalize: {mean: [0.1, 0.2], std: [1]}}]", "data.transforms[1].normalize", "2 means but 1"},
+        {"data.transforms=[{normalize: {mean: [0.1], std: [0]}}]", "data.transforms[0].normalize.std[0]", "0 is out of range"},
+        {"data.train.transforms=[{normalize: {mean: [0.1]}}]", "data.train.transforms[0].normalize.std", "is missing"},
+        {"data.fields={image: x, label: label}", NULL, NULL},
+        {"data.fields={imag: x, label: label}", "data.fields.imag", "no field of the source"},
+        {"data.fields={image: label, label: label}", "data.fields.label", "names two fields"},
+        {"data.fields={image: x, label: y}", "step.loss.cross_entropy.target", "no field of the data"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i + 1 < LT_ARRAY_LEN(rows); i++)
+        check_row(&rows[i]);
+    /* the loss and the metric both look for `label` */
+    expect_set("data.fields={image: x, label: y}",
+               "7:14 step.loss.cross_entropy.target: `label`: no field of the data (write one of the names in data.fields)\n"
+               "7:39 step.metrics[0].accuracy.target: `label`: no field of the data (write one of the names in "
+               "data.fields)\n");
+}
+
+static void models(void **state)
+{
+    static const struct row rows[] = {
+        {"model=null", "model", "is missing"},
+        {"model={}", "model.layers", "no layers and no graph"},
+        {"model.layers=[]", "model.layers", "no layers and no graph"},
+        {"model.layers[1].linear.out_features=0", "model.layers[1].linear.out_features", "0 is out of range"},
+        {"model.layers[1]=linear", "model.layers[1].linear.out_features", "is missing"},
+        {"model.layers[2]={dropout: {p: 1.5}}", "model.layers[2].dropout.p", "1.5 is out of range"},
+        {"model.layers[0]={conv2d: {out_channels: 4}}", "model.layers[0].conv2d.kernel_size", "is missing"},
+        {"model.layers[0]={conv2d: {out_channels: 4, kernel_size: [3, 3, 3]}}", "model.layers[0].conv2d.kernel_size",
+         "has 3 items"},
+        {"model.layers[0]={conv2d: {out_channels: 4, kernel_size: 3, groups: 3}}", "model.layers[0]", "into 3 groups"},
+        {"model.layers[0]={max_pool2d: {kernel_size: 2, stride: 0}}", "model.layers[0].max_pool2d.stride[0]",
+         "0 is out of range"},
+        {"model.layers[0]={residual: {layers: []}}", "model.layers[0].residual.layers", "is missing"},
+        {"model.layers[0]={repeat: {layers: [relu]}}", "model.layers[0].repeat.times", "is missing"},
+        {"model.layers[0]={repeat: {times: 99999, layers: [relu]}}", NULL, NULL},
+        {"model.layers[0]={repeat: {times: 1000, layers: [{repeat: {times: 1000, layers: [relu]}}]}}", "model.layers",
+         "more than 100000 layers"},
+        {"model.layers[0]={repeat: {times: 1000000, layers: [relu]}}", "model.layers[0].repeat.times", "out of range"},
+        {"model.layers[0]={unflatten: {sizes: [-1, -1]}}", "model.layers[0]", "-1 stands 2 times"},
+        {"model.layers[0]={sequential: {layers: [{residual: {layers: [{unflatten: {sizes: [0]}}]}}]}}",
+         "model.layers[0].sequential.layers[0].residual.layers[0]", "0 is no size"},
+        {"model.weights=", NULL, NULL},
+        {"model.graph={inputs: [{name: x}], outputs: [y]}", "model", "given in 2 forms"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LT_ARRAY_LEN(rows); i++)
+        if (i != 14)
+            check_row(&rows[i]);
+    expect_set(rows[14].set, "1:17 model.layers: more than 100000 layers, repeats included (use fewer layers)\n"
+                             "0:0 model.layers[0].repeat.times: 1000000 is out of range (given by --set) (write a number from 1 "
+                             "to 100000)\n");
+}
+
+static void optimizers_and_schedules(void **state)
+{
+    static const struct row rows[] = {
+        {"optimizer=null", "optimizer", "is missing"},
+        {"optimizer.adam.lr=0", "optimizer.adam.lr", "0 is out of range"},
+        {"optimizer.adam.betas=[0.9]", "optimizer.adam.betas", "has 1 item"},
+        {"optimizer.adam.betas=[0.9, 1.0]", "optimizer.adam.betas[1]", "1 is out of range"},
+        {"optimizer.adam.weight_decay=-1", "optimizer.adam.weight_decay", "-1 is out of range"},
+        {"optimizer={sgd: {nesterov: true}}", "optimizer.sgd.nesterov", "nesterov needs momentum"},
+        {"optimizer={sgd: {nesterov: true, momentum: 0.9}}", NULL, NULL},
+        {"lr_scheduler={cosine_annealing: {T_max: 2}}", NULL, NULL},
+        {"lr_scheduler={cosine_annealing: {T_max: 3}}", "lr_scheduler.cosine_annealing.T_max",
+         "T_max spans 3 epochs, but trainer.max_epochs is 2"},
+        {"lr_scheduler=cosine_annealing", "lr_scheduler.cosine_annealing.T_max", "is missing"},
+        {"lr_scheduler={step: {step_size: 1, gamma: 0}}", "lr_scheduler.step.gamma", "0 is out of range"},
+        {"lr_scheduler={constant: {frequency: 0}}", "lr_scheduler.constant.frequency", "0 is out of range"},
+        {"step=null", "step", "is missing"},
+        {"step.loss=null", "step.loss", "is missing"},
+        {"step.loss.cross_entropy.label_smoothing=1.1", "step.loss.cross_entropy.label_smoothing", "1.1 is out of range"},
+        {"step.loss.cross_entropy.target=lable", "step.loss.cross_entropy.target", "no field of the data"},
+        {"step.loss.cross_entropy.input=logits", "step.loss.cross_entropy.input", "has one output, without a name"},
+        {"step.metrics=[accuracy, accuracy]", "step.metrics[1]", "are both called `acc`"},
+        {"step.metrics=[accuracy, {accuracy: {name: top}}]", NULL, NULL},
+        {"step.metrics[0].accuracy.name=loss", "step.metrics[0].accuracy.name", "the loss's own name"},
+        {"step.metrics[0].accuracy.name=a b", "step.metrics[0].accuracy.name", "can't be a metric's name"},
+        {"step.metrics[0].accuracy.on_step=false", "step.metrics[0].accuracy", "neither per step nor per epoch in training"},
+        {"step.metrics[0].accuracy.on_epoch=false", "step.metrics[0].accuracy", "per epoch in validation"},
+        {"step.metrics[0].accuracy={on_step: false, on_epoch: true}", NULL, NULL},
+    };
+
+    (void)state;
+    CHECK_ROWS(rows);
+}
+
+static void monitors_and_file_names(void **state)
+{
+    static const struct row rows[] = {
+        {"callbacks=[{early_stopping: {monitor: val_loss}}]", NULL, NULL},
+        {"callbacks=[{early_stopping: {monitor: epoch}}]", NULL, NULL},
+        {"callbacks=[early_stopping]", "callbacks[0].early_stopping.monitor", "is missing"},
+        {"callbacks=[{early_stopping: {monitor: vall_loss}}]", "callbacks[0].early_stopping.monitor", "no metric of this plan"},
+        {"callbacks=[{early_stopping: {monitor: test_loss}}]", "callbacks[0].early_stopping.monitor", "only in `ltctl test`"},
+        {"callbacks=[{model_checkpoint: {monitor: val_acc, save_top_k: 3}}]", NULL, NULL},
+        {"callbacks=[{model_checkpoint: {monitor: val_auc, save_top_k: 3}}]", "callbacks[0].model_checkpoint.monitor",
+         "no metric of this plan"},
+        {"callbacks=[{model_checkpoint: {monitor: lr-Adam}}]", "callbacks[0].model_checkpoint.monitor", "no metric of this plan"},
+        {"callbacks=[{model_checkpoint: {monitor: lr-Adam}}, learning_rate_monitor]", NULL, NULL},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:02d}-{step}-{val_loss:.2f}\"}}]", NULL, NULL},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_los:.2f}\"}}]", "callbacks[0].model_checkpoint.filename",
+         "`val_los`: no metric"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:d}\"}}]", "callbacks[0].model_checkpoint.filename",
+         "isn't a whole number"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch\"}}]", "callbacks[0].model_checkpoint.filename", "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:x}\"}}]", "callbacks[0].model_checkpoint.filename",
+         "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: a/b}}]", "callbacks[0].model_checkpoint.filename", "holds a `/`"},
+        {"callbacks=[{model_checkpoint: {filename: \"\"}}]", "callbacks[0].model_checkpoint.filename", "is empty"},
+    };
+
+    (void)state;
+    CHECK_ROWS(rows);
+    expect_set("callbacks=[{early_stopping: {monitor: vall_loss, strict: false}}]",
+               "warning 0:0 callbacks[0].early_stopping.monitor: `vall_loss`: no metric of this plan (given by --set) (did "
+               "you mean `val_loss`?)\n");
+    expect_set("trainer={max_epochs: 1, limit_val_batches: 0}", "");
+}
+
+static void callbacks_against_each_other(void **state)
+{
+    static const struct row rows[] = {
+        {"callbacks=[{model_checkpoint: {save_top_k: 3}}]", "callbacks[0].model_checkpoint.save_top_k", "without a monitor"},
+        {"callbacks=[{model_checkpoint: {save_top_k: -1}}]", NULL, NULL},
+        {"callbacks=[{model_checkpoint: {save_top_k: -2}}]", "callbacks[0].model_checkpoint.save_top_k", "-2 is out of range"},
+        {"callbacks=[{model_checkpoint: {every_n_epochs: 1, every_n_train_steps: 5}}]", "callbacks[0].model_checkpoint",
+         "more than one trigger"},
+        {"callbacks=[{model_checkpoint: {every_n_epochs: 0, every_n_train_steps: 5}}]", NULL, NULL},
+        {"callbacks=[{model_checkpoint: {train_time_interval: 10m, every_n_train_steps: 5}}]", "callbacks[0].model_checkpoint",
+         "more than one trigger"},
+        {"callbacks=[model_checkpoint, {model_checkpoint: {every_n_epochs: 1}}]", "callbacks[1]", "is the same as callbacks[0]"},
+        {"callbacks=[model_checkpoint, {model_checkpoint: {every_n_epochs: 2}}]", NULL, NULL},
+        {"callbacks=[model_checkpoint, {model_checkpoint: {mode: max}}]", NULL, NULL},
+        {"callbacks=[{early_stopping: {monitor: val_loss}}, {early_stopping: {monitor: val_loss, patience: 9}}]",
+         "callbacks[1]", "is the same as callbacks[0]"},
+        {"callbacks=[{early_stopping: {monitor: val_loss}}, {early_stopping: {monitor: val_acc, mode: max}}]", NULL, NULL},
+        {"loggers=[csv, csv]", "loggers[1]", "is the same as loggers[0]"},
+        {"trainer.enable_checkpointing=false", NULL, NULL},
+        {"trainer.enable_logger=false", NULL, NULL},
+    };
+
+    (void)state;
+    CHECK_ROWS(rows);
+}
+
+static void switches_against_lists(void **state)
+{
+    static const struct {
+        const char *sets[2], *want;
+    } cases[] = {
+        {{"trainer.enable_checkpointing=false", "callbacks=[model_checkpoint]"},
+         "0:0 callbacks[0].model_checkpoint: trainer.enable_checkpointing is false (given by --set) (remove it, or "
+         "trainer.enable_checkpointing: false)\n"},
+        {{"trainer.enable_logger=false", "callbacks=[learning_rate_monitor]"},
+         "0:0 callbacks[0].learning_rate_monitor: has no logger to write to: trainer.enable_logger is false (given by --set) "
+         "(remove it, or trainer.enable_logger: false)\n"},
+        {{"trainer.enable_logger=false", "loggers=[csv]"},
+         "0:0 trainer.enable_logger: enable_logger is false, but the plan lists loggers (given by --set) (remove loggers, or "
+         "enable_logger: false)\n"},
+        {{"trainer.fast_dev_run=1", "callbacks=[{early_stopping: {monitor: nothing}}]"}, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LT_ARRAY_LEN(cases); i++)
+        expect_problems_set(good_plan, cases[i].sets, 2, cases[i].want);
+}
+
+static void jobs(void **state)
+{
+    static const struct row rows[] = {
+        {"job={time_limit: \"12:00:00\", recovery: {every: 60s, keep: 2}, resources: {cpus: auto, memory: 1GiB}}", NULL, NULL},
+        {"job={time_limit: 0}", "job.time_limit", "no time to train"},
+        {"job={retries: {infrastructure: -2}}", "job.retries.infrastructure", "-2 is out of range"},
+        {"job={recovery: {every: 1s, every_n_steps: 5}}", "job.recovery.every_n_steps", "both given"},
+        {"job={recovery: {keep: 0}}", "job.recovery.keep", "0 is out of range"},
+        {"job={resources: {cpus: 0}}", "job.resources.cpus", "0 processors"},
+        {"job={resources: {memory: 0}}", "job.resources.memory", "0 is out of range"},
+        {"resume={}", "resume.job", "is missing"},
+        {"resume={job: j1}", NULL, NULL},
+    };
+
+    (void)state;
+    CHECK_ROWS(rows);
+}
+
+static void everything_in_one_go(void **state)
+{
+    (void)state;
+    expect_problems("name: x\n"
+                    "model: {layers: [flatten, {linear: {}}]}\n"
+                    "data: {source: {idx: {dir: d}}, train: {split: train}, batch_size: 0}\n"
+                    "step: {loss: cross_entropy}\n"
+                    "optimizer: {adam: {lr: -1}}\n"
+                    "trainer: {max_epochs: 1, precision: 16-mixed}\n"
+                    "callbacks: [{early_stopping: {monitor: val_loss, patince: 5}}]\n",
+                    "2:28 model.layers[1].linear.out_features: is missing (write `out_features: …`)\n"
+                    "3:68 data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n"
+                    "5:24 optimizer.adam.lr: -1 is out of range (write a number above 0)\n"
+                    "6:37 trainer.precision: `16-mixed`: only 32-true is supported by this version (write 32-true)\n"
+                    "7:40 callbacks[0].early_stopping.monitor: `val_loss`: there is no validation in this plan (write "
+                    "train_loss, epoch or step)\n"
+                    "7:50 callbacks[0].early_stopping.patince: `patince`: unknown field of early_stopping (did you mean "
+                    "`patience`?)\n");
+}
+
+static void evaluations(void **state)
+{
+    (void)state;
+    expect_problems("kind: evaluation\nparent: j1\n", "");
+    expect_problems("kind: evaluation\n", "1:1 parent: is missing (write `parent: …`)\n");
+    expect_problems("kind: evaluation\nparent: j1\nplan: {model: {layers: [relu]}, data: {source: {idx: {dir: d}}, train: "
+                    "{split: train}, batch_size: 0}, step: {loss: mse}, optimizer: adam, trainer: {max_epochs: 1}}\n",
+                    "1:1 mode: test needs data.test, which the plan doesn't have (give the plan that split, or evaluate "
+                    "another one)\n"
+                    "3:100 plan.data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n");
+}
+
+static void templates_in_parts(void **state)
+{
+    const char *at = "a-{epoch:02d}{x}";
+    struct lt_template_part p;
+
+    (void)state;
+    assert_int_equal(lt_template_next(&at, &p), 1);
+    assert_int_equal(p.literal_len, 2);
+    assert_int_equal(lt_template_next(&at, &p), 1);
+    assert_memory_equal(p.name, "epoch", p.name_len);
+    assert_memory_equal(p.format, "02d", p.format_len);
+    assert_int_equal(lt_template_next(&at, &p), 1);
+    assert_int_equal(p.name_len, 1);
+    assert_int_equal(p.format_len, 0);
+    assert_int_equal(lt_template_next(&at, &p), 0);
+    at = "}";
+    assert_true(lt_template_next(&at, &p) < 0);
+    at = "{}";
+    assert_true(lt_template_next(&at, &p) < 0);
+}
+
+/* The whole path of a file in examples/: read, checked, printed, read again. */
+static void examples_are_good(void **state)
+{
+    static const char *const names[] = {"fashion-mlp", "fashion-cnn"};
+    const char *root = getenv("LT_SOURCE_ROOT");
+
+    (void)state;
+    for (size_t i = 0; i < LT_ARRAY_LEN(names); i++) {
+        LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
+        const char *path = lt_arena_format(arena, "%s/examples/%s.yaml", root ? root : ".", names[i]);
+        FILE *f = fopen(path, "r");
+        char text[8192];
+        size_t n;
+
+        assert_non_null(f);
+        n = fread(text, 1, sizeof text - 1, f);
+        fclose(f);
+        text[n] = '\0';
+        expect_problems(text, "");
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_good_plan_is_good),
+        cmocka_unit_test(limits),
+        cmocka_unit_test(validation_intervals),
+        cmocka_unit_test(what_this_build_cannot_do),
+        cmocka_unit_test(data),
+        cmocka_unit_test(models),
+        cmocka_unit_test(optimizers_and_schedules),
+        cmocka_unit_test(monitors_and_file_names),
+        cmocka_unit_test(callbacks_against_each_other),
+        cmocka_unit_test(switches_against_lists),
+        cmocka_unit_test(jobs),
+        cmocka_unit_test(everything_in_one_go),
+        cmocka_unit_test(evaluations),
+        cmocka_unit_test(templates_in_parts),
+        cmocka_unit_test(examples_are_good),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
