@@ -1,6 +1,7 @@
 /* error.c - text is cut at the size of the field, never split over calls */
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ int lt_error_prefix(struct lt_error *err, const char *format, ...)
     int n;
 
     if (!err)
-        return 0;
+        return -EIO;
     va_start(ap, format);
     n = vsnprintf(text, sizeof text, format, ap);
     va_end(ap);

@@ -17,7 +17,8 @@ struct lt_error {
 int lt_error_set(struct lt_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "prefix: " before the text that is there. Returns err's code. */
+/* Puts "prefix: " before the text that is there. Returns err's code; without err, which has none, -EIO: a failure
+ * stays one, but better return your own. */
 int lt_error_prefix(struct lt_error *err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 

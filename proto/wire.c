@@ -33,8 +33,10 @@ int lt_wire_decode(const ProtobufCMessageDescriptor *d, const void *data, size_t
     ProtobufCMessage *m;
     int rc = lt_wire_check(d, data, n, err);
 
-    if (rc < 0)
-        return lt_error_prefix(err, "%s", d->short_name);
+    if (rc < 0) {
+        lt_error_prefix(err, "%s", d->short_name);
+        return rc;
+    }
     m = protobuf_c_message_unpack(d, &allocator, n, n ? data : (const void *)"");
     if (!m)
         return lt_error_set(err, -ENOMEM, "%s: its fields need more memory than a message of %zu bytes may have",

@@ -27,6 +27,7 @@ static void prefix_goes_in_front(void **state)
     lt_error_set(&err, -5, "inner");
     assert_int_equal(lt_error_prefix(&err, "outer %d", 1), -5);
     assert_string_equal(err.text, "outer 1: inner");
+    assert_true(lt_error_prefix(NULL, "nobody listens") < 0);
     lt_error_set(&err, -6, "again: %s", err.text);
     assert_string_equal(err.text, "again: outer 1: inner");
 }

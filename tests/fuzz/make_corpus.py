@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Writes the hand-made part of corpus/: small valid inputs and their nasty relatives.
+
+Run from anywhere; files found by fuzzing lie beside these under other names and are left alone.
+"""
+import pathlib
+import struct
+
+here = pathlib.Path(__file__).parent / "corpus"
+
+
+def put(target, name, data):
+    folder = here / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+
+
+def crc32c(data, crc=0):
+    crc ^= 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def record(payload):
+    length = struct.pack("<I", len(payload))
+    return length + struct.pack("<I", crc32c(length + payload)) + payload
+
+
+def journal():
+    head = b"LTJ1" + struct.pack("<I", 1)
+    good = head + record(b"one") + record(b"") + record(b"three" * 20)
+    put("journal", "empty", b"")
+    put("journal", "header", head)
+    put("journal", "half-header", head[:5])
+    put("journal", "version-2", b"LTJ1" + struct.pack("<I", 2) + record(b"x"))
+    put("journal", "good", good)
+    put("journal", "torn-length", good + b"\x05\x00")
+    put("journal", "torn-payload", good + record(b"lost")[:-1])
+    put("journal", "bad-crc-last", good[:-1] + b"?")
+    put("journal", "bad-crc-middle", head + record(b"one")[:-1] + b"?" + record(b"two"))
+    put("journal", "length-max", head + b"\xff\xff\xff\xff" + bytes(20))
+    put("journal", "length-just-over", head + struct.pack("<I", (4 << 20) + 1) + bytes(20))
+    put("journal", "zeros-behind", good + bytes(5000))
+    put("journal", "zeros-then-record", good + bytes(64) + record(b"x"))
+    put("journal", "all-zero", bytes(8))
+
+
+def idx():
+    def file(kind, dims, data):
+        return bytes([0, 0, kind, len(dims)]) + b"".join(struct.pack(">I", d) for d in dims) + data
+
+    put("idx", "labels", file(8, [4], bytes([0, 1, 2, 9])))
+    put("idx", "images", file(8, [2, 3, 3], bytes(range(18))))
+    put("idx", "four-dims", file(8, [1, 2, 2, 3], bytes(12)))
+    put("idx", "empty", b"")
+    put("idx", "no-samples", file(8, [0, 28, 28], b""))
+    put("idx", "truncated", file(8, [2, 3, 3], bytes(17)))
+    put("idx", "too-long", file(8, [2, 3, 3], bytes(19)))
+    put("idx", "half-header", file(8, [2, 3, 3], b"")[:9])
+    put("idx", "float", file(13, [2], bytes(8)))
+    put("idx", "no-dims", file(8, [], b""))
+    put("idx", "too-many-dims", file(8, [1] * 255, bytes(1)))
+    put("idx", "huge", file(8, [0xFFFFFFFF, 0xFFFFFFFF, 0xFFFFFFFF], bytes(8)))
+    put("idx", "overflow", file(8, [0x80000000, 0x80000000, 4], bytes(8)))
+    put("idx", "zero-item", file(8, [5, 0, 28], b""))
+    put("idx", "bad-magic", b"\x00\x01\x08\x01" + bytes(8))
+    put("idx", "gzip", b"\x1f\x8b\x08\x00" + bytes(16))
+
+
+PLAN = """name: n
+seed: 1
+model: {layers: [flatten, {linear: {out_features: 10}}]}
+data:
+  source: {idx: {dir: d}}
+  train: {split: train, range: [0, 100], shuffle: true}
+  val: {split: train, range: [100, 120]}
+  batch_size: 8
+  transforms: [scale]
+step: {loss: cross_entropy, metrics: [accuracy]}
+optimizer: {adam: {lr: 1.0e-3}}
+trainer: {max_epochs: 2}
+callbacks:
+  - model_checkpoint: {monitor: val_loss, filename: "m-{epoch:02d}-{val_loss:.2f}"}
+  - early_stopping: {monitor: val_loss}
+loggers: [csv]
+"""
+
+
+def plan_text():
+    put("plan_text", "plan.yaml", PLAN)
+    put("plan_text", "command.yaml", "kind: command\nargv: [echo, hi]\n")
+    put("plan_text", "empty", "")
+    put("plan_text", "null", "null\n")
+    put("plan_text", "list", "- a\n- b\n")
+    put("plan_text", "two-documents", PLAN + "---\nname: m\n")
+    put("plan_text", "duplicate-key", PLAN + "name: again\n")
+    put("plan_text", "anchor", "name: &a x\nmodel: *a\n")
+    put("plan_text", "billion-laughs", "a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\nname: *c\n")
+    put("plan_text", "tag", "name: !!python/object x\n")
+    put("plan_text", "merge-key", "<<: {name: x}\n")
+    put("plan_text", "misspelt", PLAN.replace("max_epochs", "max_epoch"))
+    put("plan_text", "tab", "name:\n\t- x\n")
+    put("plan_text", "deep", "name: " + "[" * 500 + "]" * 500 + "\n")
+    put("plan_text", "deep-layers", "model: {layers: [" + "{sequential: {layers: [" * 40 + "]}}" * 40 + "]}\n")
+    put("plan_text", "invalid-utf8", PLAN.encode().replace(b"name: n", b"name: \xff\xfe"))
+    put("plan_text", "nul", PLAN.encode().replace(b"name: n", b'name: "a\\0b"'))
+    put("plan_text", "raw-nul", PLAN.encode() + b"\0\0")
+    put("plan_text", "utf16", PLAN.encode("utf-16"))
+    put("plan_text", "bom", b"\xef\xbb\xbf" + PLAN.encode())
+    put("plan_text", "norway", PLAN.replace("name: n", "name: no"))
+    put("plan_text", "octal", PLAN.replace("seed: 1", "seed: 0o17"))
+    put("plan_text", "float-for-int", PLAN.replace("batch_size: 8", "batch_size: 8.0"))
+    put("plan_text", "negative", PLAN.replace("batch_size: 8", "batch_size: -8"))
+    put("plan_text", "overflow", PLAN.replace("seed: 1", "seed: 99999999999999999999999"))
+    put("plan_text", "nan", PLAN.replace("1.0e-3", ".nan"))
+    put("plan_text", "hex-float", PLAN.replace("1.0e-3", "0x1p-10"))
+    put("plan_text", "json", '{"name": "n", "model": {"layers": ["relu"]}, "trainer": {"max_epochs": 1e0}}')
+    put("plan_text", "json-cut", '{"name": "n", "model": {"layers": [')
+    put("plan_text", "two-members", "optimizer: {adam: {lr: 0.1}, sgd: {lr: 0.1}}\n")
+    put("plan_text", "template", PLAN.replace("{val_loss:.2f}", "{val_loss:.2f"))
+    put("plan_text", "template-width", PLAN.replace("{epoch:02d}", "{epoch:0999999999d}"))
+
+
+def field(tag, wire, payload):
+    def varint(v):
+        out = b""
+        while v > 127:
+            out += bytes([v & 127 | 128])
+            v >>= 7
+        return out + bytes([v])
+
+    return varint(tag << 3 | wire) + (varint(len(payload)) + payload if wire == 2 else payload)
+
+
+def plan_wire():
+    nested = b""
+    for _ in range(200):
+        nested = field(1, 2, nested)
+    put("plan_wire", "empty", b"")
+    put("plan_wire", "empty-member", field(1, 2, b""))
+    put("plan_wire", "name", field(1, 2, field(1, 2, b"n")))
+    put("plan_wire", "deep", nested)
+    put("plan_wire", "group", b"\x0b" * 100)
+    put("plan_wire", "end-group", b"\x0c")
+    put("plan_wire", "tag-zero", b"\x00\x00")
+    put("plan_wire", "long-varint", b"\x08" + b"\xff" * 11)
+    put("plan_wire", "length-4gib", b"\x0a\xff\xff\xff\xff\x0f")
+    put("plan_wire", "length-max", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01")
+    put("plan_wire", "cut", field(1, 2, field(1, 2, b"name"))[:-2])
+    put("plan_wire", "unknown", field(1999, 2, b"x") + field(1998, 0, b"\x01"))
+    put("plan_wire", "wrong-wire-type", field(1, 0, b"\x01") + field(2, 5, b"\x01\x02\x03\x04"))
+    put("plan_wire", "invalid-utf8", field(1, 2, field(1, 2, b"\xff\xfe")))
+    put("plan_wire", "nul-in-string", field(1, 2, field(1, 2, b"a\0b")))
+    put("plan_wire", "both-members", field(1, 2, b"") + field(2, 2, b"") + field(3, 2, b""))
+    put("plan_wire", "many-fields", field(1, 2, field(1, 2, b"x") * 3000))
+
+
+for make in (journal, idx, plan_text, plan_wire):
+    make()
