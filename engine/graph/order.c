@@ -1,0 +1,167 @@
+/* order.c - when each node runs, for low peak memory
+ *
+ * List scheduling: of the nodes whose operands are there, the one that frees most (or needs least) goes next, the
+ * earlier one among equals. Greed can lose, so the result is kept only when its peak is lower than that of the order
+ * the graph came with. Sizes are those of plain tensors: the point is which tensors live together. Deterministic.
+ */
+#include "engine/graph/pass.h"
+
+#include <errno.h>
+#include <string.h>
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/graph/edit.h"
+
+struct order {
+    const struct lt_graph *g;
+    int64_t *bytes; /* of each value in the arena; 0 elsewhere */
+    int *uses;      /* left; outputs of the program have one that never goes away */
+    struct lt_deps deps;
+    int *waits;           /* node: how many it still waits for */
+    int *user_first, *user; /* node → those that wait for it */
+};
+
+static void sizes(struct order *o, const struct lt_binding *b)
+{
+    const struct lt_graph *g = o->g;
+
+    o->bytes = lt_calloc((size_t)g->n_values + 1, sizeof *o->bytes);
+    for (lt_id v = 0; v < g->n_values; v++)
+        if (g->values[v].kind == LT_VALUE_NODE && g->values[v].alias == LT_NONE)
+            o->bytes[v] = (int64_t)lt_type_bytes(&g->values[v].type, b);
+}
+
+/* What running node i adds to live memory when it is over. */
+static int64_t growth(const struct order *o, int i)
+{
+    const struct lt_node *n = &o->g->nodes[i];
+    int64_t sum = 0;
+
+    for (int k = 0; k < n->n_out; k++)
+        sum += o->uses[n->out[k]] ? o->bytes[n->out[k]] : 0;
+    for (int k = 0; k < n->n_in; k++) {
+        int times = 0;
+
+        for (int j = 0; j < n->n_in; j++)
+            if (n->in[j] == n->in[k])
+                times += j < k ? n->n_in : 1; /* an operand given twice is freed once */
+        if (times == o->uses[n->in[k]])
+            sum -= o->bytes[n->in[k]];
+    }
+    return sum;
+}
+
+static int64_t outputs_bytes(const struct order *o, int i)
+{
+    int64_t sum = 0;
+
+    for (int k = 0; k < o->g->nodes[i].n_out; k++)
+        sum += o->bytes[o->g->nodes[i].out[k]];
+    return sum;
+}
+
+static void run_node(struct order *o, int i, int64_t *live, int64_t *peak)
+{
+    *peak = LT_MAX(*peak, *live + outputs_bytes(o, i));
+    *live += growth(o, i);
+    for (int k = 0; k < o->g->nodes[i].n_in; k++)
+        o->uses[o->g->nodes[i].in[k]]--;
+}
+
+static int64_t peak_of(struct order *o, const int *order, int n)
+{
+    int64_t live = 0, peak = 0;
+
+    o->uses = lt_graph_uses(o->g);
+    for (int i = 0; i < n; i++)
+        run_node(o, order ? order[i] : i, &live, &peak);
+    lt_free(o->uses);
+    return peak;
+}
+
+static void users_init(struct order *o)
+{
+    int n = o->g->n_nodes;
+    int *at = lt_calloc((size_t)n + 1, sizeof *at);
+
+    o->waits = lt_calloc((size_t)n + 1, sizeof *o->waits);
+    o->user_first = lt_calloc((size_t)n + 2, sizeof *o->user_first);
+    o->user = lt_calloc((size_t)o->deps.first[n] + 1, sizeof *o->user);
+    for (int k = 0; k < o->deps.first[n]; k++)
+        o->user_first[o->deps.node[k] + 1]++;
+    for (int i = 0; i < n; i++) {
+        o->user_first[i + 1] += o->user_first[i];
+        at[i] = o->user_first[i];
+    }
+    for (int i = 0; i < n; i++) {
+        o->waits[i] = o->deps.first[i + 1] - o->deps.first[i];
+        for (int k = o->deps.first[i]; k < o->deps.first[i + 1]; k++)
+            o->user[at[o->deps.node[k]]++] = i;
+    }
+    lt_free(at);
+}
+
+static int best_ready(const struct order *o, const int *ready, int n_ready)
+{
+    int best = 0;
+    int64_t least = growth(o, ready[0]);
+
+    for (int r = 1; r < n_ready; r++) {
+        int64_t grows = growth(o, ready[r]);
+
+        if (grows < least || (grows == least && ready[r] < ready[best])) {
+            best = r;
+            least = grows;
+        }
+    }
+    return best;
+}
+
+static int greedy(struct order *o, int *order)
+{
+    int n = o->g->n_nodes, n_ready = 0, done = 0;
+    int *ready = lt_calloc((size_t)n + 1, sizeof *ready);
+    int64_t live = 0, peak = 0;
+
+    o->uses = lt_graph_uses(o->g);
+    users_init(o);
+    for (int i = 0; i < n; i++)
+        if (!o->waits[i])
+            ready[n_ready++] = i;
+    while (n_ready) {
+        int r = best_ready(o, ready, n_ready), i = ready[r];
+
+        ready[r] = ready[--n_ready];
+        order[done++] = i;
+        run_node(o, i, &live, &peak);
+        for (int k = o->user_first[i]; k < o->user_first[i + 1]; k++)
+            if (--o->waits[o->user[k]] == 0)
+                ready[n_ready++] = o->user[k];
+    }
+    lt_free(ready);
+    lt_free(o->uses);
+    lt_free(o->waits);
+    lt_free(o->user_first);
+    lt_free(o->user);
+    return done;
+}
+
+int lt_graph_order(struct lt_graph *g, const struct lt_binding *b, struct lt_error *err)
+{
+    struct order o = {.g = g};
+    int *order, rc = lt_graph_sort(g, err);
+
+    if (rc < 0)
+        return rc;
+    order = lt_calloc((size_t)g->n_nodes + 1, sizeof *order);
+    sizes(&o, b);
+    lt_deps_init(&o.deps, g);
+    if (greedy(&o, order) < g->n_nodes)
+        rc = lt_error_set(err, -EINVAL, "graph %s: nodes wait for each other", g->name);
+    else if (peak_of(&o, order, g->n_nodes) < peak_of(&o, NULL, g->n_nodes))
+        lt_graph_permute(g, order, g->n_nodes);
+    lt_deps_done(&o.deps);
+    lt_free(o.bytes);
+    lt_free(order);
+    return rc;
+}
