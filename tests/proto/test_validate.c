@@ -155,7 +155,7 @@ static void data(void **state)
         check_row(&rows[i]);
     /* the loss and the metric both look for `label` */
     expect_set("data.fields={image: x, label: y}",
-               "7:14 step.loss.cross_entropy.target: `label`: no field of the data (write one of the names in data.fields)\n"
+               "7:8 step.loss.cross_entropy.target: `label`: no field of the data (write one of the names in data.fields)\n"
                "7:39 step.metrics[0].accuracy.target: `label`: no field of the data (write one of the names in "
                "data.fields)\n");
 }
