@@ -30,6 +30,7 @@ enum lt_value_kind {
     LT_VALUE_BUFFER, /* model state that is not trained: running statistics */
     LT_VALUE_OPTIM,  /* optimiser state: exp_avg, … */
     LT_VALUE_ACCUM,  /* of an open accumulation window: gradients, sums of weights and losses */
+    LT_VALUE_TABLE,  /* constant tensor (class weights): filled once, in no checkpoint */
     LT_VALUE_KIND_N
 };
 static inline bool lt_value_persists(enum lt_value_kind k)
@@ -38,10 +39,11 @@ static inline bool lt_value_persists(enum lt_value_kind k)
 }
 
 /* Start value of a persistent one. Drawn from the stream of its name (base/philox.h, LT_RNG_INIT). */
-enum lt_init_kind { LT_INIT_CONSTANT, LT_INIT_UNIFORM, LT_INIT_NORMAL };
+enum lt_init_kind { LT_INIT_CONSTANT, LT_INIT_UNIFORM, LT_INIT_NORMAL, LT_INIT_LIST };
 struct lt_init {
     enum lt_init_kind kind;
-    double a, b; /* CONSTANT: the value; UNIFORM: low, high; NORMAL: mean, std */
+    double a, b;        /* CONSTANT: the value; UNIFORM: low, high; NORMAL: mean, std */
+    const double *list; /* LIST: every element; lives as long as the plan */
 };
 
 struct lt_value {

@@ -3,6 +3,8 @@
  * Three regions: PERSISTENT (parameters, buffers, optimiser states, accumulators; shared by all programs of a session),
  * ARENA (everything that lives within one run, by lifetime, with in-place reuse) and INPUT (the caller's pointers).
  * Peak memory is thus a number before anything is allocated.
+ *
+ * A view (reshape) of an input may itself lie in the INPUT region: same slot, same pointer at every run.
  */
 #ifndef LT_GRAPH_PLAN_H
 #define LT_GRAPH_PLAN_H

@@ -10,7 +10,7 @@
 #include "engine/graph/op.h"
 
 static const char *const kind_names[LT_VALUE_KIND_N] = {
-    "node", "input", "const", "param", "buffer", "optim", "accum",
+    "node", "input", "const", "param", "buffer", "optim", "accum", "table",
 };
 
 static void print_number(struct lt_buf *out, double v)
