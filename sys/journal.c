@@ -44,6 +44,15 @@ static bool all_zero(const unsigned char *p, size_t n)
     return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
 }
 
+int lt_journal_header_look(const unsigned char *p, size_t left, uint64_t size)
+{
+    if (size <= LT_JOURNAL_HEADER && all_zero(p, left))
+        return 0;
+    if (memcmp(p, lt_journal_magic, left) != 0)
+        return -EPROTO;
+    return left == LT_JOURNAL_HEADER;
+}
+
 enum lt_journal_state lt_journal_look(const unsigned char *p, size_t left, bool at_end, size_t *need)
 {
     uint32_t length;
@@ -142,12 +151,11 @@ static int load(struct lt_journal *j, struct lt_error *err)
     got = read_at(j->fd, header, sizeof header, 0);
     if (got < 0)
         return lt_error_set(err, (int)got, "read %s: %s", j->path, strerror((int)-got));
-    if ((size_t)got < sizeof header && memcmp(header, lt_journal_magic, (size_t)got) == 0)
+    rc = lt_journal_header_look(header, (size_t)got, (uint64_t)st.st_size);
+    if (rc < 0)
+        return lt_error_set(err, rc, "%s: not a journal", j->path);
+    if (rc == 0)
         return write_header(j, err);
-    if (st.st_size <= (off_t)sizeof header && all_zero(header, (size_t)got))
-        return write_header(j, err);
-    if (memcmp(header, lt_journal_magic, sizeof header) != 0)
-        return lt_error_set(err, -EPROTO, "%s: not a journal", j->path);
     window = lt_malloc(SCAN_BYTES);
     rc = scan(j, (uint64_t)st.st_size, (unsigned char *)window, err);
     if (rc == 0 && (uint64_t)st.st_size > j->size)

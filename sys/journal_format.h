@@ -10,6 +10,10 @@
 #define LT_JOURNAL_RECORD_HEADER 8
 extern const unsigned char lt_journal_magic[8]; /* "LTJ1", then the version */
 
+/* The first `left` (up to 8) bytes of a file of `size` bytes. 1: a journal's. 0: not yet, to be begun again by a writer: cut
+ * short, or zeros whose length reached the disk before they did. -EPROTO. */
+int lt_journal_header_look(const unsigned char *p, size_t left, uint64_t size);
+
 enum lt_journal_state {
     LT_JOURNAL_RECORD, /* a whole record */
     LT_JOURNAL_TORN,   /* less than one, and nothing behind it */

@@ -72,18 +72,13 @@ static int fill(struct lt_journal_reader *r, size_t n, bool *at_end, struct lt_e
     return 0;
 }
 
-static bool grew_beyond(const struct lt_journal_reader *r, uint64_t size)
-{
-    struct stat st;
-
-    return fstat(r->fd, &st) == 0 && (uint64_t)st.st_size != size;
-}
-
 /* 1: the header is there and good; 0: not yet. */
 static int check_header(struct lt_journal_reader *r, struct lt_error *err)
 {
     unsigned char header[LT_JOURNAL_HEADER];
+    struct stat st;
     ssize_t n;
+    int rc;
 
     if (r->fd < 0)
         r->fd = open(r->path, O_RDONLY | O_CLOEXEC);
@@ -93,13 +88,21 @@ static int check_header(struct lt_journal_reader *r, struct lt_error *err)
     n = pread(r->fd, header, sizeof header, 0);
     if (n < 0)
         return lt_error_set(err, -errno, "read %s: %s", r->path, strerror(errno));
-    if (n == sizeof header && memcmp(header, (const char[sizeof header]){0}, sizeof header) == 0 &&
-        !grew_beyond(r, sizeof header))
-        return 0; /* its length reached the disk, the header didn't: the writer will begin again */
-    if (memcmp(header, lt_journal_magic, (size_t)n) != 0)
-        return lt_error_set(err, -EPROTO, "%s: not a journal", r->path);
-    r->header_checked = n == sizeof header;
-    return r->header_checked;
+    if (fstat(r->fd, &st) < 0)
+        return lt_error_set(err, -errno, "stat %s: %s", r->path, strerror(errno));
+    rc = lt_journal_header_look(header, (size_t)n, (uint64_t)st.st_size);
+    if (rc < 0)
+        return lt_error_set(err, rc, "%s: not a journal", r->path);
+    r->header_checked = rc;
+    return rc;
+}
+
+/* Has the file grown since we looked? Then a bad record at its end was one being written. */
+static bool grew(const struct lt_journal_reader *r)
+{
+    struct stat st;
+
+    return fstat(r->fd, &st) == 0 && (uint64_t)st.st_size != r->offset + r->window.len;
 }
 
 static int refill_and_look(struct lt_journal_reader *r, size_t *need, struct lt_error *err)
@@ -122,8 +125,8 @@ static int refill_and_look(struct lt_journal_reader *r, size_t *need, struct lt_
         }
         if (s == LT_JOURNAL_TORN)
             return 0;
-        if (again < 3 && grew_beyond(r, r->offset + r->window.len))
-            continue; /* a record that was being written when we looked */
+        if (again < 3 && grew(r))
+            continue;
         return lt_error_set(err, -EPROTO, "%s: damaged record at byte %llu", r->path,
                             (unsigned long long)r->offset);
     }
