@@ -60,9 +60,11 @@ struct lt_coord_submission {
     const char *request_id;
     uint32_t uid;
     const char *parent;          /* NULL: none */
-    const Lt__V1__JobSpec *spec; /* valid (lt_plan_validate) */
+    const Lt__V1__JobSpec *spec; /* valid (lt_plan_validate), complete */
+    const char *spec_hash;       /* of the spec as it was sent */
 };
-/* Makes id, hash and run directory's name, then as lt_coord_input(). */
+void lt_coord_spec_hash(const Lt__V1__JobSpec *spec, char hash[65]);
+/* Makes an id and the run directory's name, then as lt_coord_input(). */
 uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s, lt_coord_reply_fn *fn, void *arg);
 
 /* ---- agents: one Agent.Session call each ---- */

@@ -1,4 +1,4 @@
-/* submit.c - what a job has before the core knows it: an id, a hash, a place for its files */
+/* submit.c - what a job has before the core knows it: an id, a place for its files */
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static void make_id(const struct lt_core *core, char id[ID_LEN + 1])
     } while (id[0] == '\0' || lt_core_find(core, id, &fold, NULL) != -ENOENT);
 }
 
-static void spec_hash(const Lt__V1__JobSpec *spec, char hash[65])
+void lt_coord_spec_hash(const Lt__V1__JobSpec *spec, char hash[65])
 {
     LT_BUF_AUTO bytes = {0};
 
@@ -51,14 +51,13 @@ uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s
 {
     struct lt_core_input in = {.kind = LT_IN_SUBMIT, .uid = s->uid};
     LT_AUTO(lt_free) char *dir = NULL;
-    char id[ID_LEN + 1] = "", hash[65];
+    char id[ID_LEN + 1] = "";
 
     if (c->core)
         make_id(c->core, id);
-    spec_hash(s->spec, hash);
     dir = run_dir(c, s->spec, id);
     in.job = id;
-    in.submit = (struct lt_submit){.request_id = s->request_id, .spec = s->spec, .spec_hash = hash, .run_dir = dir,
+    in.submit = (struct lt_submit){.request_id = s->request_id, .spec = s->spec, .spec_hash = s->spec_hash, .run_dir = dir,
                                    .parent = s->parent};
     return lt_coord_input(c, &in, fn, arg);
 }

@@ -1,0 +1,17 @@
+/* cancel.c - end a job without a checkpoint */
+#include "daemon/rpc/common.h"
+
+static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
+{
+    lt_ask_control(call, m, LT_IN_CANCEL);
+}
+
+const struct lt_rpc_method lt_method_cancel = {
+    .path = "/lt.v1.Jobs/Cancel",
+    .kind = LT_RPC_UNARY,
+    .in = &lt__v1__job_request__descriptor,
+    .out = &lt__v1__job_status__descriptor,
+    .msg = handle,
+    .need = LT_RIGHT_CONTROL,
+    .closed = lt_ask_closed,
+};

@@ -1,0 +1,207 @@
+/* metrics.c - a job's metric values, in order of arrival
+ *
+ * Read to its end, values that a later attempt computed again are left out; followed, they are there and a `rewound`
+ * says from which step on the next ones count. The cursor is the last row and its attempt, 8 + 4 bytes little endian.
+ */
+#include <errno.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "daemon/rpc/common.h"
+#include "daemon/store/metrics.h"
+
+#define BATCH 512
+#define CURSOR_LEN 12
+
+struct metrics {
+    struct lt_coord_watch watch;
+    struct lt_rpc_call *call;
+    const Lt__V1__MetricsRequest *request; /* lives as long as the call */
+    uint64_t row;
+    uint32_t attempt; /* of the last point */
+    bool over;
+    /* while a batch is read */
+    struct lt_arena *arena;
+    Lt__V1__MetricPoint *points[BATCH];
+    size_t n, seen;
+    uint32_t next_attempt; /* != 0: the batch ended because this attempt begins */
+};
+
+static bool wanted(const struct metrics *s, const char *name)
+{
+    for (size_t i = 0; i < s->request->n_names; i++)
+        if (lt_str_eq(s->request->names[i], name))
+            return true;
+    return s->request->n_names == 0;
+}
+
+static int add_point(void *arg, const struct lt_metric_point *p)
+{
+    struct metrics *s = arg;
+    Lt__V1__MetricPoint *m;
+
+    if (s->attempt && p->attempt != s->attempt) {
+        s->next_attempt = p->attempt;
+        return 1;
+    }
+    s->attempt = p->attempt;
+    s->row = p->row;
+    s->seen++;
+    if (!wanted(s, p->name))
+        return 0;
+    m = lt_arena_alloc(s->arena, sizeof *m);
+    lt__v1__metric_point__init(m);
+    m->has_attempt = m->has_step = m->has_epoch = m->has_value = true;
+    m->attempt = p->attempt;
+    m->step = p->step;
+    m->epoch = p->epoch;
+    m->name = lt_arena_strdup(s->arena, p->name);
+    m->value = p->value;
+    s->points[s->n++] = m;
+    return 0;
+}
+
+static void send_points(struct metrics *s)
+{
+    Lt__V1__MetricsResponse r = LT__V1__METRICS_RESPONSE__INIT;
+    uint8_t cursor[CURSOR_LEN];
+
+    for (size_t i = 0; i < 8; i++)
+        cursor[i] = (uint8_t)(s->row >> (8 * i));
+    for (size_t i = 0; i < 4; i++)
+        cursor[8 + i] = (uint8_t)(s->attempt >> (8 * i));
+    r.points = s->points;
+    r.n_points = s->n;
+    r.has_cursor = true;
+    r.cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
+    lt_rpc_send(s->call, &r.base);
+}
+
+/* The step that the present attempt began at; earlier attempts' are known to nobody who follows now. */
+static void send_rewound(struct metrics *s)
+{
+    Lt__V1__MetricsResponse r = LT__V1__METRICS_RESPONSE__INIT;
+    Lt__V1__Rewound rewound = LT__V1__REWOUND__INIT;
+    const Lt__V1__JobFold *fold = lt_call_job(s->call, s->watch.job);
+
+    if (!fold || fold->attempt != s->next_attempt)
+        return;
+    rewound.has_to_step = true;
+    rewound.to_step = fold->from_step;
+    r.rewound = &rewound;
+    lt_rpc_send(s->call, &r.base);
+}
+
+/* Points read (whether wanted or not), or <0 and the call is ended. */
+static int send_batch(struct metrics *s)
+{
+    struct lt_metrics *db = lt_coord_metrics(lt_call_coord(s->call));
+    struct lt_error err = {0};
+    int rc;
+
+    s->n = s->seen = 0;
+    s->next_attempt = 0;
+    s->arena = lt_arena_new(0);
+    rc = lt_metrics_read(db, s->watch.job, s->row, !s->request->follow, BATCH, add_point, s, &err);
+    if (rc < 0) {
+        s->over = true;
+        lt_call_error(s->call, rc, err.text);
+    } else if (s->n > 0) {
+        send_points(s);
+    }
+    if (s->next_attempt) {
+        send_rewound(s);
+        s->attempt = s->next_attempt;
+        s->seen++;
+    }
+    lt_arena_free(s->arena);
+    s->arena = NULL;
+    return rc < 0 ? rc : (int)s->seen;
+}
+
+static void end(struct metrics *s, const Lt__V1__JobFold *fold)
+{
+    Lt__V1__MetricsResponse r = LT__V1__METRICS_RESPONSE__INIT;
+    Lt__V1__End over;
+
+    s->over = true;
+    lt_end_of(fold, &over);
+    r.end = &over;
+    lt_rpc_send(s->call, &r.base);
+    lt_rpc_finish(s->call, LT_RPC_OK, "%s", "");
+}
+
+static void pump(struct metrics *s)
+{
+    const Lt__V1__JobFold *fold;
+    int rc = 1;
+
+    while (!s->over && rc > 0 && lt_rpc_room(s->call))
+        rc = send_batch(s);
+    if (s->over || rc != 0)
+        return;
+    fold = lt_call_job(s->call, s->watch.job);
+    if (!fold)
+        s->over = true;
+    else if (!s->request->follow || fold->state == LT__V1__JOB_STATE__DONE)
+        end(s, fold);
+}
+
+static void changed(struct lt_coord_watch *watch, unsigned what)
+{
+    if (what & (LT_CHANGED_METRICS | LT_CHANGED_STATUS))
+        pump(LT_CONTAINER_OF(watch, struct metrics, watch));
+}
+
+static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
+{
+    const Lt__V1__MetricsRequest *q = (const Lt__V1__MetricsRequest *)m;
+    const Lt__V1__JobFold *fold = lt_call_job(call, q->job_id);
+    struct metrics *s;
+
+    if (!fold)
+        return;
+    if (q->cursor.len != 0 && q->cursor.len != CURSOR_LEN) {
+        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT, "this cursor wasn't given by Metrics");
+        return;
+    }
+    s = lt_calloc(1, sizeof *s);
+    s->call = call;
+    s->request = q;
+    for (size_t i = 0; q->cursor.len && i < 8; i++)
+        s->row |= (uint64_t)q->cursor.data[i] << (8 * i);
+    for (size_t i = 0; q->cursor.len && i < 4; i++)
+        s->attempt |= (uint32_t)q->cursor.data[8 + i] << (8 * i);
+    lt_rpc_call_set(call, s);
+    lt_coord_watch_add(lt_call_coord(call), &s->watch, fold->id, changed);
+    pump(s);
+}
+
+static void writable(struct lt_rpc_call *call)
+{
+    pump(lt_rpc_call_get(call));
+}
+
+static void closed(struct lt_rpc_call *call, bool cancelled)
+{
+    struct metrics *s = lt_rpc_call_get(call);
+
+    (void)cancelled;
+    if (!s)
+        return;
+    lt_coord_watch_remove(&s->watch);
+    lt_free(s);
+}
+
+const struct lt_rpc_method lt_method_metrics = {
+    .path = "/lt.v1.Jobs/Metrics",
+    .kind = LT_RPC_SERVER_STREAM,
+    .in = &lt__v1__metrics_request__descriptor,
+    .out = &lt__v1__metrics_response__descriptor,
+    .msg = handle,
+    .writable = writable,
+    .closed = closed,
+    .need = LT_RIGHT_READ,
+};

@@ -1,0 +1,72 @@
+/* spec.c - what is done to a spec before it becomes a job */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/problem.h"
+#include "daemon/rpc/common.h"
+#include "proto/plan.h"
+
+int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec)
+{
+    struct lt_rpc_status status = {.code = LT_RPC_INVALID_ARGUMENT};
+    size_t errors;
+
+    if (!spec) {
+        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT, "spec is missing");
+        return -EINVAL;
+    }
+    lt_plan_validate(spec, &status.problems);
+    errors = status.problems.errors;
+    if (errors > 0) {
+        snprintf(status.text, sizeof status.text, "the plan has %zu problem%s", errors, errors == 1 ? "" : "s");
+        lt_rpc_finish_status(call, &status);
+    }
+    lt_rpc_status_done(&status);
+    return errors > 0 ? -EINVAL : 0;
+}
+
+const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *fold, const char *name)
+{
+    struct lt_arena *arena = lt_rpc_call_arena(call);
+    const Lt__V1__CheckpointSaved *saved;
+    struct lt_error err = {0};
+    const char *path;
+    int rc = lt_core_find_checkpoint(fold, name && name[0] ? name : NULL, arena, &path, &saved, &err);
+
+    if (rc == 0)
+        return path[0] == '/' ? path : lt_arena_format(arena, "%s/%s", fold->run_dir, path);
+    if (rc == -ENOENT)
+        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "job %s: %s", fold->id, err.text);
+    else
+        lt_call_error(call, rc, err.text);
+    return NULL;
+}
+
+int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent)
+{
+    Lt__V1__Evaluation *e = spec->evaluation;
+    const Lt__V1__JobFold *fold;
+    const char *path;
+
+    *parent = NULL;
+    if (spec->kind_case != LT__V1__JOB_SPEC__KIND_EVALUATION)
+        return 0;
+    fold = lt_call_job(call, e->parent);
+    if (!fold)
+        return -ENOENT;
+    if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN) {
+        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s has no model: only a training job can be evaluated",
+                      fold->id);
+        return -EINVAL;
+    }
+    path = lt_call_checkpoint(call, fold, e->checkpoint);
+    if (!path)
+        return -ENOENT;
+    e->plan = fold->spec->plan; /* borrowed until the input is given, in this very turn */
+    e->path = (char *)path;
+    e->parent = fold->id;
+    *parent = fold->id;
+    return 0;
+}
