@@ -90,6 +90,9 @@ static const struct {
     {"lt.v1.Trainer", "default_root_dir"},
     {"lt.v1.ModelCheckpoint", "dirpath"},
     {"lt.v1.Command", "working_dir"},
+    {"lt.v1.DaemonConfig", "socket"},
+    {"lt.v1.DaemonConfig", "state_dir"},
+    {"lt.v1.DaemonConfig", "runs_dir"},
 };
 
 bool lt_field_is_path(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f)
