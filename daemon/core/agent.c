@@ -144,7 +144,7 @@ static void on_samples(struct lt_turn *t, struct lt_node *node, const Lt__V1__Sa
         if (s->step > job->reached_step)
             job->reached_step = s->step;
         job->changed = true;
-        lt_notify(t, job);
+        lt_core_notify(t, job);
     }
 }
 

@@ -76,7 +76,7 @@ void lt_on_check_progress(struct lt_turn *t, struct lt_node *node, const Lt__V1_
         return;
     lt_fold_string(&job->check_text, m->text ? m->text : "");
     job->changed = true;
-    lt_notify(t, job);
+    lt_core_notify(t, job);
 }
 
 struct largest {

@@ -244,7 +244,7 @@ static void notify_changed(struct lt_turn *t, size_t first)
         struct lt_job *job = a->kind == LT_DO_APPEND && a->job ? lt_core_job(t->core, a->job) : NULL;
 
         if (job)
-            lt_notify(t, job);
+            lt_core_notify(t, job);
     }
 }
 

@@ -87,7 +87,7 @@ void lt_reply(struct lt_turn *t, uint64_t token, int status, const char *job, co
     }
 }
 
-void lt_notify(struct lt_turn *t, struct lt_job *job)
+void lt_core_notify(struct lt_turn *t, struct lt_job *job)
 {
     if (!job->changed)
         return;

@@ -125,7 +125,7 @@ void lt_emit(struct lt_turn *t, const char *job, Lt__V1__Event *e);
 void lt_send(struct lt_turn *t, uint64_t session, Lt__V1__CoordinatorMessage *m);
 void lt_reply(struct lt_turn *t, uint64_t token, int status, const char *job, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-void lt_notify(struct lt_turn *t, struct lt_job *job);
+void lt_core_notify(struct lt_turn *t, struct lt_job *job);
 struct lt_action *lt_action_add(struct lt_turn *t, enum lt_action_kind kind, const char *job);
 
 /* due.c: whatever the fold says must happen next, until nothing is left */
