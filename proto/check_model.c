@@ -5,8 +5,6 @@
 #include "proto/checks.h"
 #include "proto/reflect.h"
 
-#define LAYERS_MAX 100000 /* as written out, `repeat` included */
-
 /* Saturates above the limit, so that repeats of repeats can't wrap. */
 static uint64_t count_layers(Lt__V1__Layer *const *layers, size_t n);
 
@@ -21,7 +19,7 @@ static uint64_t count_layer(const Lt__V1__Layer *l)
         return 1 + count_layers(l->residual->layers, l->residual->n_layers);
     case LT__V1__LAYER__LAYER_REPEAT:
         inner = count_layers(l->repeat->layers, l->repeat->n_layers);
-        return inner && l->repeat->times > LAYERS_MAX / inner ? LAYERS_MAX + 1 : l->repeat->times * inner;
+        return inner && l->repeat->times > LT_PLAN_LAYERS_MAX / inner ? LT_PLAN_LAYERS_MAX + 1 : l->repeat->times * inner;
     default:
         return 1;
     }
@@ -31,9 +29,14 @@ static uint64_t count_layers(Lt__V1__Layer *const *layers, size_t n)
 {
     uint64_t sum = 0;
 
-    for (size_t i = 0; i < n && sum <= LAYERS_MAX; i++)
+    for (size_t i = 0; i < n && sum <= LT_PLAN_LAYERS_MAX; i++)
         sum += count_layer(layers[i]);
-    return LT_MIN(sum, (uint64_t)LAYERS_MAX + 1);
+    return LT_MIN(sum, (uint64_t)LT_PLAN_LAYERS_MAX + 1);
+}
+
+bool lt_model_is_too_deep(const Lt__V1__Model *m)
+{
+    return m && count_layers(m->layers, m->n_layers) > LT_PLAN_LAYERS_MAX;
 }
 
 static void check_form(const struct lt_check *c, const Lt__V1__Model *m)
@@ -116,11 +119,6 @@ void lt_check_model(const struct lt_check *c)
         return;
     }
     check_form(c, m);
-    if (count_layers(m->layers, m->n_layers) > LAYERS_MAX) {
-        lt_problem_add(c->problems, lt_check_path(c, "model.layers"), "use fewer layers",
-                       "more than %d layers, repeats included", LAYERS_MAX);
-        return;
-    }
     lt_buf_printf(&path, "%smodel", c->at);
     check_layers(c, m->layers, m->n_layers, ".layers", &path);
 }

@@ -23,8 +23,16 @@ struct lt_check {
 /* "<at><format…>": a path, in the arena. */
 const char *lt_check_path(const struct lt_check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Where each message's rows are, remembered over one walk: a plan may have many thousand layers. Zeroed at first. */
+struct lt_rules_cache {
+    struct {
+        const ProtobufCMessageDescriptor *message;
+        size_t first, n;
+    } slots[16];
+};
 /* Rows of plan_rules.h for one message (not for those below it); also lengths of texts, and that numbers are finite. */
-void lt_rules_check(const ProtobufCMessage *m, struct lt_buf *path, struct lt_problems *problems);
+void lt_rules_check(struct lt_rules_cache *cache, const ProtobufCMessage *m, struct lt_buf *path,
+                    struct lt_problems *problems);
 
 void lt_check_trainer(const struct lt_check *c);   /* limits, intervals, what this build can't do */
 void lt_check_model(const struct lt_check *c);     /* one form of model; how many layers */
@@ -35,6 +43,9 @@ void lt_check_job(const struct lt_check *c);       /* recovery, resources, resum
 
 /* Training batches of one epoch where the plan alone says (a split with a range), else 0. */
 uint64_t lt_plan_train_batches(const Lt__V1__TrainingPlan *plan);
+#define LT_PLAN_LAYERS_MAX 10000
+/* More layers than a model may have, repeats written out? */
+bool lt_model_is_too_deep(const Lt__V1__Model *m);
 /* Will validation run? */
 bool lt_plan_validates(const Lt__V1__TrainingPlan *plan);
 /* Is there a limit of 0 batches? */

@@ -1,5 +1,6 @@
 /* plan_rules.c - one field at a time: ranges, lengths, what must be there */
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/auto.h"
@@ -156,9 +157,22 @@ static void check_any(const ProtobufCFieldDescriptor *f, const void *value, cons
                        strlen(*(const char *const *)value), TEXT_MAX);
 }
 
-void lt_rules_check(const ProtobufCMessage *m, struct lt_buf *path, struct lt_problems *problems)
+/* From the message's first row to its last; others may stand between. */
+static void find_rules(const char *message, size_t *first, size_t *n)
+{
+    *n = 0;
+    for (size_t i = 0; i < LT_ARRAY_LEN(rules); i++)
+        if (!strcmp(rules[i].message, message)) {
+            *first = *n ? *first : i;
+            *n = i - *first + 1;
+        }
+}
+
+void lt_rules_check(struct lt_rules_cache *cache, const ProtobufCMessage *m, struct lt_buf *path,
+                    struct lt_problems *problems)
 {
     const ProtobufCMessageDescriptor *d = m->descriptor;
+    const size_t slot = ((uintptr_t)d / sizeof *d) % LT_ARRAY_LEN(cache->slots);
 
     for (unsigned i = 0; i < d->n_fields; i++) {
         const ProtobufCFieldDescriptor *f = &d->fields[i];
@@ -172,7 +186,14 @@ void lt_rules_check(const ProtobufCMessage *m, struct lt_buf *path, struct lt_pr
             lt_path_pop(path, len);
         }
     }
-    for (size_t i = 0; i < LT_ARRAY_LEN(rules); i++)
-        if (!strcmp(rules[i].message, d->short_name))
-            apply(&rules[i], m, path, problems);
+    if (cache->slots[slot].message != d) {
+        cache->slots[slot].message = d;
+        find_rules(d->short_name, &cache->slots[slot].first, &cache->slots[slot].n);
+    }
+    for (size_t i = 0; i < cache->slots[slot].n; i++) {
+        const struct rule *r = &rules[cache->slots[slot].first + i];
+
+        if (!strcmp(r->message, d->short_name))
+            apply(r, m, path, problems);
+    }
 }

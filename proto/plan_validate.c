@@ -16,6 +16,7 @@
 #include "proto/wire.h"
 
 #define CHECK_MEMORY (4u << 20)
+#define PARTS_MAX 50000 /* messages in a spec */
 
 static void (*const checks[])(const struct lt_check *) = {
     lt_check_model, lt_check_data, lt_check_step, lt_check_trainer, lt_check_callbacks, lt_check_job,
@@ -48,10 +49,17 @@ static void check_choice(const ProtobufCMessage *m, struct lt_buf *path, struct 
     lt_problem_add(problems, lt_path_text(path), remedy.data, "is empty: it doesn't say which");
 }
 
+struct walk {
+    struct lt_rules_cache cache;
+    struct lt_problems *problems;
+};
+
 static void check_message(void *context, const ProtobufCMessage *m, struct lt_buf *path)
 {
-    check_choice(m, path, context);
-    lt_rules_check(m, path, context);
+    struct walk *w = context;
+
+    check_choice(m, path, w->problems);
+    lt_rules_check(&w->cache, m, path, w->problems);
 }
 
 static void check_plan(const Lt__V1__TrainingPlan *plan, const char *at, struct lt_problems *problems)
@@ -85,9 +93,28 @@ static void check_evaluation(const Lt__V1__Evaluation *e, struct lt_problems *pr
                        "%s needs data.%s, which the plan doesn't have", needs[e->mode].mode, needs[e->mode].split);
 }
 
+/* What follows looks at every part, and must not take long: it runs on the daemon's loop, too. */
+static bool is_flood(const Lt__V1__JobSpec *spec, const ProtobufCMessage *body, struct lt_problems *problems)
+{
+    const bool evaluation = spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION;
+    const Lt__V1__TrainingPlan *plan = evaluation ? spec->evaluation->plan
+                                       : spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan : NULL;
+
+    if (plan && lt_model_is_too_deep(plan->model))
+        lt_problem_add(problems, evaluation ? "plan.model.layers" : "model.layers", "use fewer layers",
+                       "more than %d layers, repeats included", LT_PLAN_LAYERS_MAX);
+    else if (lt_message_count(body, PARTS_MAX) > PARTS_MAX)
+        lt_problem_add(problems, "", "make it smaller", "more than %d layers, nodes and other parts", PARTS_MAX);
+    else
+        return false;
+    return true;
+}
+
 void lt_plan_validate(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
 {
     const ProtobufCFieldDescriptor *f = lt_oneof_set(&spec->base, &spec->base.descriptor->fields[0]);
+    const Lt__V1__TrainingPlan *plan = spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan : NULL;
+    struct walk walk = {.problems = problems};
     const ProtobufCMessage *body = f ? *(const ProtobufCMessage *const *)lt_field_at(&spec->base, f, 0) : NULL;
 
     for (unsigned i = 0; i < spec->base.n_unknown_fields; i++)
@@ -97,10 +124,12 @@ void lt_plan_validate(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
         lt_problem_add(problems, "", "send a plan", "the job says neither plan, command nor evaluation");
         return;
     }
+    if (is_flood(spec, body, problems))
+        return; /* not worth a look at each part */
     lt_wire_validate(body, problems);
-    lt_message_walk(body, "", check_message, problems);
-    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
-        check_plan(spec->plan, "", problems);
+    lt_message_walk(body, "", check_message, &walk);
+    if (plan)
+        check_plan(plan, "", problems);
     else if (spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION)
         check_evaluation(spec->evaluation, problems);
     else

@@ -115,6 +115,22 @@ bool lt_message_is_choice(const ProtobufCMessageDescriptor *d)
     return d->n_fields > 0;
 }
 
+size_t lt_message_count(const ProtobufCMessage *m, size_t limit)
+{
+    const ProtobufCMessageDescriptor *d = m->descriptor;
+    size_t sum = 1;
+
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &d->fields[i];
+
+        if (f->type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        for (size_t k = 0, n = lt_field_count(m, f); k < n && sum <= limit; k++)
+            sum += lt_message_count(*(const ProtobufCMessage *const *)lt_field_at(m, f, k), limit - sum);
+    }
+    return sum;
+}
+
 size_t lt_path_push(struct lt_buf *path, const ProtobufCFieldDescriptor *f, size_t index)
 {
     const size_t len = path->len;

@@ -27,6 +27,9 @@ const ProtobufCFieldDescriptor *lt_oneof_set(const ProtobufCMessage *m, const Pr
 /* Has the message one oneof and nothing else (Layer, Loss, BatchLimit)? In text it is written as its member. */
 bool lt_message_is_choice(const ProtobufCMessageDescriptor *d);
 
+/* Messages in m, itself included; stops counting above limit. */
+size_t lt_message_count(const ProtobufCMessage *m, size_t limit);
+
 /* "path.name", or "path.name[index]" for a repeated field. Returns the length before, for lt_path_pop(). */
 size_t lt_path_push(struct lt_buf *path, const ProtobufCFieldDescriptor *f, size_t index);
 void lt_path_pop(struct lt_buf *path, size_t len);
