@@ -59,6 +59,8 @@ static void check_template(const struct watch *w, const char *path, const char *
 
     if (!*text || strlen(text) > 200)
         lt_problem_add(w->c->problems, path, "write a name like model-{epoch:02d}", "is %s", *text ? "too long" : "empty");
+    if (*text == '.')
+        lt_problem_add(w->c->problems, path, "begin with something else", "begins with a `.`");
     while ((rc = lt_template_next(&at, &p)) > 0) {
         char name[128];
 

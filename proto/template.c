@@ -1,25 +1,46 @@
-/* template.c - names with fields, read part by part; of Python's format specifications what numbers need */
+/* template.c - names with fields, read part by part; of Python's format specifications what decimal numbers have
+ * (https://docs.python.org/3/library/string.html#format-specification-mini-language) */
 #include "proto/template.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
+/* A number of at most two digits. */
+static const char *skip_number(const char *s, const char *end)
+{
+    const char *p = s;
+
+    while (p < end && *p >= '0' && *p <= '9' && p - s < 2)
+        p++;
+    return p;
+}
+
+static const char *skip_one(const char *s, const char *end, const char *of)
+{
+    return s < end && strchr(of, *s) ? s + 1 : s;
+}
+
+/* [[fill]align][sign][0][width][grouping][.precision][type] */
 static bool is_format(const char *s, size_t n)
 {
-    const char *end = s + n;
+    const char *end = s + n, *digits;
 
-    s += strspn(s, "0123456789") < n ? strspn(s, "0123456789") : n;
+    if (n >= 2 && strchr("<>=^", s[1]))
+        s += 2;
+    else
+        s = skip_one(s, end, "<>=^");
+    s = skip_one(s, end, "+- ");
+    s = skip_one(s, end, "0");
+    s = skip_number(s, end);
+    s = skip_one(s, end, ",_");
     if (s < end && *s == '.') {
-        const size_t digits = strspn(s + 1, "0123456789");
-
-        if (!digits)
+        digits = s + 1;
+        s = skip_number(digits, end);
+        if (s == digits)
             return false;
-        s += 1 + digits;
     }
-    if (s < end && strchr("dfFeEgG", *s))
-        s++;
-    return s == end && n <= 8;
+    return skip_one(s, end, "dneEfFgG%") == end;
 }
 
 static int next_field(const char **at, struct lt_template_part *part)

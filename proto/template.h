@@ -15,7 +15,7 @@ struct lt_template_part {
 };
 
 /* Takes the next part from *at and moves it on. 1: there was one; 0: the end; -EINVAL: a brace without its partner, a field
- * without a name, or a format that isn't [0][width][.precision][d|f|F|e|E|g|G]. */
+ * without a name, or a format that isn't Python's [[fill]align][sign][0][width][grouping][.precision][type] for decimals. */
 int lt_template_next(const char **at, struct lt_template_part *part);
 
 #endif

@@ -151,7 +151,7 @@ static void expect_same(const ProtobufCMessage *m, int flags, const struct lt_bu
     problems_text(&problems, &said);
     if (back)
         canonical(back, &got);
-    if (!back || got.len != want->len || memcmp(got.data, want->data, got.len ? got.len : 0) != 0)
+    if (!back || got.len != want->len || (got.len && memcmp(got.data, want->data, got.len)))
         fail_msg("LT_SEED=%llu flags %d\n%s\n%s", (unsigned long long)seed, flags, said.data ? said.data : "", text.data);
     lt_problems_done(&problems);
 }

@@ -267,6 +267,10 @@ static void monitors_and_file_names(void **state)
         {"callbacks=[{model_checkpoint: {filename: \"m-{epoch\"}}]", "callbacks[0].model_checkpoint.filename", "can't be read"},
         {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:x}\"}}]", "callbacks[0].model_checkpoint.filename",
          "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:>+8.3e}-{val_acc:.1%}-{step:,}\"}}]", NULL, NULL},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:.}\"}}]", "callbacks[0].model_checkpoint.filename",
+         "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: \".m\"}}]", "callbacks[0].model_checkpoint.filename", "begins with"},
         {"callbacks=[{model_checkpoint: {filename: a/b}}]", "callbacks[0].model_checkpoint.filename", "holds a `/`"},
         {"callbacks=[{model_checkpoint: {filename: \"\"}}]", "callbacks[0].model_checkpoint.filename", "is empty"},
     };
