@@ -36,6 +36,7 @@ struct lt_node {
     struct lt_node_reads *reads;
     uv_timer_t tick; /* runs while a rank runs */
     bool ticking;
+    bool closing;
     unsigned refs; /* open handles and queued works, and one until close */
     void (*on_closed)(void *user);
     void *closed_user;

@@ -181,6 +181,7 @@ void lt_node_close(struct lt_node *n, void (*on_closed)(void *user), void *user)
 
     if (!n)
         return;
+    n->closing = true;
     n->on_closed = on_closed;
     n->closed_user = user;
     n->open = n->welcomed = false;

@@ -40,6 +40,7 @@ struct lt_rank {
     uv_process_t process; /* the shim, when we started it */
     uv_pipe_t report;     /* its one line */
     struct lt_buf line;
+    bool spawned; /* process and report are handles */
     pid_t shim, worker; /* 0: not known (yet) */
     uv_poll_t *watch;   /* on pidfd: the shim's, in ENDING the worker's */
     int pidfd;
@@ -72,6 +73,7 @@ void lt_rank_set_state(struct lt_rank *r, enum lt_rank_state s);
 /* ---- life */
 void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec); /* start.c */
 void lt_rank_tell_started(struct lt_rank *r);
+void lt_rank_leave_shim(struct lt_rank *r); /* closes the handles of a shim that we started */
 /* Watches the shim until it ends; looks for it in the folder when its pid isn't known (watch.c). */
 void lt_rank_watch(struct lt_rank *r);
 void lt_rank_unwatch(struct lt_rank *r);

@@ -90,6 +90,7 @@ void lt_rank_drop(struct lt_rank *r)
     r->dropped = true;
     lt_rank_unwatch(r);
     lt_rank_ladder_stop(r);
+    lt_rank_leave_shim(r);
     lt_map_remove(r->node->ranks, r->name);
     lt_rank_release(r);
 }

@@ -124,6 +124,21 @@ static void on_handle_closed(uv_handle_t *h)
     lt_rank_release(h->data);
 }
 
+static void close_handle(uv_handle_t *h)
+{
+    if (!uv_is_closing(h))
+        uv_close(h, on_handle_closed);
+}
+
+void lt_rank_leave_shim(struct lt_rank *r)
+{
+    if (!r->spawned)
+        return;
+    if (r->node->closing) /* else it waits for its process, to reap it */
+        close_handle((uv_handle_t *)&r->process);
+    close_handle((uv_handle_t *)&r->report);
+}
+
 static void started(struct lt_rank *r, const char *pid)
 {
     uint64_t v = 0;
@@ -172,7 +187,7 @@ static void on_report(uv_stream_t *s, ssize_t n, const uv_buf_t *buf)
     lt_rank_hold(r);
     if (!r->dropped && r->state == LT_RANK_STARTING)
         on_line(r);
-    uv_close((uv_handle_t *)s, on_handle_closed);
+    close_handle((uv_handle_t *)s);
     lt_rank_release(r);
 }
 
@@ -180,7 +195,7 @@ static void on_shim_exit(uv_process_t *p, int64_t status, int sig)
 {
     (void)status;
     (void)sig; /* the folder tells; this only reaps */
-    uv_close((uv_handle_t *)p, on_handle_closed);
+    close_handle((uv_handle_t *)p);
 }
 
 static int spawn(struct lt_rank *r)
@@ -202,12 +217,12 @@ static int spawn(struct lt_rank *r)
     uv_pipe_init(r->node->loop, &r->report, 0);
     r->report.data = lt_rank_hold(r);
     r->process.data = lt_rank_hold(r);
+    r->spawned = true; /* the handles are initialised also when it fails */
     rc = uv_spawn(r->node->loop, &r->process, &options);
     if (log >= 0)
         close(log);
-    if (rc < 0) { /* the handle is initialised also then */
-        uv_close((uv_handle_t *)&r->process, on_handle_closed);
-        uv_close((uv_handle_t *)&r->report, on_handle_closed);
+    if (rc < 0) {
+        close_handle((uv_handle_t *)&r->process);
         return rc;
     }
     r->shim = r->process.pid;

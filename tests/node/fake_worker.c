@@ -1,0 +1,190 @@
+/* fake_worker.c - stands for lt-worker: does what its job's name says, word by word
+ *
+ *   print     writes `hello` to stdout and `oops` to stderr
+ *   step      counts one step in the page and one metrics record in the journal
+ *   wait      until the page's command has a bit (cancel: ends with CANCELLED, stop: STOPPED)
+ *   hang      for ever, whatever is asked
+ *   finish    last record SUCCEEDED, exit 0
+ *   fail      last record FAILED, class DATA, exit 1
+ *   exit3     exit 3 without a last record
+ *   child     leaves a detached child behind that would live for a minute
+ *   env       writes some of its environment to stdout
+ *
+ * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is refused, `slow` never ends,
+ * `crash` dies by a signal.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/mem.h"
+#include "lt/v1/agent.pb-c.h"
+#include "proto/wire.h"
+#include "sys/attempt.h"
+#include "sys/file.h"
+#include "sys/journal.h"
+#include "sys/page.h"
+#include "tests/node/poke.h"
+
+struct fake {
+    const char *dir;
+    struct lt_page *page;
+    struct lt_journal *journal;
+};
+
+static void append(struct fake *f, Lt__V1__JournalRecord *r)
+{
+    LT_BUF_AUTO b = {0};
+
+    lt_buf_reserve(&b, lt__v1__journal_record__get_packed_size(r) + 1);
+    b.len = lt__v1__journal_record__pack(r, (uint8_t *)b.data);
+    if (lt_journal_append(f->journal, b.data, b.len, NULL) < 0)
+        abort();
+    poke_agent(f->dir);
+}
+
+static void step(struct fake *f)
+{
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+    Lt__V1__MetricValues m = LT__V1__METRIC_VALUES__INIT;
+
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_METRICS;
+    r.metrics = &m;
+    m.has_step = true;
+    m.step = atomic_fetch_add(&f->page->step, 1);
+    append(f, &r);
+}
+
+static void finish(struct fake *f, Lt__V1__JobResult result, Lt__V1__FailureClass class, const char *reason)
+{
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+    Lt__V1__Finished x = LT__V1__FINISHED__INIT;
+
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_FINISHED;
+    r.finished = &x;
+    x.has_result = x.has_class_ = true;
+    x.result = result;
+    x.class_ = class;
+    x.reason = (char *)reason;
+    append(f, &r);
+}
+
+static void do_wait(struct fake *f)
+{
+    uint32_t command;
+
+    while (!((command = atomic_load(&f->page->command)) & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)))
+        usleep(1000);
+    finish(f, command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED : LT__V1__JOB_RESULT__STOPPED,
+           LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
+    exit(0);
+}
+
+static void leave_child(struct fake *f)
+{
+    LT_AUTO(lt_free) char *path = lt_attempt_path(f->dir, "child");
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        setsid();
+        execlp("sleep", "sleep", "60", NULL);
+        _exit(127);
+    }
+    FILE *out = fopen(path, "w");
+
+    fprintf(out, "%d\n", (int)pid);
+    fclose(out);
+}
+
+static void show_env(void)
+{
+    static const char *const names[] = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LT_JOB", "LT_TOKEN", "OMP_NUM_THREADS", "PMI_RANK"};
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(names); i++)
+        printf("%s=%s\n", names[i], getenv(names[i]) ? getenv(names[i]) : "(unset)");
+    fflush(stdout);
+}
+
+static void word(struct fake *f, const char *w)
+{
+    if (strcmp(w, "print") == 0) {
+        printf("hello\n");
+        fflush(stdout);
+        fprintf(stderr, "oops\n");
+    } else if (strcmp(w, "step") == 0) {
+        step(f);
+    } else if (strcmp(w, "wait") == 0) {
+        do_wait(f);
+    } else if (strcmp(w, "hang") == 0) {
+        signal(SIGTERM, SIG_IGN);
+        for (;;)
+            pause();
+    } else if (strcmp(w, "finish") == 0) {
+        finish(f, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
+        exit(0);
+    } else if (strcmp(w, "fail") == 0) {
+        finish(f, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_DATA, "label out of range");
+        exit(1);
+    } else if (strcmp(w, "exit3") == 0) {
+        exit(3);
+    } else if (strcmp(w, "child") == 0) {
+        leave_child(f);
+    } else if (strcmp(w, "env") == 0) {
+        show_env();
+    }
+}
+
+static int plan_only(void)
+{
+    static char spec[1 << 20];
+    size_t n = fread(spec, 1, sizeof spec, stdin);
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
+    Lt__V1__CheckDone done = LT__V1__CHECK_DONE__INIT;
+    Lt__V1__Checked cost = LT__V1__CHECKED__INIT;
+    Lt__V1__Problem problem = LT__V1__PROBLEM__INIT, *list = &problem;
+    const Lt__V1__JobSpec *s;
+    ProtobufCMessage *m;
+    uint8_t out[4096];
+
+    if (lt_wire_decode(&lt__v1__job_spec__descriptor, spec, n, arena, &m, NULL) < 0)
+        return 1;
+    s = (const Lt__V1__JobSpec *)m;
+    if (strcmp(s->plan->name, "slow") == 0)
+        pause();
+    if (strcmp(s->plan->name, "crash") == 0)
+        raise(SIGSEGV);
+    fprintf(stderr, "progress reading data\n");
+    problem.path = (char *)"model.layers[3]";
+    problem.reason = (char *)"shapes don't fit";
+    done.problems = &list;
+    done.n_problems = strcmp(s->plan->name, "bad") == 0;
+    cost.has_memory_bytes = true;
+    cost.memory_bytes = n;
+    done.cost = &cost;
+    fwrite(out, 1, lt__v1__check_done__pack(&done, out), stdout);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
+    struct fake f = {.dir = argv[1]};
+    LT_BUF_AUTO bytes = {0};
+    ProtobufCMessage *m;
+
+    if (argc > 1 && strcmp(argv[1], "--plan-only") == 0)
+        return plan_only();
+    if (lt_file_read(lt_attempt_path(f.dir, "spec"), 1 << 20, &bytes, NULL) < 0 ||
+        lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, arena, &m, NULL) < 0 ||
+        lt_page_map(lt_attempt_path(f.dir, "page"), &f.page, NULL) < 0 ||
+        lt_journal_open(lt_attempt_path(f.dir, "journal"), &f.journal, NULL) < 0)
+        return 99;
+    atomic_store(&f.page->phase, LT_PHASE_TRAINING);
+    for (char *save = NULL, *w = strtok_r(((Lt__V1__StartRank *)m)->job_name, " ", &save); w; w = strtok_r(NULL, " ", &save))
+        word(&f, w);
+    return 0;
+}

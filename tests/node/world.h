@@ -1,0 +1,41 @@
+/* world.h - a coordinator that a test plays itself, and an agent in its own process */
+#ifndef LT_TESTS_NODE_WORLD_H
+#define LT_TESTS_NODE_WORLD_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <uv.h>
+#include "lt/v1/agent.pb-c.h"
+
+struct world {
+    uv_loop_t loop;
+    struct lt_rpc_loop *rpc;
+    struct lt_rpc_server *server;
+    struct lt_rpc_call *call; /* the open session */
+    struct lt_arena *arena;
+    const char *dir;
+    char *socket, *run;
+    pid_t agent;
+    bool ack;                      /* answer records with RecordAck */
+    const Lt__V1__AgentMessage **got; /* everything received, in order */
+    size_t n, cap;
+};
+
+void world_open(struct world *w);
+void world_close(struct world *w); /* kills what still runs */
+void agent_start(struct world *w);
+void agent_kill(struct world *w); /* SIGKILL */
+int agent_stop(struct world *w);  /* SIGTERM; its exit code */
+/* Turns the loop until a message of that kind for that job (NULL: any) is there at or behind *from, moves *from behind it and
+ * returns it; fails the test after 20 s. */
+const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from, Lt__V1__AgentMessage__MessageCase kind, const char *job);
+void world_send(struct world *w, Lt__V1__CoordinatorMessage__MessageCase kind, void *payload);
+void world_welcome(struct world *w, size_t *from); /* waits for the hello first */
+void world_spin(struct world *w, unsigned turns_ms);
+
+/* Starts attempt 1 of job with a fake worker that does `script`. */
+void world_start_rank(struct world *w, const char *job, uint32_t generation, const char *script);
+void world_signal(struct world *w, const char *job, uint32_t generation, Lt__V1__RankSignal signal);
+char *world_attempt_file(struct world *w, const char *job, const char *file); /* path, lt_free() */
+
+#endif
