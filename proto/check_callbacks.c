@@ -51,6 +51,20 @@ static bool check_metric(const struct watch *w, const char *path, const char *na
     return false;
 }
 
+/* Python's rules: `d` is for whole numbers, and those have no precision unless a type for decimals is asked for. */
+static void check_format(const struct watch *w, const char *path, const char *name, const char *format, size_t n)
+{
+    const bool whole = !strcmp(name, "epoch") || !strcmp(name, "step");
+    const bool decimal = n && strchr("eEfFgG%", format[n - 1]);
+
+    if (!whole && n && format[n - 1] == 'd')
+        lt_problem_add(w->c->problems, path, "write a format for decimals, like :.2f",
+                       "`%.60s` isn't a whole number, as the format `d` needs", name);
+    if (whole && n && !decimal && memchr(format, '.', n))
+        lt_problem_add(w->c->problems, path, "write a format like :02d", "`%.60s` is a whole number and has no precision",
+                       name);
+}
+
 static void check_template(const struct watch *w, const char *path, const char *text)
 {
     struct lt_template_part p;
@@ -73,10 +87,8 @@ static void check_template(const struct watch *w, const char *path, const char *
             p.name_len = sizeof name - 1;
         memcpy(name, p.name, p.name_len);
         name[p.name_len] = '\0';
-        if (check_metric(w, path, name, false) && p.format_len && p.format[p.format_len - 1] == 'd' &&
-            strcmp(name, "epoch") != 0 && strcmp(name, "step") != 0)
-            lt_problem_add(w->c->problems, path, "write a format for decimals, like :.2f",
-                           "`%.60s` isn't a whole number, as the format `d` needs", name);
+        if (check_metric(w, path, name, false))
+            check_format(w, path, name, p.format, p.format_len);
     }
     if (rc < 0)
         lt_problem_add(w->c->problems, path, "write {name} or {name:.2f}", "braces or format can't be read at `%.40s`", at);

@@ -286,6 +286,69 @@ static void small_arenas(void **state)
     }
 }
 
+static void expect_print(const char *text, int flags, const char *want)
+{
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
+    LT_BUF_AUTO got = {0};
+
+    lt_text_print_spec(read_spec(text, NULL, 0, arena), flags, &got);
+    expect_text(got.data, want);
+}
+
+static void printing(void **state)
+{
+    (void)state;
+    expect_print(good_plan, 0,
+                 "model:\n"
+                 "  layers:\n"
+                 "    - flatten\n"
+                 "    - linear: {out_features: 10}\n"
+                 "data:\n"
+                 "  source: {idx: {dir: /data}}\n"
+                 "  train: {split: train, range: [0, 55000]}\n"
+                 "  val: {split: train, range: [55000, 60000]}\n"
+                 "  batch_size: 32\n"
+                 "step: {loss: cross_entropy, metrics: [accuracy]}\n"
+                 "optimizer: {adam: {lr: 0.001}}\n"
+                 "trainer: {max_epochs: 2}\n");
+    expect_print("optimizer: {adam: {lr: 1e-5, betas: [0.9, 0.95]}}\nname: \"12\"\nloggers: [csv]", LT_TEXT_JSON,
+                 "{\"name\":\"12\",\"optimizer\":{\"adam\":{\"lr\":1.0e-05,\"betas\":[0.9,0.95]}},\"loggers\":[\"csv\"]}");
+    expect_print("loggers: [csv]\nseed: 1", LT_TEXT_PRETTY, "{\n  \"seed\": 1,\n  \"loggers\": [\n    \"csv\"\n  ]\n}");
+    expect_print("optimizer: sgd", LT_TEXT_DEFAULTS,
+                 "seed: 0\n"
+                 "optimizer:\n"
+                 "  sgd:\n"
+                 "    lr: 0.001\n"
+                 "    momentum: 0.0\n"
+                 "    dampening: 0.0\n"
+                 "    weight_decay: 0.0\n"
+                 "    nesterov: false\n"
+                 "    maximize: false\n");
+    expect_print("kind: evaluation\nparent: j1\nmode: validate", 0, "kind: evaluation\nmode: validate\nparent: j1\n");
+}
+
+/* `plan show`: 1 and 1.0, times, sizes, words. */
+static void printing_keeps_forms(void **state)
+{
+    (void)state;
+    expect_print("trainer: {limit_train_batches: 1, limit_val_batches: 1.0, val_check_interval: 30m, devices: auto, precision: "
+                 "32-true}\njob: {time_limit: \"12:00:00\", recovery: {every: 90s}, resources: {memory: 4GiB, cpus: 2}}\n"
+                 "callbacks: [{model_checkpoint: {mode: max, save_last: true}}]",
+                 0,
+                 "trainer:\n"
+                 "  limit_train_batches: 1\n"
+                 "  limit_val_batches: 1.0\n"
+                 "  val_check_interval: 30m\n"
+                 "  devices: auto\n"
+                 "  precision: 32-true\n"
+                 "callbacks:\n"
+                 "  - model_checkpoint: {save_last: true, mode: max}\n"
+                 "job:\n"
+                 "  time_limit: 12h\n"
+                 "  recovery: {every: 90s}\n"
+                 "  resources: {cpus: 2, memory: 4GiB}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +364,8 @@ int main(void)
         cmocka_unit_test(hostile_text),
         cmocka_unit_test(big_plans),
         cmocka_unit_test(small_arenas),
+        cmocka_unit_test(printing),
+        cmocka_unit_test(printing_keeps_forms),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

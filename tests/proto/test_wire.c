@@ -132,6 +132,9 @@ static void malformed_bytes(void **state)
         {"\x0a\x02\x0a\x00", 4, NULL},                                                     /* name: "" */
         {"\x0a\x03\x0a\x01\x00", 5, "plan.name: a text with a NUL byte in it"},
         {"\x0a\x05\x22\x03\x30\x01\x32", 7, "plan.data: malformed: a field is cut off or has no valid key"},
+        {"\x0a\x0d\x22\x0b\x42\x09\x12\x07\x0a\x05" "abcde", 15,
+         "plan.data.transforms[0].normalize.mean[0]: packed list is cut off"},
+        {"\x0a\x07\x22\x05\x12\x03\x12\x01\x80", 9, "plan.data.train.range[0]: packed list is cut off"},
         {"\x0a\x04\x22\x02\x32\x00", 6, "plan.data.batch_size: has the wrong wire type"},
     };
 
