@@ -27,6 +27,7 @@ struct lt_coord_config {
     struct lt_rpc_loop *loop;
     const char *state_dir; /* <state>/coord: lock, events.db, metrics.db, blobs/; created when missing */
     const char *runs_dir;  /* where run directories are made: <data>/runs */
+    const char *vfs;       /* SQLite's, for tests; NULL: the system's */
 };
 
 /* Takes <state_dir>/lock (-EWOULDBLOCK, the holder's pid in err), opens the store and replays the log. */
