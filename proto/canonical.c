@@ -1,8 +1,9 @@
 /* canonical.c - the encoding that a plan's hash is taken of
  *
- * A message's bytes aren't unique on the wire; here they are: fields by ascending tag (descriptors are sorted
- * so), lists never packed, map entries by key, and nothing that only repeats a declared default. A field without
- * a declared default is kept whenever it is present, and so is a member of a oneof: its presence says something.
+ * A message's bytes aren't unique on the wire; here they are: fields by ascending tag (descriptors
+ * are sorted so), lists never packed, map entries by key, and nothing that only repeats a declared
+ * default. A field without a declared default is kept whenever it is present, and so is a member of
+ * a oneof: its presence says something.
  */
 #include <string.h>
 #include "base/arena.h"
@@ -77,7 +78,8 @@ static void put_value(struct lt_buf *out, const ProtobufCFieldDescriptor *f, con
         return;
     case PROTOBUF_C_TYPE_BYTES:
         put_varint(out, (uint64_t)f->id << 3 | 2);
-        put_bytes(out, ((const ProtobufCBinaryData *)value)->data, ((const ProtobufCBinaryData *)value)->len);
+        put_bytes(out, ((const ProtobufCBinaryData *)value)->data,
+                  ((const ProtobufCBinaryData *)value)->len);
         return;
     case PROTOBUF_C_TYPE_MESSAGE:
         lt_plan_canonical(*(const ProtobufCMessage *const *)value, &inner);
@@ -110,15 +112,18 @@ static void sift(struct entry *e, size_t root, size_t n)
     }
 }
 
-static void put_map(struct lt_buf *out, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static void put_map(struct lt_buf *out, const ProtobufCMessage *m,
+                    const ProtobufCFieldDescriptor *f)
 {
-    const ProtobufCFieldDescriptor *key = &((const ProtobufCMessageDescriptor *)f->descriptor)->fields[0];
+    const ProtobufCFieldDescriptor *key =
+        &((const ProtobufCMessageDescriptor *)f->descriptor)->fields[0];
     const size_t n = lt_field_count(m, f);
     struct entry *e = lt_calloc(n ? n : 1, sizeof *e);
 
     for (size_t i = 0; i < n; i++) {
         e[i].value = lt_field_at(m, f, i);
-        e[i].key = *(const char *const *)lt_field_at(*(const ProtobufCMessage *const *)e[i].value, key, 0);
+        e[i].key =
+            *(const char *const *)lt_field_at(*(const ProtobufCMessage *const *)e[i].value, key, 0);
         if (!e[i].key)
             e[i].key = "";
     }

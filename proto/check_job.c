@@ -6,19 +6,21 @@
 static void check_recovery(const struct lt_check *c, const Lt__V1__Recovery *r)
 {
     if (r->every && r->has_every_n_steps)
-        lt_problem_add(c->problems, lt_check_path(c, "job.recovery.every_n_steps"), "keep every or every_n_steps",
-                       "every and every_n_steps are both given");
+        lt_problem_add(c->problems, lt_check_path(c, "job.recovery.every_n_steps"),
+                       "keep every or every_n_steps", "every and every_n_steps are both given");
     if (r->every && (!r->every->has_seconds || r->every->seconds == 0))
-        lt_problem_add(c->problems, lt_check_path(c, "job.recovery.every"), "write a time above 0, like 60s", "is 0");
+        lt_problem_add(c->problems, lt_check_path(c, "job.recovery.every"),
+                       "write a time above 0, like 60s", "is 0");
 }
 
 static void check_resources(const struct lt_check *c, const Lt__V1__Resources *r)
 {
     if (r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT && !r->cpus->count)
-        lt_problem_add(c->problems, lt_check_path(c, "job.resources.cpus"), "write a number from 1, or auto",
-                       "0 processors train nothing");
+        lt_problem_add(c->problems, lt_check_path(c, "job.resources.cpus"),
+                       "write a number from 1, or auto", "0 processors train nothing");
     if (r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_AUTO && !r->cpus->auto_)
-        lt_problem_add(c->problems, lt_check_path(c, "job.resources.cpus"), "write a number or auto", "auto is false");
+        lt_problem_add(c->problems, lt_check_path(c, "job.resources.cpus"),
+                       "write a number or auto", "auto is false");
 }
 
 void lt_check_job(const struct lt_check *c)
@@ -27,13 +29,13 @@ void lt_check_job(const struct lt_check *c)
     const Lt__V1__Resume *r = c->plan->resume;
 
     if (r && !(r->job && *r->job) && !(r->path && *r->path))
-        lt_problem_add(c->problems, lt_check_path(c, "resume.job"), "write the id of the job to continue, or `ltctl resume ID`",
-                       "is missing");
+        lt_problem_add(c->problems, lt_check_path(c, "resume.job"),
+                       "write the id of the job to continue, or `ltctl resume ID`", "is missing");
     if (!j)
         return;
     if (j->time_limit && (!j->time_limit->has_seconds || j->time_limit->seconds == 0))
-        lt_problem_add(c->problems, lt_check_path(c, "job.time_limit"), "write a time above 0, like 12:00:00",
-                       "leaves no time to train");
+        lt_problem_add(c->problems, lt_check_path(c, "job.time_limit"),
+                       "write a time above 0, like 12:00:00", "leaves no time to train");
     if (j->recovery)
         check_recovery(c, j->recovery);
     if (j->resources)

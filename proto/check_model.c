@@ -19,7 +19,8 @@ static uint64_t count_layer(const Lt__V1__Layer *l)
         return 1 + count_layers(l->residual->layers, l->residual->n_layers);
     case LT__V1__LAYER__LAYER_REPEAT:
         inner = count_layers(l->repeat->layers, l->repeat->n_layers);
-        return inner && l->repeat->times > LT_PLAN_LAYERS_MAX / inner ? LT_PLAN_LAYERS_MAX + 1 : l->repeat->times * inner;
+        return inner && l->repeat->times > LT_PLAN_LAYERS_MAX / inner ? LT_PLAN_LAYERS_MAX + 1
+                                                                      : l->repeat->times * inner;
     default:
         return 1;
     }
@@ -50,14 +51,15 @@ static void check_form(const struct lt_check *c, const Lt__V1__Model *m)
         lt_problem_add(c->problems, lt_check_path(c, "model"), "keep one of layers, graph and onnx",
                        "is given in %d forms at once", forms);
     if (m->onnx)
-        lt_problem_add(c->problems, lt_check_path(c, "model.onnx"), "write the model as layers or graph",
+        lt_problem_add(c->problems, lt_check_path(c, "model.onnx"),
+                       "write the model as layers or graph",
                        "ONNX models aren't supported yet by this version");
 }
 
 static void check_layer(const struct lt_check *c, const Lt__V1__Layer *l, struct lt_buf *path);
 
-static void check_layers(const struct lt_check *c, Lt__V1__Layer *const *layers, size_t n, const char *name,
-                         struct lt_buf *path)
+static void check_layers(const struct lt_check *c, Lt__V1__Layer *const *layers, size_t n,
+                         const char *name, struct lt_buf *path)
 {
     const size_t len = path->len;
 
@@ -75,11 +77,12 @@ static void check_unflatten(const struct lt_check *c, const Lt__V1__Unflatten *u
     for (size_t i = 0; i < u->n_sizes; i++) {
         free_sizes += u->sizes[i] == -1;
         if (u->sizes[i] < -1 || u->sizes[i] == 0)
-            lt_problem_add(c->problems, path, "write sizes from 1, or -1 for the rest", "%lld is no size",
-                           (long long)u->sizes[i]);
+            lt_problem_add(c->problems, path, "write sizes from 1, or -1 for the rest",
+                           "%lld is no size", (long long)u->sizes[i]);
     }
     if (free_sizes > 1)
-        lt_problem_add(c->problems, path, "write -1 once", "-1 stands %zu times in sizes", free_sizes);
+        lt_problem_add(c->problems, path, "write -1 once", "-1 stands %zu times in sizes",
+                       free_sizes);
 }
 
 /* Only layers whose own fields have to agree, and those that hold layers. */
@@ -90,7 +93,8 @@ static void check_layer(const struct lt_check *c, const Lt__V1__Layer *l, struct
         if (l->conv2d->groups && l->conv2d->out_channels % l->conv2d->groups)
             lt_problem_add(c->problems, path->data, "make out_channels a multiple of groups",
                            "out_channels %llu can't be split into %llu groups",
-                           (unsigned long long)l->conv2d->out_channels, (unsigned long long)l->conv2d->groups);
+                           (unsigned long long)l->conv2d->out_channels,
+                           (unsigned long long)l->conv2d->groups);
         return;
     case LT__V1__LAYER__LAYER_UNFLATTEN:
         check_unflatten(c, l->unflatten, path->data);
@@ -115,7 +119,8 @@ void lt_check_model(const struct lt_check *c)
     LT_BUF_AUTO path = {0};
 
     if (!m) {
-        lt_problem_add(c->problems, lt_check_path(c, "model"), "write `model: {layers: [ … ]}`", "is missing");
+        lt_problem_add(c->problems, lt_check_path(c, "model"), "write `model: {layers: [ … ]}`",
+                       "is missing");
         return;
     }
     check_form(c, m);

@@ -20,14 +20,16 @@ static void check_target(const struct lt_check *c, const char *path, const char 
 {
     if (target && c->plan->data && !is_field(c->plan->data, target))
         lt_problem_add(c->problems, lt_check_path(c, "%s.target", path),
-                       c->plan->data->n_fields ? "write one of the names in data.fields" : "write label",
+                       c->plan->data->n_fields ? "write one of the names in data.fields"
+                                               : "write label",
                        "`%.60s`: no field of the data", target);
 }
 
 static void check_input(const struct lt_check *c, const char *path, const char *input)
 {
     if (input && c->plan->model && c->plan->model->n_layers)
-        lt_problem_add(c->problems, lt_check_path(c, "%s.input", path), "leave it out: the model's output is meant",
+        lt_problem_add(c->problems, lt_check_path(c, "%s.input", path),
+                       "leave it out: the model's output is meant",
                        "`%.60s`: a model of layers has one output, without a name", input);
 }
 
@@ -44,7 +46,8 @@ static void check_loss(const struct lt_check *c, const Lt__V1__Loss *l)
 
 static bool is_metric_name(const char *s)
 {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    static const char allowed[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
 
     return *s && strlen(s) <= 100 && strspn(s, allowed) == strlen(s);
 }
@@ -55,11 +58,13 @@ static void check_accuracy(const struct lt_check *c, const Lt__V1__Accuracy *a, 
     const bool other = (a->has_on_epoch ? a->on_epoch : true) || (a->has_on_step && a->on_step);
 
     if (!is_metric_name(a->name))
-        lt_problem_add(c->problems, lt_check_path(c, "%s.name", path), "use letters, digits, `_`, `-` and `.`",
-                       "`%.60s` can't be a metric's name", a->name);
+        lt_problem_add(c->problems, lt_check_path(c, "%s.name", path),
+                       "use letters, digits, `_`, `-` and `.`", "`%.60s` can't be a metric's name",
+                       a->name);
     if (!train || !other)
         lt_problem_add(c->problems, lt_check_path(c, "%s", path), "set on_step or on_epoch to true",
-                       "is logged neither per step nor per epoch in %s", train ? "validation and test" : "training");
+                       "is logged neither per step nor per epoch in %s",
+                       train ? "validation and test" : "training");
     check_target(c, path, a->target);
     check_input(c, path, a->input);
 }
@@ -73,7 +78,8 @@ static void check_metrics(const struct lt_check *c, const Lt__V1__Step *s)
 {
     for (size_t i = 0; i < s->n_metrics; i++) {
         const char *name = metric_name(s->metrics[i]);
-        const char *path = lt_check_path(&(struct lt_check){.arena = c->arena, .at = ""}, "step.metrics[%zu].accuracy", i);
+        const char *path = lt_check_path(&(struct lt_check){.arena = c->arena, .at = ""},
+                                         "step.metrics[%zu].accuracy", i);
 
         if (!name)
             continue;
@@ -83,7 +89,8 @@ static void check_metrics(const struct lt_check *c, const Lt__V1__Step *s)
                            "`loss` is the loss's own name");
         for (size_t k = 0; k < i; k++)
             if (lt_str_eq(name, metric_name(s->metrics[k])))
-                lt_problem_add(c->problems, lt_check_path(c, "step.metrics[%zu]", i), "give it a `name` of its own",
+                lt_problem_add(c->problems, lt_check_path(c, "step.metrics[%zu]", i),
+                               "give it a `name` of its own",
                                "metrics %zu and %zu are both called `%.60s`", k, i, name);
     }
 }
@@ -93,7 +100,8 @@ static void check_optimizer(const struct lt_check *c, const Lt__V1__Optimizer *o
     const Lt__V1__Sgd *s = o->optimizer_case == LT__V1__OPTIMIZER__OPTIMIZER_SGD ? o->sgd : NULL;
 
     if (s && s->nesterov && (s->momentum <= 0 || s->dampening != 0))
-        lt_problem_add(c->problems, lt_check_path(c, "optimizer.sgd.nesterov"), "set momentum above 0 and dampening to 0",
+        lt_problem_add(c->problems, lt_check_path(c, "optimizer.sgd.nesterov"),
+                       "set momentum above 0 and dampening to 0",
                        "nesterov needs momentum and no dampening");
 }
 
@@ -101,16 +109,22 @@ static void check_optimizer(const struct lt_check *c, const Lt__V1__Optimizer *o
 static void check_schedule(const struct lt_check *c, const Lt__V1__LrScheduler *s)
 {
     const Lt__V1__CosineAnnealing *a =
-        s->scheduler_case == LT__V1__LR_SCHEDULER__SCHEDULER_COSINE_ANNEALING ? s->cosine_annealing : NULL;
+        s->scheduler_case == LT__V1__LR_SCHEDULER__SCHEDULER_COSINE_ANNEALING ? s->cosine_annealing
+                                                                              : NULL;
     const Lt__V1__Trainer *t = c->plan->trainer;
     const bool by_step = a && a->interval == LT__V1__INTERVAL__step;
-    const int64_t limit = !a || !t ? -1 : by_step ? t->max_steps : t->has_max_epochs ? t->max_epochs : -1;
+    const int64_t limit = !a || !t            ? -1
+                          : by_step           ? t->max_steps
+                          : t->has_max_epochs ? t->max_epochs
+                                              : -1;
 
-    if (a && a->has_t_max && a->t_max && a->frequency && limit > 0 && a->t_max * a->frequency != (uint64_t)limit)
+    if (a && a->has_t_max && a->t_max && a->frequency && limit > 0 &&
+        a->t_max * a->frequency != (uint64_t)limit)
         lt_problem_warn(c->problems, lt_check_path(c, "lr_scheduler.cosine_annealing.T_max"),
                         "make them equal, unless the schedule is meant to end elsewhere",
-                        "T_max spans %llu %s, but trainer.%s is %lld", (unsigned long long)(a->t_max * a->frequency),
-                        by_step ? "steps" : "epochs", by_step ? "max_steps" : "max_epochs", (long long)limit);
+                        "T_max spans %llu %s, but trainer.%s is %lld",
+                        (unsigned long long)(a->t_max * a->frequency), by_step ? "steps" : "epochs",
+                        by_step ? "max_steps" : "max_epochs", (long long)limit);
 }
 
 void lt_check_step(const struct lt_check *c)
@@ -118,7 +132,8 @@ void lt_check_step(const struct lt_check *c)
     const Lt__V1__TrainingPlan *p = c->plan;
 
     if (p->n_steps) {
-        lt_problem_add(c->problems, lt_check_path(c, "steps"), "write step, optimizer and lr_scheduler for one",
+        lt_problem_add(c->problems, lt_check_path(c, "steps"),
+                       "write step, optimizer and lr_scheduler for one",
                        "several step programs aren't supported yet by this version");
         if (p->step || p->optimizer || p->lr_scheduler)
             lt_problem_add(c->problems, lt_check_path(c, "steps"), "keep one of the two forms",
@@ -126,9 +141,11 @@ void lt_check_step(const struct lt_check *c)
         return;
     }
     if (!p->step)
-        lt_problem_add(c->problems, lt_check_path(c, "step"), "write `step: {loss: cross_entropy}`", "is missing");
+        lt_problem_add(c->problems, lt_check_path(c, "step"), "write `step: {loss: cross_entropy}`",
+                       "is missing");
     if (!p->optimizer)
-        lt_problem_add(c->problems, lt_check_path(c, "optimizer"), "write `optimizer: {adam: {lr: 1e-3}}`", "is missing");
+        lt_problem_add(c->problems, lt_check_path(c, "optimizer"),
+                       "write `optimizer: {adam: {lr: 1e-3}}`", "is missing");
     if (p->step && p->step->loss)
         check_loss(c, p->step->loss);
     if (p->step)

@@ -1,4 +1,5 @@
-/* check_trainer.c - the trainer's limits and intervals against each other, and what this build can't do */
+/* check_trainer.c - the trainer's limits and intervals against each other, and what this build
+ * can't do */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -35,7 +36,8 @@ static void check_word(const struct lt_check *c, const char *field, const char *
     if (!value || (w && !w->reason))
         return;
     if (w) {
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.%s", field), w->remedy, "`%s`: %s", value, w->reason);
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.%s", field), w->remedy, "`%s`: %s",
+                       value, w->reason);
         return;
     }
     for (size_t i = 0; i < LT_ARRAY_LEN(words) && n < LT_ARRAY_LEN(accepted); i++)
@@ -45,7 +47,8 @@ static void check_word(const struct lt_check *c, const char *field, const char *
     lt_buf_printf(&remedy, near ? "did you mean `%s`?" : "write %s", near ? near : "");
     for (size_t i = 0; !near && i < n; i++)
         lt_buf_printf(&remedy, "%s%s", i == 0 ? "" : i + 1 == n ? " or " : ", ", accepted[i]);
-    lt_problem_add(c->problems, lt_check_path(c, "trainer.%s", field), remedy.data, "`%.60s`: unknown %s", value, field);
+    lt_problem_add(c->problems, lt_check_path(c, "trainer.%s", field), remedy.data,
+                   "`%.60s`: unknown %s", value, field);
 }
 
 static bool has_early_end(const Lt__V1__TrainingPlan *p)
@@ -66,21 +69,24 @@ static void check_end(const struct lt_check *c, const Lt__V1__Trainer *t)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.max_epochs"),
                        "write max_epochs or max_steps; -1 for training without a limit",
                        "neither max_epochs nor max_steps is given");
-    else if ((!t->has_max_epochs || t->max_epochs == -1) && t->max_steps == -1 && !has_early_end(c->plan))
-        lt_problem_warn(c->problems, lt_check_path(c, "trainer"), "give max_epochs, max_steps or max_time",
+    else if ((!t->has_max_epochs || t->max_epochs == -1) && t->max_steps == -1 &&
+             !has_early_end(c->plan))
+        lt_problem_warn(c->problems, lt_check_path(c, "trainer"),
+                        "give max_epochs, max_steps or max_time",
                         "nothing ends the training but `ltctl stop`");
 }
 
 static void check_minima(const struct lt_check *c, const Lt__V1__Trainer *t)
 {
     if (t->has_max_epochs && t->max_epochs >= 0 && t->min_epochs > (uint64_t)t->max_epochs)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.min_epochs"), "make min_epochs at most max_epochs",
-                       "min_epochs %llu is above max_epochs %lld", (unsigned long long)t->min_epochs,
-                       (long long)t->max_epochs);
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.min_epochs"),
+                       "make min_epochs at most max_epochs",
+                       "min_epochs %llu is above max_epochs %lld",
+                       (unsigned long long)t->min_epochs, (long long)t->max_epochs);
     if (t->max_steps >= 0 && t->min_steps > (uint64_t)t->max_steps)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.min_steps"), "make min_steps at most max_steps",
-                       "min_steps %llu is above max_steps %lld", (unsigned long long)t->min_steps,
-                       (long long)t->max_steps);
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.min_steps"),
+                       "make min_steps at most max_steps", "min_steps %llu is above max_steps %lld",
+                       (unsigned long long)t->min_steps, (long long)t->max_steps);
 }
 
 static void check_overfit(const struct lt_check *c, const Lt__V1__Trainer *t)
@@ -88,11 +94,11 @@ static void check_overfit(const struct lt_check *c, const Lt__V1__Trainer *t)
     if (!t->overfit_batches || lt_limit_is_zero(t->overfit_batches))
         return;
     if (t->limit_train_batches)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.limit_train_batches"), "keep one of them",
-                       "overfit_batches sets limit_train_batches itself");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.limit_train_batches"),
+                       "keep one of them", "overfit_batches sets limit_train_batches itself");
     if (t->limit_val_batches)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.limit_val_batches"), "keep one of them",
-                       "overfit_batches sets limit_val_batches itself");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.limit_val_batches"),
+                       "keep one of them", "overfit_batches sets limit_val_batches itself");
 }
 
 static void check_interval(const struct lt_check *c, const Lt__V1__Trainer *t)
@@ -104,17 +110,22 @@ static void check_interval(const struct lt_check *c, const Lt__V1__Trainer *t)
     const uint64_t batches = lt_plan_train_batches(c->plan);
 
     if (t->check_val_every_n_epoch == 0 && !count && !time)
-        lt_problem_add(c->problems, path, "write a number of batches (100) or a time (30m)",
-                       "check_val_every_n_epoch: 0 counts across epochs, so a fraction of one says nothing");
+        lt_problem_add(
+            c->problems, path, "write a number of batches (100) or a time (30m)",
+            "check_val_every_n_epoch: 0 counts across epochs, so a fraction of one says nothing");
     if (time && (!v->time->has_seconds || v->time->seconds <= 0))
-        lt_problem_add(c->problems, path, "write a time above 0", "the time between validations is 0");
-    if (count && t->check_val_every_n_epoch && batches && v->count > batches && lt_plan_validates(c->plan) &&
-        !t->fast_dev_run)
-        lt_problem_add(c->problems, path, "write a smaller number, or check_val_every_n_epoch: 0 to count across epochs",
-                       "%llu batches, but an epoch has %llu: validation would never run", (unsigned long long)v->count,
-                       (unsigned long long)batches);
+        lt_problem_add(c->problems, path, "write a time above 0",
+                       "the time between validations is 0");
+    if (count && t->check_val_every_n_epoch && batches && v->count > batches &&
+        lt_plan_validates(c->plan) && !t->fast_dev_run)
+        lt_problem_add(
+            c->problems, path,
+            "write a smaller number, or check_val_every_n_epoch: 0 to count across epochs",
+            "%llu batches, but an epoch has %llu: validation would never run",
+            (unsigned long long)v->count, (unsigned long long)batches);
     if (v && c->plan->data && !c->plan->data->val)
-        lt_problem_warn(c->problems, path, "give data.val, or remove it", "there is no validation data");
+        lt_problem_warn(c->problems, path, "give data.val, or remove it",
+                        "there is no validation data");
 }
 
 static void check_devices(const struct lt_check *c, const Lt__V1__Trainer *t)
@@ -123,13 +134,16 @@ static void check_devices(const struct lt_check *c, const Lt__V1__Trainer *t)
 
     if (d && d->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT && d->count != 1)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"), "write 1 or auto",
-                       d->count ? "%llu devices: this version trains on one rank" : "%llu devices train nothing",
+                       d->count ? "%llu devices: this version trains on one rank"
+                                : "%llu devices train nothing",
                        (unsigned long long)d->count);
     if (d && d->value_case == LT__V1__COUNT_OR_AUTO__VALUE_AUTO && !d->auto_)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"), "write a number or auto", "auto is false");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"), "write a number or auto",
+                       "auto is false");
     if (t->num_nodes > 1)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.num_nodes"), "write 1",
-                       "%llu nodes: this version trains on one rank", (unsigned long long)t->num_nodes);
+                       "%llu nodes: this version trains on one rank",
+                       (unsigned long long)t->num_nodes);
     check_word(c, "accelerator", t->accelerator);
     check_word(c, "strategy", t->strategy);
     check_word(c, "precision", t->precision);
@@ -141,23 +155,26 @@ static void check_policies(const struct lt_check *c, const Lt__V1__Trainer *t)
         if (c->plan->data && !c->plan->data->has_global_batch_size)
             lt_problem_add(c->problems, lt_check_path(c, "data.global_batch_size"),
                            "write global_batch_size instead of batch_size",
-                           "trainer.reproducible: elastic needs a batch that doesn't depend on the number of ranks");
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.reproducible"), "write strict or relaxed",
+                           "trainer.reproducible: elastic needs a batch that doesn't depend on the "
+                           "number of ranks");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.reproducible"),
+                       "write strict or relaxed",
                        "`elastic`: changing numbers of ranks aren't supported yet by this version");
     }
     if (!t->enable_logger && c->plan->n_loggers)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.enable_logger"), "remove loggers, or enable_logger: false",
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.enable_logger"),
+                       "remove loggers, or enable_logger: false",
                        "enable_logger is false, but the plan lists loggers");
     if (t->default_root_dir && !*t->default_root_dir)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.default_root_dir"), "write a folder, or remove it",
-                       "is empty");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.default_root_dir"),
+                       "write a folder, or remove it", "is empty");
 }
 
 static void check_times(const struct lt_check *c, const Lt__V1__Trainer *t)
 {
     if (t->max_time && (!t->max_time->has_seconds || t->max_time->seconds == 0))
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.max_time"), "write a time above 0, like 12:00:00",
-                       "leaves no time to train");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.max_time"),
+                       "write a time above 0, like 12:00:00", "leaves no time to train");
 }
 
 void lt_check_trainer(const struct lt_check *c)
@@ -165,7 +182,8 @@ void lt_check_trainer(const struct lt_check *c)
     const Lt__V1__Trainer *t = c->plan->trainer;
 
     if (!t) {
-        lt_problem_add(c->problems, lt_check_path(c, "trainer"), "write `trainer: {max_epochs: 10}`", "is missing");
+        lt_problem_add(c->problems, lt_check_path(c, "trainer"),
+                       "write `trainer: {max_epochs: 10}`", "is missing");
         return;
     }
     check_end(c, t);

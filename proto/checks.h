@@ -1,7 +1,8 @@
 /* checks.h - the parts of lt_plan_validate(); used by proto/ alone
  *
- * A check looks at several fields at once and says every problem it sees, each at the field that a user would
- * change. What is unset or out of its own range is plan_rules.h's business: checks pass over it in silence.
+ * A check looks at several fields at once and says every problem it sees, each at the field that a
+ * user would change. What is unset or out of its own range is plan_rules.h's business: checks pass
+ * over it in silence.
  */
 #ifndef LT_PROTO_CHECKS_H
 #define LT_PROTO_CHECKS_H
@@ -21,16 +22,19 @@ struct lt_check {
 };
 
 /* "<at><format…>": a path, in the arena. */
-const char *lt_check_path(const struct lt_check *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+const char *lt_check_path(const struct lt_check *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
-/* Where each message's rows are, remembered over one walk: a plan may have many thousand layers. Zeroed at first. */
+/* Where each message's rows are, remembered over one walk: a plan may have many thousand layers.
+ * Zeroed at first. */
 struct lt_rules_cache {
     struct {
         const ProtobufCMessageDescriptor *message;
         size_t first, n;
     } slots[16];
 };
-/* Rows of plan_rules.h for one message (not for those below it); also lengths of texts, and that numbers are finite. */
+/* Rows of plan_rules.h for one message (not for those below it); also lengths of texts, and that
+ * numbers are finite. */
 void lt_rules_check(struct lt_rules_cache *cache, const ProtobufCMessage *m, struct lt_buf *path,
                     struct lt_problems *problems);
 

@@ -1,8 +1,8 @@
 /* metrics.c - which metrics a plan will log, known before it starts
  *
- * train_loss per step, val_loss and test_loss per epoch; a metric `acc` likewise, unless it says otherwise. One that is
- * logged both ways has three names: acc_step and acc_epoch for loggers, acc for callbacks. Learning rates have a
- * name where a learning_rate_monitor asks for them: lr-Adam.
+ * train_loss per step, val_loss and test_loss per epoch; a metric `acc` likewise, unless it says
+ * otherwise. One that is logged both ways has three names: acc_step and acc_epoch for loggers, acc
+ * for callbacks. Learning rates have a name where a learning_rate_monitor asks for them: lr-Adam.
  */
 #include "base/arena.h"
 #include "base/auto.h"
@@ -23,7 +23,8 @@ static void add(struct names *s, const char *name)
         s->items[s->n++] = name;
 }
 
-static void add_metric(struct names *s, const char *stage, const char *name, bool on_step, bool on_epoch)
+static void add_metric(struct names *s, const char *stage, const char *name, bool on_step,
+                       bool on_epoch)
 {
     if (on_step || on_epoch)
         add(s, lt_arena_format(s->arena, "%s_%s", stage, name));
@@ -33,12 +34,14 @@ static void add_metric(struct names *s, const char *stage, const char *name, boo
     }
 }
 
-static void add_stage(struct names *s, const Lt__V1__TrainingPlan *plan, const char *stage, bool training)
+static void add_stage(struct names *s, const Lt__V1__TrainingPlan *plan, const char *stage,
+                      bool training)
 {
     add_metric(s, stage, "loss", training, !training);
     for (size_t i = 0; plan->step && i < plan->step->n_metrics; i++) {
         const Lt__V1__Metric *m = plan->step->metrics[i];
-        const Lt__V1__Accuracy *a = m->metric_case == LT__V1__METRIC__METRIC_ACCURACY ? m->accuracy : NULL;
+        const Lt__V1__Accuracy *a =
+            m->metric_case == LT__V1__METRIC__METRIC_ACCURACY ? m->accuracy : NULL;
 
         if (a)
             add_metric(s, stage, a->name, a->has_on_step ? a->on_step : training,

@@ -76,7 +76,8 @@ int lt_job_exit_code(Lt__V1__JobResult r, Lt__V1__FailureClass c)
 const char *lt_event_type_name(const Lt__V1__Event *e)
 {
     const ProtobufCFieldDescriptor *f =
-        e->type_case ? protobuf_c_message_descriptor_get_field(e->base.descriptor, e->type_case) : NULL;
+        e->type_case ? protobuf_c_message_descriptor_get_field(e->base.descriptor, e->type_case)
+                     : NULL;
 
     return f ? f->name : "unknown";
 }

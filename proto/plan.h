@@ -1,8 +1,8 @@
 /* plan.h - what can be said of a job's spec without looking at the world
  *
- * Level 1 of checking: schema, ranges, cross-field rules (table in plan_rules.c, keyed by field path);
- * the canonical encoding that the plan's hash is taken of; and readers for fields whose absence means something.
- * Pure.
+ * Level 1 of checking: schema, ranges, cross-field rules (table in plan_rules.c, keyed by field
+ * path); the canonical encoding that the plan's hash is taken of; and readers for fields whose
+ * absence means something. Pure.
  */
 #ifndef LT_PROTO_PLAN_H
 #define LT_PROTO_PLAN_H
@@ -18,14 +18,16 @@ struct lt_problems;
 
 #define LT_PLAN_SCHEMA_VERSION 1
 
-/* Every problem, in the order of the fields. Also does lt_wire_validate(). Warnings (T_max and max_epochs differ) don't refuse. */
+/* Every problem, in the order of the fields. Also does lt_wire_validate(). Warnings (T_max and
+ * max_epochs differ) don't refuse. */
 void lt_plan_validate(const Lt__V1__JobSpec *spec, struct lt_problems *problems);
 
-/* Tags ascending, fields dropped that equal a declared default. The hash is SHA-256 of u32 LE schema version + this (sys/sha256.h). */
+/* Tags ascending, fields dropped that equal a declared default. The hash is SHA-256 of u32 LE
+ * schema version + this (sys/sha256.h). */
 void lt_plan_canonical(const ProtobufCMessage *m, struct lt_buf *out);
 
-/* Names of the metrics a plan logs, e.g. train_loss, val_acc, lr-Adam: what monitors and file names may refer to.
- * `epoch` and `step` are always there. Borrowed from the arena; NULL-ended. */
+/* Names of the metrics a plan logs, e.g. train_loss, val_acc, lr-Adam: what monitors and file names
+ * may refer to. `epoch` and `step` are always there. Borrowed from the arena; NULL-ended. */
 const char *const *lt_plan_metric_names(const Lt__V1__TrainingPlan *plan, struct lt_arena *arena);
 
 /* Deep copy into an arena, unknown fields too. NULL when the cap would be passed. */
@@ -40,7 +42,8 @@ const char *lt_failure_class_name(Lt__V1__FailureClass c);
 /* Exit code of `ltctl run` for a result (docs/exit-codes.md). */
 int lt_job_exit_code(Lt__V1__JobResult r, Lt__V1__FailureClass c);
 
-/* Is this string field a path, to be made absolute relative to the plan file? By full descriptor name, e.g. "lt.v1.Idx.dir". */
+/* Is this string field a path, to be made absolute relative to the plan file? By full descriptor
+ * name, e.g. "lt.v1.Idx.dir". */
 bool lt_field_is_path(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f);
 
 #endif

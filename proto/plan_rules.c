@@ -78,8 +78,8 @@ static void range_text(const struct rule *r, struct lt_buf *out)
         lt_buf_printf(out, "from %s to %s", low, high);
 }
 
-static void check_range(const struct rule *r, const ProtobufCFieldDescriptor *f, const void *value, const char *path,
-                        struct lt_problems *problems)
+static void check_range(const struct rule *r, const ProtobufCFieldDescriptor *f, const void *value,
+                        const char *path, struct lt_problems *problems)
 {
     LT_BUF_AUTO remedy = {0};
     char shown[40];
@@ -87,15 +87,16 @@ static void check_range(const struct rule *r, const ProtobufCFieldDescriptor *f,
 
     if (!number_of(f, value, &v) || !isfinite(v))
         return; /* not finite: said once, for every field */
-    if ((r->kind == KIND_ABOVE ? v > r->low : v >= r->low) && (r->kind == KIND_BELOW ? v < r->high : v <= r->high))
+    if ((r->kind == KIND_ABOVE ? v > r->low : v >= r->low) &&
+        (r->kind == KIND_BELOW ? v < r->high : v <= r->high))
         return;
     lt_buf_str(&remedy, "write a number ");
     range_text(r, &remedy);
     lt_problem_add(problems, path, remedy.data, "%s is out of range", show(v, shown, sizeof shown));
 }
 
-static void check_needed(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const char *path,
-                         struct lt_problems *problems)
+static void check_needed(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                         const char *path, struct lt_problems *problems)
 {
     const size_t n = lt_field_count(m, f);
     LT_BUF_AUTO remedy = {0};
@@ -108,7 +109,8 @@ static void check_needed(const ProtobufCMessage *m, const ProtobufCFieldDescript
         lt_problem_add(problems, path, remedy.data, "is empty");
 }
 
-static void check_items(const struct rule *r, size_t n, const char *path, struct lt_problems *problems)
+static void check_items(const struct rule *r, size_t n, const char *path,
+                        struct lt_problems *problems)
 {
     char remedy[64];
 
@@ -122,13 +124,15 @@ static void check_items(const struct rule *r, size_t n, const char *path, struct
 /* Written as one value in the plan, so that its field's name would only confuse. */
 static bool is_value(const char *message)
 {
-    return !strcmp(message, "Duration") || !strcmp(message, "Size") || !strcmp(message, "BatchLimit") ||
-           !strcmp(message, "CheckInterval");
+    return !strcmp(message, "Duration") || !strcmp(message, "Size") ||
+           !strcmp(message, "BatchLimit") || !strcmp(message, "CheckInterval");
 }
 
-static void apply(const struct rule *r, const ProtobufCMessage *m, struct lt_buf *path, struct lt_problems *problems)
+static void apply(const struct rule *r, const ProtobufCMessage *m, struct lt_buf *path,
+                  struct lt_problems *problems)
 {
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(m->descriptor, r->field);
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(m->descriptor, r->field);
     const size_t n = lt_field_count(m, f), len = path->len;
 
     lt_buf_printf(path, len ? ".%s" : "%s", f->name);

@@ -1,8 +1,9 @@
 /* reflect.c - a message's fields, read by descriptor
  *
- * protobuf-c's layout: an optional scalar has an int `has_x` at quantifier_offset; strings and messages are
- * pointers (an absent string points to its default); a oneof's members share the storage and an enum `x_case`
- * at quantifier_offset; a repeated field is a size_t count there and a pointer to an array.
+ * protobuf-c's layout: an optional scalar has an int `has_x` at quantifier_offset; strings and
+ * messages are pointers (an absent string points to its default); a oneof's members share the
+ * storage and an enum `x_case` at quantifier_offset; a repeated field is a size_t count there and a
+ * pointer to an array.
  */
 #include "proto/reflect.h"
 
@@ -99,7 +100,8 @@ bool lt_field_is_map(const ProtobufCFieldDescriptor *f)
            !strcmp(d->fields[0].name, "key") && !strcmp(d->fields[1].name, "value");
 }
 
-const ProtobufCFieldDescriptor *lt_oneof_set(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *any)
+const ProtobufCFieldDescriptor *lt_oneof_set(const ProtobufCMessage *m,
+                                             const ProtobufCFieldDescriptor *any)
 {
     const uint32_t set = *(const uint32_t *)member(m, any->quantifier_offset);
 
@@ -126,7 +128,8 @@ size_t lt_message_count(const ProtobufCMessage *m, size_t limit)
         if (f->type != PROTOBUF_C_TYPE_MESSAGE)
             continue;
         for (size_t k = 0, n = lt_field_count(m, f); k < n && sum <= limit; k++)
-            sum += lt_message_count(*(const ProtobufCMessage *const *)lt_field_at(m, f, k), limit - sum);
+            sum += lt_message_count(*(const ProtobufCMessage *const *)lt_field_at(m, f, k),
+                                    limit - sum);
     }
     return sum;
 }
@@ -153,7 +156,8 @@ const char *lt_path_text(const struct lt_buf *path)
     return path->len ? path->data : "";
 }
 
-static void walk(const ProtobufCMessage *m, struct lt_buf *path, lt_message_visit *visit, void *context)
+static void walk(const ProtobufCMessage *m, struct lt_buf *path, lt_message_visit *visit,
+                 void *context)
 {
     const ProtobufCMessageDescriptor *d = m->descriptor;
 
@@ -172,7 +176,8 @@ static void walk(const ProtobufCMessage *m, struct lt_buf *path, lt_message_visi
     }
 }
 
-void lt_message_walk(const ProtobufCMessage *m, const char *at, lt_message_visit *visit, void *context)
+void lt_message_walk(const ProtobufCMessage *m, const char *at, lt_message_visit *visit,
+                     void *context)
 {
     LT_BUF_AUTO path = {0};
 

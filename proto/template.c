@@ -1,5 +1,6 @@
-/* template.c - names with fields, read part by part; of Python's format specifications what decimal numbers have
- * (https://docs.python.org/3/library/string.html#format-specification-mini-language) */
+/* template.c - names with fields, read part by part; of Python's format specifications what decimal
+ * numbers have (https://docs.python.org/3/library/string.html#format-specification-mini-language)
+ */
 #include "proto/template.h"
 
 #include <errno.h>
@@ -57,7 +58,9 @@ static int next_field(const char **at, struct lt_template_part *part)
         part->format_len = (size_t)(name + n - part->format);
     }
     *at = name + n + 1;
-    return part->name_len && is_format(part->format ? part->format : "", part->format_len) ? 1 : -EINVAL;
+    return part->name_len && is_format(part->format ? part->format : "", part->format_len)
+               ? 1
+               : -EINVAL;
 }
 
 int lt_template_next(const char **at, struct lt_template_part *part)

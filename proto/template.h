@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* One part: a literal text (name NULL), or a field with its format (format_len 0: none). All borrowed from the template. */
+/* One part: a literal text (name NULL), or a field with its format (format_len 0: none). All
+ * borrowed from the template. */
 struct lt_template_part {
     const char *literal;
     size_t literal_len;
@@ -14,8 +15,9 @@ struct lt_template_part {
     size_t format_len;
 };
 
-/* Takes the next part from *at and moves it on. 1: there was one; 0: the end; -EINVAL: a brace without its partner, a field
- * without a name, or a format that isn't Python's [[fill]align][sign][0][width][grouping][.precision][type] for decimals. */
+/* Takes the next part from *at and moves it on. 1: there was one; 0: the end; -EINVAL: a brace
+ * without its partner, a field without a name, or a format that isn't Python's
+ * [[fill]align][sign][0][width][grouping][.precision][type] for decimals. */
 int lt_template_next(const char **at, struct lt_template_part *part);
 
 #endif

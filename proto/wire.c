@@ -1,7 +1,7 @@
 /* wire.c - unpacking into an arena, and what only the unpacked message shows
  *
- * protobuf-c asks an allocator for everything and copes with NULL from it: an arena with a cap bounds what a
- * message of small fields can blow up to (25 times its size and more).
+ * protobuf-c asks an allocator for everything and copes with NULL from it: an arena with a cap
+ * bounds what a message of small fields can blow up to (25 times its size and more).
  */
 #include "proto/wire.h"
 
@@ -26,8 +26,8 @@ static void arena_free(void *arena, void *p)
     (void)p; /* with the arena */
 }
 
-int lt_wire_decode(const ProtobufCMessageDescriptor *d, const void *data, size_t n, struct lt_arena *arena,
-                   ProtobufCMessage **out, struct lt_error *err)
+int lt_wire_decode(const ProtobufCMessageDescriptor *d, const void *data, size_t n,
+                   struct lt_arena *arena, ProtobufCMessage **out, struct lt_error *err)
 {
     ProtobufCAllocator allocator = {arena_alloc, arena_free, arena};
     ProtobufCMessage *m;
@@ -39,21 +39,25 @@ int lt_wire_decode(const ProtobufCMessageDescriptor *d, const void *data, size_t
     }
     m = protobuf_c_message_unpack(d, &allocator, n, n ? data : (const void *)"");
     if (!m)
-        return lt_error_set(err, -ENOMEM, "%s: its fields need more memory than a message of %zu bytes may have",
+        return lt_error_set(err, -ENOMEM,
+                            "%s: its fields need more memory than a message of %zu bytes may have",
                             d->short_name, n);
     *out = m;
     return 0;
 }
 
-static void check_unknown(struct lt_problems *problems, const ProtobufCMessage *m, struct lt_buf *path)
+static void check_unknown(struct lt_problems *problems, const ProtobufCMessage *m,
+                          struct lt_buf *path)
 {
     for (unsigned i = 0; i < m->n_unknown_fields; i++)
-        lt_problem_add(problems, lt_path_text(path), "send only fields of this version's schema, or upgrade ltd",
-                       "unknown field with tag %u in %s", m->unknown_fields[i].tag, m->descriptor->short_name);
+        lt_problem_add(problems, lt_path_text(path),
+                       "send only fields of this version's schema, or upgrade ltd",
+                       "unknown field with tag %u in %s", m->unknown_fields[i].tag,
+                       m->descriptor->short_name);
 }
 
-static void check_value(struct lt_problems *problems, const ProtobufCFieldDescriptor *f, const void *value,
-                        const char *path)
+static void check_value(struct lt_problems *problems, const ProtobufCFieldDescriptor *f,
+                        const void *value, const char *path)
 {
     if (f->type == PROTOBUF_C_TYPE_ENUM) {
         const int v = *(const int *)value;

@@ -1,8 +1,9 @@
 /* wire_check.c - a walk over bytes by the descriptor of the message they claim to be
  *
- * One pass, no allocation, recursion bounded by LT_WIRE_DEPTH. What it lets through protobuf-c unpacks without
- * surprises: every known field has the wire type its declaration asks for, every length lies inside its parent,
- * and no string holds a NUL (protobuf-c keeps strings without a length, so that it would be cut there in silence).
+ * One pass, no allocation, recursion bounded by LT_WIRE_DEPTH. What it lets through protobuf-c
+ * unpacks without surprises: every known field has the wire type its declaration asks for, every
+ * length lies inside its parent, and no string holds a NUL (protobuf-c keeps strings without a
+ * length, so that it would be cut there in silence).
  */
 #include <errno.h>
 #include <stdint.h>
@@ -15,7 +16,7 @@
 enum { WIRE_VARINT = 0, WIRE_64BIT = 1, WIRE_LENGTH = 2, WIRE_32BIT = 5 };
 
 struct frame {
-    const uint8_t *begin; /* of the message */
+    const uint8_t *begin;  /* of the message */
     const uint8_t *record; /* being looked at */
     const ProtobufCFieldDescriptor *field;
 };
@@ -114,7 +115,8 @@ static int fail(struct walk *w, int code, const char *what)
     for (size_t i = 0; i < w->depth && w->frames[i].field; i++) {
         const struct frame *f = &w->frames[i];
 
-        lt_path_push(&path, f->field, f->field->label == PROTOBUF_C_LABEL_REPEATED ? index_in(f) : 0);
+        lt_path_push(&path, f->field,
+                     f->field->label == PROTOBUF_C_LABEL_REPEATED ? index_in(f) : 0);
     }
     return lt_error_set(w->err, code, "%s%s%s", lt_path_text(&path), path.len ? ": " : "", what);
 }
@@ -140,7 +142,8 @@ static int check_packed(struct walk *w, const ProtobufCFieldDescriptor *f, const
     return 0;
 }
 
-static int check_message(struct walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, size_t n);
+static int check_message(struct walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p,
+                         size_t n);
 
 static int check_field(struct walk *w, const ProtobufCFieldDescriptor *f, const struct record *r)
 {
@@ -157,7 +160,8 @@ static int check_field(struct walk *w, const ProtobufCFieldDescriptor *f, const 
     return 0;
 }
 
-static int check_message(struct walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p, size_t n)
+static int check_message(struct walk *w, const ProtobufCMessageDescriptor *d, const uint8_t *p,
+                         size_t n)
 {
     const uint8_t *const end = p + n;
     struct frame *frame;
@@ -186,7 +190,8 @@ static int check_message(struct walk *w, const ProtobufCMessageDescriptor *d, co
     return rc;
 }
 
-int lt_wire_check(const ProtobufCMessageDescriptor *d, const void *data, size_t n, struct lt_error *err)
+int lt_wire_check(const ProtobufCMessageDescriptor *d, const void *data, size_t n,
+                  struct lt_error *err)
 {
     struct walk w = {.err = err};
 

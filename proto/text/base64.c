@@ -12,7 +12,8 @@ void lt_base64_print(const ProtobufCBinaryData *bytes, struct lt_buf *out)
 {
     for (size_t i = 0; i < bytes->len; i += 3) {
         const size_t n = bytes->len - i < 3 ? bytes->len - i : 3;
-        const uint32_t v = (uint32_t)bytes->data[i] << 16 | (n > 1 ? (uint32_t)bytes->data[i + 1] << 8 : 0) |
+        const uint32_t v = (uint32_t)bytes->data[i] << 16 |
+                           (n > 1 ? (uint32_t)bytes->data[i + 1] << 8 : 0) |
                            (n > 2 ? bytes->data[i + 2] : 0);
 
         for (size_t k = 0; k < 4; k++)

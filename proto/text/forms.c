@@ -1,7 +1,8 @@
 /* forms.c - messages that are written as one scalar
  *
- * Which member of a oneof {count, fraction, time} is meant is in the scalar's form: `1` is one batch, `1.0` is all
- * of them. Printing keeps the form, so that text → message → text → message loses nothing.
+ * Which member of a oneof {count, fraction, time} is meant is in the scalar's form: `1` is one
+ * batch, `1.0` is all of them. Printing keeps the form, so that text → message → text → message
+ * loses nothing.
  */
 #include <errno.h>
 #include <math.h>
@@ -27,7 +28,9 @@ static int read_seconds(const char *s, double *seconds)
 {
     if (lt_parse_duration(s, seconds) == 0)
         return 0;
-    return lt_parse_double(s, seconds) == 0 ? 0 : -EINVAL; /* negative and not finite ones: refused by name later */
+    return lt_parse_double(s, seconds) == 0
+               ? 0
+               : -EINVAL; /* negative and not finite ones: refused by name later */
 }
 
 /* 7200 → 2h, 90 → 90s, 0.25 → 0.25: always what reads back as the same number. */
@@ -87,7 +90,8 @@ static bool size_print(const ProtobufCMessage *m, struct lt_buf *out, bool *quot
     for (size_t i = 0; i < LT_ARRAY_LEN(units); i++)
         if (s->bytes && s->bytes % units[i].scale == 0) {
             *quoted = true;
-            lt_buf_printf(out, "%llu%s", (unsigned long long)(s->bytes / units[i].scale), units[i].unit);
+            lt_buf_printf(out, "%llu%s", (unsigned long long)(s->bytes / units[i].scale),
+                          units[i].unit);
             return true;
         }
     *quoted = false;
@@ -144,7 +148,8 @@ static int batch_limit_read(const struct lt_node *n, ProtobufCMessage *m, struct
     (void)arena;
     if (read_amount(n, &count, &fraction, &is_count) < 0)
         return -EINVAL;
-    b->value_case = is_count ? LT__V1__BATCH_LIMIT__VALUE_COUNT : LT__V1__BATCH_LIMIT__VALUE_FRACTION;
+    b->value_case =
+        is_count ? LT__V1__BATCH_LIMIT__VALUE_COUNT : LT__V1__BATCH_LIMIT__VALUE_FRACTION;
     if (is_count)
         b->count = count;
     else
@@ -172,7 +177,8 @@ static int check_interval_read(const struct lt_node *n, ProtobufCMessage *m, str
     bool is_count;
 
     if (read_amount(n, &count, &fraction, &is_count) == 0) {
-        c->value_case = is_count ? LT__V1__CHECK_INTERVAL__VALUE_COUNT : LT__V1__CHECK_INTERVAL__VALUE_FRACTION;
+        c->value_case =
+            is_count ? LT__V1__CHECK_INTERVAL__VALUE_COUNT : LT__V1__CHECK_INTERVAL__VALUE_FRACTION;
         if (is_count)
             c->count = count;
         else
@@ -215,9 +221,11 @@ static bool check_interval_print(const ProtobufCMessage *m, struct lt_buf *out, 
 }
 
 static const struct lt_form forms[] = {
-    {&lt__v1__duration__descriptor, duration_read, duration_print, "a length of time: 90s, 2h, 1:30:00"},
+    {&lt__v1__duration__descriptor, duration_read, duration_print,
+     "a length of time: 90s, 2h, 1:30:00"},
     {&lt__v1__size__descriptor, size_read, size_print, "an amount of memory: 4GiB, 512MB"},
-    {&lt__v1__count_or_auto__descriptor, count_or_auto_read, count_or_auto_print, "a whole number or auto"},
+    {&lt__v1__count_or_auto__descriptor, count_or_auto_read, count_or_auto_print,
+     "a whole number or auto"},
     {&lt__v1__batch_limit__descriptor, batch_limit_read, batch_limit_print,
      "a number of batches (10) or a fraction of them (0.5)"},
     {&lt__v1__check_interval__descriptor, check_interval_read, check_interval_print,

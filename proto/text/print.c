@@ -1,7 +1,7 @@
 /* print.c - trees as YAML and JSON
  *
- * JSON's escapes are YAML's, too, so both share one way of quoting. YAML words go without quotes only where every
- * reader takes them for the text they are.
+ * JSON's escapes are YAML's, too, so both share one way of quoting. YAML words go without quotes
+ * only where every reader takes them for the text they are.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -30,8 +30,8 @@ static uint32_t code_point(const unsigned char *s, size_t *len)
 /* Not allowed, or a line break, in YAML or JSON: has to be escaped. */
 static bool is_special(uint32_t c)
 {
-    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff || c == 0xfffe ||
-           c == 0xffff;
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029 || c == 0xfeff ||
+           c == 0xfffe || c == 0xffff;
 }
 
 static void print_quoted(const char *text, struct lt_buf *out)
@@ -61,7 +61,8 @@ static void print_quoted(const char *text, struct lt_buf *out)
 /* Is the word a text to every YAML reader (1.1 and 1.2), in flow style as well? */
 static bool is_plain(const char *s)
 {
-    static const char *const words[] = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"};
+    static const char *const words[] = {"null", "true", "false", "yes", "no",
+                                        "on",   "off",  "y",     "n"};
     static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/_";
     static const char rest[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/_0123456789.-";
     double d;
@@ -74,7 +75,8 @@ static bool is_plain(const char *s)
     return lt_parse_double(s, &d) < 0; /* nan, inf, infinity */
 }
 
-/* 32-true, 60s, 4GiB: begin with a digit, and still no reader's number (1e5, 0x1f, 1_000, 2026-01-01). */
+/* 32-true, 60s, 4GiB: begin with a digit, and still no reader's number (1e5, 0x1f, 1_000,
+ * 2026-01-01). */
 static bool is_measure(const char *s)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-";
@@ -178,8 +180,8 @@ static bool print_short(const struct lt_node *n, int indent, struct lt_buf *out)
     return false;
 }
 
-/* The children of n, one or more lines each; the first starts where the cursor is. A list's item of one key is a
- * block: `- linear: {out_features: 10}`. */
+/* The children of n, one or more lines each; the first starts where the cursor is. A list's item of
+ * one key is a block: `- linear: {out_features: 10}`. */
 static void print_block(const struct lt_node *n, int indent, struct lt_buf *out)
 {
     for (const struct lt_node *c = n->first; c; c = c->next) {
@@ -189,7 +191,8 @@ static void print_block(const struct lt_node *n, int indent, struct lt_buf *out)
             lt_buf_str(out, "- ");
         else
             print_key(c->key, false, out);
-        if (!(n->kind == LT_NODE_LIST && c->kind == LT_NODE_MAP && c->n == 1) && print_short(c, indent + 8, out)) {
+        if (!(n->kind == LT_NODE_LIST && c->kind == LT_NODE_MAP && c->n == 1) &&
+            print_short(c, indent + 8, out)) {
             lt_buf_char(out, '\n');
         } else if (n->kind == LT_NODE_LIST) {
             print_block(c, indent + 2, out);

@@ -1,8 +1,8 @@
 /* set.c - `path=value` applied to a tree
  *
- * The path is the one that problems are reported with: callbacks[0].model_checkpoint.save_top_k. What is missing on
- * the way is made; an index may name an item or the place behind the last. The value is YAML, so lists and maps
- * can be given, and it goes through the same mapping as the text.
+ * The path is the one that problems are reported with: callbacks[0].model_checkpoint.save_top_k.
+ * What is missing on the way is made; an index may name an item or the place behind the last. The
+ * value is YAML, so lists and maps can be given, and it goes through the same mapping as the text.
  */
 #include "proto/text/set.h"
 
@@ -29,7 +29,8 @@ static bool fail(struct set *s, const char *remedy, const char *reason)
 {
     const size_t n = strcspn(s->text, "=");
 
-    lt_problem_add(s->problems, "", remedy, "--set %.*s: %s", (int)LT_MIN(n, (size_t)200), s->text, reason);
+    lt_problem_add(s->problems, "", remedy, "--set %.*s: %s", (int)LT_MIN(n, (size_t)200), s->text,
+                   reason);
     return false;
 }
 
@@ -62,7 +63,8 @@ static bool make_container(struct set *s, enum lt_node_kind kind)
     n->first = n->last = NULL;
     n->n = 0;
     n->broken = false;
-    if (kind == LT_NODE_MAP && s->message && lt_message_is_choice(s->message) && !lt_node_is_null(word)) {
+    if (kind == LT_NODE_MAP && s->message && lt_message_is_choice(s->message) &&
+        !lt_node_is_null(word)) {
         lt_node_add(n, word->text, word); /* `loss: cross_entropy` is short for {cross_entropy: } */
         word->text = "";
         word->quoted = false;
@@ -78,7 +80,8 @@ static bool step_name(struct set *s)
     struct lt_node *child;
 
     if (!name || !len)
-        return fail(s, "write path.to.field=value", name ? "a name is missing in the path" : "out of memory");
+        return fail(s, "write path.to.field=value",
+                    name ? "a name is missing in the path" : "out of memory");
     memcpy(name, s->at, len);
     if (!make_container(s, LT_NODE_MAP))
         return false;
@@ -113,7 +116,8 @@ static bool step_index(struct set *s)
     if (!make_container(s, LT_NODE_LIST))
         return false;
     if (index > s->node->n)
-        return fail(s, "append with the index that follows the last", "the index is beyond the end of the list");
+        return fail(s, "append with the index that follows the last",
+                    "the index is beyond the end of the list");
     item = lt_node_item(s->node, index);
     if (!item) {
         item = lt_node_scalar(s->arena, "", false);
@@ -123,7 +127,8 @@ static bool step_index(struct set *s)
         lt_node_add(s->node, NULL, item);
     }
     s->node = item;
-    s->message = s->field && s->field->type == PROTOBUF_C_TYPE_MESSAGE ? s->field->descriptor : NULL;
+    s->message =
+        s->field && s->field->type == PROTOBUF_C_TYPE_MESSAGE ? s->field->descriptor : NULL;
     s->field = NULL;
     s->at = end + 1;
     return true;
@@ -149,10 +154,15 @@ static bool step(struct set *s)
     return step_name(s);
 }
 
-void lt_tree_set(struct lt_node *root, const ProtobufCMessageDescriptor *d, const char *text, int number,
-                 struct lt_arena *arena, struct lt_problems *problems)
+void lt_tree_set(struct lt_node *root, const ProtobufCMessageDescriptor *d, const char *text,
+                 int number, struct lt_arena *arena, struct lt_problems *problems)
 {
-    struct set s = {.text = text, .at = text, .node = root, .message = d, .arena = arena, .problems = problems,
+    struct set s = {.text = text,
+                    .at = text,
+                    .node = root,
+                    .message = d,
+                    .arena = arena,
+                    .problems = problems,
                     .number = number};
     const char *equals = strchr(text, '=');
     struct lt_node *value;

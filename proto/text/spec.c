@@ -19,12 +19,14 @@
 #include "proto/text/text.h"
 #include "proto/text/tree.h"
 
-ProtobufCMessage *lt_text_parse(const ProtobufCMessageDescriptor *d, const char *text, size_t n, const char *base_dir,
-                                struct lt_arena *arena, struct lt_problems *problems)
+ProtobufCMessage *lt_text_parse(const ProtobufCMessageDescriptor *d, const char *text, size_t n,
+                                const char *base_dir, struct lt_arena *arena,
+                                struct lt_problems *problems)
 {
     const size_t before = problems->errors;
     const struct lt_node *root = lt_tree_read(text, n, 0, arena, problems);
-    ProtobufCMessage *m = root ? lt_tree_map(root, d, "the message", base_dir, arena, problems, NULL) : NULL;
+    ProtobufCMessage *m =
+        root ? lt_tree_map(root, d, "the message", base_dir, arena, problems, NULL) : NULL;
 
     return problems->errors == before ? m : NULL;
 }
@@ -45,7 +47,8 @@ static const ProtobufCFieldDescriptor *take_kind(struct lt_node *root, struct lt
     f = protobuf_c_message_descriptor_get_field_by_name(d, kind->text);
     if (!f) {
         near = lt_suggest(kind->text, words, LT_ARRAY_LEN(words));
-        snprintf(remedy, sizeof remedy, near ? "did you mean `%s`?" : "write plan, command or evaluation", near);
+        snprintf(remedy, sizeof remedy,
+                 near ? "did you mean `%s`?" : "write plan, command or evaluation", near);
         p = lt_problem_add(problems, "kind", remedy, "`%.60s`: unknown kind of job", kind->text);
         if (p) {
             p->line = kind->line;
@@ -75,8 +78,8 @@ static Lt__V1__JobSpec *load(const struct loading *l, struct lt_node *root)
     struct lt_problem *p;
 
     if (root->kind != LT_NODE_MAP) {
-        p = lt_problem_add(l->problems, "", "write name: value, one a line", "is %s where a plan belongs",
-                           lt_node_kind_name(root));
+        p = lt_problem_add(l->problems, "", "write name: value, one a line",
+                           "is %s where a plan belongs", lt_node_kind_name(root));
         if (p) {
             p->line = root->line;
             p->column = root->column;
@@ -90,8 +93,8 @@ static Lt__V1__JobSpec *load(const struct loading *l, struct lt_node *root)
         return NULL;
     for (size_t i = 0; i < l->n_sets; i++)
         lt_tree_set(root, f->descriptor, l->sets[i], (int)i + 1, l->arena, l->problems);
-    body = lt_tree_map(root, f->descriptor, !strcmp(f->name, "plan") ? "the plan" : f->name, l->base_dir, l->arena,
-                       l->problems, l->excused);
+    body = lt_tree_map(root, f->descriptor, !strcmp(f->name, "plan") ? "the plan" : f->name,
+                       l->base_dir, l->arena, l->problems, l->excused);
     if (!body)
         return NULL;
     lt__v1__job_spec__init(spec);
@@ -100,8 +103,9 @@ static Lt__V1__JobSpec *load(const struct loading *l, struct lt_node *root)
     return spec;
 }
 
-Lt__V1__JobSpec *lt_text_parse_spec(const char *text, size_t n, const char *base_dir, const char *const *sets,
-                                    size_t n_sets, struct lt_arena *arena, struct lt_problems *problems)
+Lt__V1__JobSpec *lt_text_parse_spec(const char *text, size_t n, const char *base_dir,
+                                    const char *const *sets, size_t n_sets, struct lt_arena *arena,
+                                    struct lt_problems *problems)
 {
     const struct loading l = {base_dir, sets, n_sets, arena, problems, NULL};
     const size_t before = problems->errors;
@@ -111,17 +115,21 @@ Lt__V1__JobSpec *lt_text_parse_spec(const char *text, size_t n, const char *base
     return problems->errors == before ? spec : NULL;
 }
 
-Lt__V1__JobSpec *lt_text_apply_sets(const Lt__V1__JobSpec *spec, const char *const *sets, size_t n_sets,
-                                    const char *base_dir, struct lt_arena *arena, struct lt_problems *problems)
+Lt__V1__JobSpec *lt_text_apply_sets(const Lt__V1__JobSpec *spec, const char *const *sets,
+                                    size_t n_sets, const char *base_dir, struct lt_arena *arena,
+                                    struct lt_problems *problems)
 {
-    const ProtobufCFieldDescriptor *f = lt_oneof_set(&spec->base, &lt__v1__job_spec__descriptor.fields[0]);
+    const ProtobufCFieldDescriptor *f =
+        lt_oneof_set(&spec->base, &lt__v1__job_spec__descriptor.fields[0]);
     const struct loading l = {base_dir, sets, n_sets, arena, problems, NULL};
     const size_t before = problems->errors;
-    struct lt_node *root = f ? lt_tree_of(*(ProtobufCMessage *const *)lt_field_at(&spec->base, f, 0), 0, arena) : NULL;
+    struct lt_node *root =
+        f ? lt_tree_of(*(ProtobufCMessage *const *)lt_field_at(&spec->base, f, 0), 0, arena) : NULL;
     Lt__V1__JobSpec *out;
 
     if (!root) {
-        lt_problem_add(problems, "", NULL, f ? "the plan needs more memory than it may have" : "an empty job");
+        lt_problem_add(problems, "", NULL,
+                       f ? "the plan needs more memory than it may have" : "an empty job");
         return NULL;
     }
     if (strcmp(f->name, "plan") != 0) {
@@ -135,7 +143,8 @@ Lt__V1__JobSpec *lt_text_apply_sets(const Lt__V1__JobSpec *spec, const char *con
     return problems->errors == before ? out : NULL;
 }
 
-/* A problem that the schema's checks found is given the place of its field, or of the nearest thing around it. */
+/* A problem that the schema's checks found is given the place of its field, or of the nearest thing
+ * around it. */
 static void place(const struct lt_node *root, struct lt_problem *p)
 {
     bool whole;
@@ -152,7 +161,8 @@ static void place(const struct lt_node *root, struct lt_problem *p)
     p->column = !whole && n->key_line ? n->key_column : n->column;
 }
 
-/* Was the path, or (said by a `.` behind it) everything below one of its beginnings, complained about already? */
+/* Was the path, or (said by a `.` behind it) everything below one of its beginnings, complained
+ * about already? */
 static bool is_excused(const struct lt_map *excused, const char *path)
 {
     LT_BUF_AUTO prefix = {0};
@@ -169,9 +179,10 @@ static bool is_excused(const struct lt_map *excused, const char *path)
     return lt_map_get(excused, path);
 }
 
-/* Runs the checks into a list of their own: what the mapper already complained about is left out. */
-static void validate(const Lt__V1__JobSpec *spec, const struct lt_node *root, struct lt_map *excused,
-                     struct lt_problems *problems)
+/* Runs the checks into a list of their own: what the mapper already complained about is left out.
+ */
+static void validate(const Lt__V1__JobSpec *spec, const struct lt_node *root,
+                     struct lt_map *excused, struct lt_problems *problems)
 {
     struct lt_problems found = {0};
 
@@ -182,7 +193,8 @@ static void validate(const Lt__V1__JobSpec *spec, const struct lt_node *root, st
         if (is_excused(excused, p->path))
             continue;
         place(root, p);
-        copy = (p->warning ? lt_problem_warn : lt_problem_add)(problems, p->path, p->remedy, "%s", p->reason);
+        copy = (p->warning ? lt_problem_warn : lt_problem_add)(problems, p->path, p->remedy, "%s",
+                                                               p->reason);
         if (copy) {
             copy->line = p->line;
             copy->column = p->column;
@@ -212,8 +224,9 @@ static void sort_by_place(struct lt_problems *problems, size_t from)
     }
 }
 
-Lt__V1__JobSpec *lt_text_check_spec(const char *text, size_t n, const char *base_dir, const char *const *sets,
-                                    size_t n_sets, struct lt_arena *arena, struct lt_problems *problems)
+Lt__V1__JobSpec *lt_text_check_spec(const char *text, size_t n, const char *base_dir,
+                                    const char *const *sets, size_t n_sets, struct lt_arena *arena,
+                                    struct lt_problems *problems)
 {
     LT_AUTO(lt_map_free) struct lt_map *excused = lt_map_new(NULL);
     const struct loading l = {base_dir, sets, n_sets, arena, problems, excused};
@@ -247,8 +260,11 @@ void lt_text_print(const ProtobufCMessage *m, int flags, struct lt_buf *out)
 void lt_text_print_spec(const Lt__V1__JobSpec *spec, int flags, struct lt_buf *out)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
-    const ProtobufCFieldDescriptor *f = lt_oneof_set(&spec->base, &lt__v1__job_spec__descriptor.fields[0]);
-    struct lt_node *body = f ? lt_tree_of(*(ProtobufCMessage *const *)lt_field_at(&spec->base, f, 0), flags, arena) : NULL;
+    const ProtobufCFieldDescriptor *f =
+        lt_oneof_set(&spec->base, &lt__v1__job_spec__descriptor.fields[0]);
+    struct lt_node *body =
+        f ? lt_tree_of(*(ProtobufCMessage *const *)lt_field_at(&spec->base, f, 0), flags, arena)
+          : NULL;
     struct lt_node *kind = f ? lt_node_scalar(arena, f->name, true) : NULL;
 
     if (!body || !kind)

@@ -74,7 +74,8 @@ const char *lt_node_kind_name(const struct lt_node *n)
     return n->kind == LT_NODE_MAP ? "a map" : "a list";
 }
 
-/* One step: "name", or "[3]". Returns what is left of the path; *next is NULL where there is no such child. */
+/* One step: "name", or "[3]". Returns what is left of the path; *next is NULL where there is no
+ * such child. */
 static const char *find_step(const struct lt_node *n, const char *path, const struct lt_node **next)
 {
     char name[128];

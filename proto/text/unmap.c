@@ -1,4 +1,5 @@
-/* unmap.c - message to tree: the inverse of map.c, so that what is printed reads back as the same message */
+/* unmap.c - message to tree: the inverse of map.c, so that what is printed reads back as the same
+ * message */
 #include <string.h>
 #include "base/arena.h"
 #include "base/buf.h"
@@ -17,10 +18,12 @@ static struct lt_node *unmap_message(const struct unmapper *u, const ProtobufCMe
 
 static struct lt_node *text_node(const struct unmapper *u, const struct lt_buf *text, bool quoted)
 {
-    return lt_node_scalar(u->arena, lt_arena_strdup(u->arena, text->data ? text->data : ""), quoted);
+    return lt_node_scalar(u->arena, lt_arena_strdup(u->arena, text->data ? text->data : ""),
+                          quoted);
 }
 
-static struct lt_node *unmap_value(const struct unmapper *u, const ProtobufCFieldDescriptor *f, const void *value)
+static struct lt_node *unmap_value(const struct unmapper *u, const ProtobufCFieldDescriptor *f,
+                                   const void *value)
 {
     LT_BUF_AUTO text = {0};
     bool quoted;
@@ -49,7 +52,8 @@ static struct lt_node *unmap_list(const struct unmapper *u, const ProtobufCMessa
 static struct lt_node *unmap_map(const struct unmapper *u, const ProtobufCMessage *m,
                                  const ProtobufCFieldDescriptor *f)
 {
-    const ProtobufCFieldDescriptor *fields = ((const ProtobufCMessageDescriptor *)f->descriptor)->fields;
+    const ProtobufCFieldDescriptor *fields =
+        ((const ProtobufCMessageDescriptor *)f->descriptor)->fields;
     struct lt_node *map = lt_node_new(u->arena, LT_NODE_MAP);
 
     for (size_t i = 0, n = lt_field_count(m, f); map && i < n; i++) {
@@ -60,8 +64,9 @@ static struct lt_node *unmap_map(const struct unmapper *u, const ProtobufCMessag
 
         if (*(const char *const *)lt_field_at(e, &fields[0], 0))
             lt_value_print(&fields[0], lt_field_at(e, &fields[0], 0), u->flags, &key, &quoted);
-        value = lt_field_count(e, &fields[1]) ? unmap_value(u, &fields[1], lt_field_at(e, &fields[1], 0))
-                                              : lt_node_scalar(u->arena, "null", false);
+        value = lt_field_count(e, &fields[1])
+                    ? unmap_value(u, &fields[1], lt_field_at(e, &fields[1], 0))
+                    : lt_node_scalar(u->arena, "null", false);
         if (!value)
             return NULL;
         lt_node_add(map, lt_arena_strdup(u->arena, key.data ? key.data : ""), value);
@@ -70,11 +75,12 @@ static struct lt_node *unmap_map(const struct unmapper *u, const ProtobufCMessag
 }
 
 /* Sets *node where the field shows; false: out of memory. */
-static bool unmap_field(const struct unmapper *u, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
-                        struct lt_node **node)
+static bool unmap_field(const struct unmapper *u, const ProtobufCMessage *m,
+                        const ProtobufCFieldDescriptor *f, struct lt_node **node)
 {
     const size_t n = lt_field_count(m, f);
-    const bool has_default = f->default_value && f->label != PROTOBUF_C_LABEL_REPEATED && !lt_field_is_oneof(f);
+    const bool has_default =
+        f->default_value && f->label != PROTOBUF_C_LABEL_REPEATED && !lt_field_is_oneof(f);
 
     *node = NULL;
     if (!n && !((u->flags & LT_TEXT_DEFAULTS) && has_default))
@@ -91,7 +97,8 @@ static bool unmap_field(const struct unmapper *u, const ProtobufCMessage *m, con
 }
 
 /* A choice whose member says nothing more is its name alone: `relu`. */
-static struct lt_node *shorten(const struct unmapper *u, const ProtobufCMessage *m, struct lt_node *map)
+static struct lt_node *shorten(const struct unmapper *u, const ProtobufCMessage *m,
+                               struct lt_node *map)
 {
     const struct lt_node *only = map->n == 1 ? map->first : NULL;
 

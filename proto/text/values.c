@@ -1,7 +1,8 @@
 /* values.c - scalars as text
  *
- * A number is never guessed at: `1.0` for a whole number, `"3"` in quotes, `yes` for a truth value are refused
- * with the form that is right, because what YAML makes of such words depends on who reads it.
+ * A number is never guessed at: `1.0` for a whole number, `"3"` in quotes, `yes` for a truth value
+ * are refused with the form that is right, because what YAML makes of such words depends on who
+ * reads it.
  */
 #include "proto/text/values.h"
 
@@ -21,7 +22,8 @@
 
 #define SHOWN 60 /* characters of a value in a message */
 
-static int fault_set(struct lt_fault *fault, const char *remedy, const char *value, const char *reason)
+static int fault_set(struct lt_fault *fault, const char *remedy, const char *value,
+                     const char *reason)
 {
     snprintf(fault->reason, sizeof fault->reason, "`%.*s` %s", SHOWN, value, reason);
     snprintf(fault->remedy, sizeof fault->remedy, "%s", remedy);
@@ -30,13 +32,15 @@ static int fault_set(struct lt_fault *fault, const char *remedy, const char *val
 
 static bool is_signed(ProtobufCType t)
 {
-    return t == PROTOBUF_C_TYPE_INT32 || t == PROTOBUF_C_TYPE_SINT32 || t == PROTOBUF_C_TYPE_SFIXED32 ||
-           t == PROTOBUF_C_TYPE_INT64 || t == PROTOBUF_C_TYPE_SINT64 || t == PROTOBUF_C_TYPE_SFIXED64;
+    return t == PROTOBUF_C_TYPE_INT32 || t == PROTOBUF_C_TYPE_SINT32 ||
+           t == PROTOBUF_C_TYPE_SFIXED32 || t == PROTOBUF_C_TYPE_INT64 ||
+           t == PROTOBUF_C_TYPE_SINT64 || t == PROTOBUF_C_TYPE_SFIXED64;
 }
 
 static int integer_fault(const struct lt_node *n, bool negatives, int rc, struct lt_fault *fault)
 {
-    const char *remedy = negatives ? "write a whole number, like 3 or -1" : "write a whole number, like 3";
+    const char *remedy =
+        negatives ? "write a whole number, like 3 or -1" : "write a whole number, like 3";
     double d;
     int64_t i;
 
@@ -49,7 +53,8 @@ static int integer_fault(const struct lt_node *n, bool negatives, int rc, struct
     return fault_set(fault, remedy, n->text, "isn't a number");
 }
 
-static int read_integer(ProtobufCType type, const struct lt_node *n, void *out, struct lt_fault *fault)
+static int read_integer(ProtobufCType type, const struct lt_node *n, void *out,
+                        struct lt_fault *fault)
 {
     const bool negatives = is_signed(type), wide = lt_type_size(type) == 8;
     int64_t i = 0;
@@ -57,7 +62,8 @@ static int read_integer(ProtobufCType type, const struct lt_node *n, void *out, 
     int rc;
 
     if (n->quoted)
-        return fault_set(fault, "write the number without quotes", n->text, "is a text, not a number");
+        return fault_set(fault, "write the number without quotes", n->text,
+                         "is a text, not a number");
     rc = negatives ? lt_parse_i64(n->text, &i) : lt_parse_u64(n->text, &u);
     if (rc == 0 && !wide && (negatives ? i != (int32_t)i : u != (uint32_t)u))
         rc = -ERANGE;
@@ -72,15 +78,17 @@ static int read_integer(ProtobufCType type, const struct lt_node *n, void *out, 
     return 0;
 }
 
-/* YAML's and everybody else's words for what isn't finite; also in quotes, as JSON has to write them. */
+/* YAML's and everybody else's words for what isn't finite; also in quotes, as JSON has to write
+ * them. */
 static bool read_special(const char *s, double *out)
 {
     static const struct {
         const char *word;
         double value;
-    } words[] = {{"nan", NAN},         {".nan", NAN},           {".NaN", NAN},    {"NaN", NAN},
-                 {"inf", INFINITY},    {".inf", INFINITY},      {"-inf", -INFINITY}, {"-.inf", -INFINITY},
-                 {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
+    } words[] = {
+        {"nan", NAN},           {".nan", NAN},           {".NaN", NAN},       {"NaN", NAN},
+        {"inf", INFINITY},      {".inf", INFINITY},      {"-inf", -INFINITY}, {"-.inf", -INFINITY},
+        {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(words); i++)
         if (!strcmp(s, words[i].word)) {
@@ -97,11 +105,13 @@ static int read_real(const struct lt_node *n, double *out, struct lt_fault *faul
     if (read_special(n->text, out))
         return 0;
     if (n->quoted)
-        return fault_set(fault, "write the number without quotes", n->text, "is a text, not a number");
+        return fault_set(fault, "write the number without quotes", n->text,
+                         "is a text, not a number");
     rc = lt_parse_double(n->text, out);
     if (rc == -ERANGE)
         return fault_set(fault, "write a smaller number", n->text, "is too large");
-    return rc < 0 ? fault_set(fault, "write a number, like 0.1 or 1e-3", n->text, "isn't a number") : 0;
+    return rc < 0 ? fault_set(fault, "write a number, like 0.1 or 1e-3", n->text, "isn't a number")
+                  : 0;
 }
 
 static int read_bool(const struct lt_node *n, protobuf_c_boolean *out, struct lt_fault *fault)
@@ -159,8 +169,8 @@ static int enum_fault(const ProtobufCEnumDescriptor *d, const char *value, struc
     return -EINVAL;
 }
 
-static int read_enum(const ProtobufCEnumDescriptor *d, const struct lt_node *n, struct lt_arena *arena, int *out,
-                     struct lt_fault *fault)
+static int read_enum(const ProtobufCEnumDescriptor *d, const struct lt_node *n,
+                     struct lt_arena *arena, int *out, struct lt_fault *fault)
 {
     char space[64];
 
@@ -180,8 +190,8 @@ static int read_enum(const ProtobufCEnumDescriptor *d, const struct lt_node *n, 
     return enum_fault(d, n->text, arena, fault);
 }
 
-int lt_value_read(const ProtobufCFieldDescriptor *f, const struct lt_node *n, struct lt_arena *arena, void *out,
-                  struct lt_fault *fault)
+int lt_value_read(const ProtobufCFieldDescriptor *f, const struct lt_node *n,
+                  struct lt_arena *arena, void *out, struct lt_fault *fault)
 {
     float narrow;
     double d;
@@ -216,7 +226,8 @@ static bool plan_enum(const ProtobufCEnumDescriptor *d)
     return !strcmp(d->name, "lt.v1.Mode") || !strcmp(d->name, "lt.v1.Evaluation.Mode");
 }
 
-static void print_enum(const ProtobufCEnumDescriptor *d, int v, int flags, struct lt_buf *out, bool *quoted)
+static void print_enum(const ProtobufCEnumDescriptor *d, int v, int flags, struct lt_buf *out,
+                       bool *quoted)
 {
     const ProtobufCEnumValue *e = protobuf_c_enum_descriptor_get_value(d, v);
     const bool lowered = (flags & LT_TEXT_ENUM_LOWER) || plan_enum(d);
@@ -244,10 +255,13 @@ static void print_integer(ProtobufCType type, const void *value, struct lt_buf *
     const bool wide = lt_type_size(type) == 8;
 
     if (is_signed(type))
-        lt_buf_printf(out, "%lld", wide ? (long long)*(const int64_t *)value : (long long)*(const int32_t *)value);
+        lt_buf_printf(out, "%lld",
+                      wide ? (long long)*(const int64_t *)value
+                           : (long long)*(const int32_t *)value);
     else
         lt_buf_printf(out, "%llu",
-                      wide ? (unsigned long long)*(const uint64_t *)value : (unsigned long long)*(const uint32_t *)value);
+                      wide ? (unsigned long long)*(const uint64_t *)value
+                           : (unsigned long long)*(const uint32_t *)value);
 }
 
 /* 1e-05 → 1.0e-05: without a point YAML 1.1 takes it for a text. */
@@ -261,7 +275,8 @@ static void print_real(const char *number, struct lt_buf *out)
         lt_buf_str(out, number);
 }
 
-void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int flags, struct lt_buf *out, bool *quoted)
+void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int flags,
+                    struct lt_buf *out, bool *quoted)
 {
     char number[40];
     double d;
@@ -271,7 +286,8 @@ void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int fl
     case PROTOBUF_C_TYPE_STRING:
         *quoted = true;
         lt_buf_str(out, f->label == PROTOBUF_C_LABEL_OPTIONAL && value == f->default_value
-                            ? value : (const void *)*(const char *const *)value);
+                            ? value
+                            : (const void *)*(const char *const *)value);
         return;
     case PROTOBUF_C_TYPE_BYTES:
         *quoted = true;
@@ -285,7 +301,8 @@ void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int fl
         return;
     case PROTOBUF_C_TYPE_DOUBLE:
     case PROTOBUF_C_TYPE_FLOAT:
-        d = f->type == PROTOBUF_C_TYPE_FLOAT ? (double)*(const float *)value : *(const double *)value;
+        d = f->type == PROTOBUF_C_TYPE_FLOAT ? (double)*(const float *)value
+                                             : *(const double *)value;
         lt_print_double(number, sizeof number, d);
         *quoted = !isfinite(d);
         print_real(number, out);

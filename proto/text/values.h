@@ -16,14 +16,18 @@ struct lt_fault {
     char remedy[200];
 };
 
-/* Scalar of field type f->type from a scalar node into *out (one element as lt_type_size() has it). Texts are borrowed from
- * the node, bytes (base64) from the arena. 0, -EINVAL (fault says why), -ENOMEM. */
-int lt_value_read(const ProtobufCFieldDescriptor *f, const struct lt_node *n, struct lt_arena *arena, void *out,
-                  struct lt_fault *fault);
-/* Text of one element; *quoted: a text rather than a number or truth value. flags: enum lt_text_flags. */
-void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int flags, struct lt_buf *out, bool *quoted);
+/* Scalar of field type f->type from a scalar node into *out (one element as lt_type_size() has it).
+ * Texts are borrowed from the node, bytes (base64) from the arena. 0, -EINVAL (fault says why),
+ * -ENOMEM. */
+int lt_value_read(const ProtobufCFieldDescriptor *f, const struct lt_node *n,
+                  struct lt_arena *arena, void *out, struct lt_fault *fault);
+/* Text of one element; *quoted: a text rather than a number or truth value. flags: enum
+ * lt_text_flags. */
+void lt_value_print(const ProtobufCFieldDescriptor *f, const void *value, int flags,
+                    struct lt_buf *out, bool *quoted);
 
-/* A message that is written as one scalar: Duration, Size, CountOrAuto, BatchLimit, CheckInterval. */
+/* A message that is written as one scalar: Duration, Size, CountOrAuto, BatchLimit, CheckInterval.
+ */
 struct lt_form {
     const ProtobufCMessageDescriptor *message;
     /* 0 or -EINVAL; the node is a scalar. */

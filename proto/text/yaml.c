@@ -1,8 +1,9 @@
 /* yaml.c - YAML, and with it JSON, into a tree of bounded size
  *
- * libyaml gives events with places; what of YAML has no use in a plan, and only ever surprises, is refused where
- * it stands: anchors and aliases (they also blow up), tags, keys that aren't plain texts, keys given twice, a
- * second document. Size, depth, number of values and length of each text are bounded before anything is kept.
+ * libyaml gives events with places; what of YAML has no use in a plan, and only ever surprises, is
+ * refused where it stands: anchors and aliases (they also blow up), tags, keys that aren't plain
+ * texts, keys given twice, a second document. Size, depth, number of values and length of each text
+ * are bounded before anything is kept.
  */
 #include <string.h>
 #include <yaml.h>
@@ -36,7 +37,9 @@ static void place(const struct reader *r, struct lt_problem *p, yaml_mark_t mark
 }
 
 #define COMPLAIN(r, mark, remedy, ...)                                                             \
-    place(r, lt_problem_add((r)->problems, (r)->path.len ? (r)->path.data : "", remedy, __VA_ARGS__), mark)
+    place(r,                                                                                       \
+          lt_problem_add((r)->problems, (r)->path.len ? (r)->path.data : "", remedy, __VA_ARGS__), \
+          mark)
 
 /* A byte offset as a mark, for the reader's errors, which come without one. */
 static yaml_mark_t mark_of(const char *text, size_t offset)
@@ -61,10 +64,12 @@ static void complain_syntax(struct reader *r, const char *text)
     if (p->error == YAML_MEMORY_ERROR)
         lt_problem_add(r->problems, "", NULL, "out of memory while reading the text");
     else if (p->error == YAML_READER_ERROR)
-        COMPLAIN(r, mark_of(text, p->problem_offset), "remove the character", "not YAML: %s", p->problem);
+        COMPLAIN(r, mark_of(text, p->problem_offset), "remove the character", "not YAML: %s",
+                 p->problem);
     else
-        COMPLAIN(r, p->problem_mark, "check indentation, brackets and quotes here", "not YAML: %s%s%s", p->problem,
-                 p->context ? " " : "", p->context ? p->context : "");
+        COMPLAIN(r, p->problem_mark, "check indentation, brackets and quotes here",
+                 "not YAML: %s%s%s", p->problem, p->context ? " " : "",
+                 p->context ? p->context : "");
 }
 
 static bool next_event(struct reader *r, const char *text)
@@ -111,7 +116,8 @@ static struct lt_node *read_scalar(struct reader *r)
     if (!node)
         return NULL;
     if (n > STRING_MAX) {
-        COMPLAIN(r, r->event.start_mark, "shorten it", "a text of %zu bytes; at most %d are allowed", n, STRING_MAX);
+        COMPLAIN(r, r->event.start_mark, "shorten it",
+                 "a text of %zu bytes; at most %d are allowed", n, STRING_MAX);
         return broken(node);
     }
     if (memchr(value, 0, n)) {
@@ -132,10 +138,11 @@ static struct lt_node *read_scalar(struct reader *r)
 static void check_decorations(struct reader *r, const yaml_char_t *anchor, const yaml_char_t *tag)
 {
     if (anchor)
-        COMPLAIN(r, r->event.start_mark, "write the value out where it is used", "the anchor `&%s`: plans have none",
-                 (const char *)anchor);
+        COMPLAIN(r, r->event.start_mark, "write the value out where it is used",
+                 "the anchor `&%s`: plans have none", (const char *)anchor);
     if (tag)
-        COMPLAIN(r, r->event.start_mark, "remove the tag", "the tag `%s`: plans have none", (const char *)tag);
+        COMPLAIN(r, r->event.start_mark, "remove the tag", "the tag `%s`: plans have none",
+                 (const char *)tag);
 }
 
 static struct lt_node *read_node(struct reader *r, const char *text, int depth);
@@ -147,8 +154,8 @@ static bool read_list(struct reader *r, const char *text, int depth, struct lt_n
         struct lt_node *item;
 
         if (list->n == LT_TEXT_LIST) {
-            COMPLAIN(r, r->event.start_mark, "use `repeat` for layers that repeat", "a list of more than %d items",
-                     LT_TEXT_LIST);
+            COMPLAIN(r, r->event.start_mark, "use `repeat` for layers that repeat",
+                     "a list of more than %d items", LT_TEXT_LIST);
             return false;
         }
         lt_buf_printf(&r->path, "[%zu]", list->n);
@@ -185,8 +192,8 @@ static void check_duplicate(struct reader *r, const struct lt_node *map, const s
     const struct lt_node *before = lt_node_child(map, key->text);
 
     if (before)
-        COMPLAIN(r, r->event.start_mark, "keep one of them", "the key `%s` is given twice (first in line %d)", key->text,
-                 before->key_line);
+        COMPLAIN(r, r->event.start_mark, "keep one of them",
+                 "the key `%s` is given twice (first in line %d)", key->text, before->key_line);
 }
 
 static bool read_map(struct reader *r, const char *text, int depth, struct lt_node *map)
@@ -241,7 +248,8 @@ static struct lt_node *read_node(struct reader *r, const char *text, int depth)
     if (depth == LT_TEXT_DEPTH) {
         r->path.len = 0; /* it would fill the screen */
         r->path.data[0] = '\0';
-        COMPLAIN(r, r->event.start_mark, NULL, "lists and maps nest deeper than %d levels", LT_TEXT_DEPTH);
+        COMPLAIN(r, r->event.start_mark, NULL, "lists and maps nest deeper than %d levels",
+                 LT_TEXT_DEPTH);
         return NULL;
     }
     n = new_node(r, is_map ? LT_NODE_MAP : LT_NODE_LIST);
@@ -264,7 +272,8 @@ static struct lt_node *read_document(struct reader *r, const char *text)
     if (!root || !next_event(r, text) || !next_event(r, text)) /* document end, stream end */
         return NULL;
     if (r->event.type != YAML_STREAM_END_EVENT) {
-        COMPLAIN(r, r->event.start_mark, "put each plan into a file of its own", "a second document");
+        COMPLAIN(r, r->event.start_mark, "put each plan into a file of its own",
+                 "a second document");
         return NULL;
     }
     return root;
@@ -279,7 +288,8 @@ static bool check_bytes(struct reader *r, const char *text, size_t n)
         char size[32];
 
         lt_print_size(size, sizeof size, n);
-        lt_problem_add(r->problems, "", "keep data out of the plan", "a text of %s; at most 16 MiB are allowed", size);
+        lt_problem_add(r->problems, "", "keep data out of the plan",
+                       "a text of %s; at most 16 MiB are allowed", size);
         return false;
     }
     if (lt_utf8_valid(text, n))
@@ -289,12 +299,14 @@ static bool check_bytes(struct reader *r, const char *text, size_t n)
             step++;
         good += step <= 4 ? step : 0;
     } while (step <= 4);
-    COMPLAIN(r, mark_of(text, good), "save the file as UTF-8", text[good] ? "a byte that isn't UTF-8: 0x%02x" :
-             "a NUL byte (0x%02x)", (unsigned char)text[good]);
+    COMPLAIN(r, mark_of(text, good), "save the file as UTF-8",
+             text[good] ? "a byte that isn't UTF-8: 0x%02x" : "a NUL byte (0x%02x)",
+             (unsigned char)text[good]);
     return false;
 }
 
-struct lt_node *lt_tree_read(const char *text, size_t n, int set, struct lt_arena *arena, struct lt_problems *problems)
+struct lt_node *lt_tree_read(const char *text, size_t n, int set, struct lt_arena *arena,
+                             struct lt_problems *problems)
 {
     struct reader r = {.arena = arena, .problems = problems, .set = set};
     struct lt_node *root = NULL;

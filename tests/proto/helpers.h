@@ -36,8 +36,8 @@ static inline void problems_text(const struct lt_problems *p, struct lt_buf *out
     for (size_t i = 0; i < p->len; i++) {
         const struct lt_problem *q = &p->items[i];
 
-        lt_buf_printf(out, "%s%d:%d %s: %s (%s)\n", q->warning ? "warning " : "", q->line, q->column, q->path, q->reason,
-                      q->remedy);
+        lt_buf_printf(out, "%s%d:%d %s: %s (%s)\n", q->warning ? "warning " : "", q->line,
+                      q->column, q->path, q->reason, q->remedy);
     }
 }
 
@@ -49,12 +49,14 @@ static inline void expect_text(const char *got, const char *want)
 }
 
 /* Parse and check; the problems must be these. */
-static inline void expect_problems_set(const char *text, const char *const *sets, size_t n_sets, const char *want)
+static inline void expect_problems_set(const char *text, const char *const *sets, size_t n_sets,
+                                       const char *want)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
     struct lt_problems problems = {0};
     LT_BUF_AUTO got = {0};
-    const Lt__V1__JobSpec *spec = lt_text_check_spec(text, strlen(text), "/plans", sets, n_sets, arena, &problems);
+    const Lt__V1__JobSpec *spec =
+        lt_text_check_spec(text, strlen(text), "/plans", sets, n_sets, arena, &problems);
 
     problems_text(&problems, &got);
     expect_text(got.data, want);
@@ -74,11 +76,13 @@ static inline void expect_set(const char *set, const char *want)
 }
 
 /* A plan that must be readable, with sets. */
-static inline Lt__V1__JobSpec *read_spec(const char *text, const char *const *sets, size_t n_sets, struct lt_arena *arena)
+static inline Lt__V1__JobSpec *read_spec(const char *text, const char *const *sets, size_t n_sets,
+                                         struct lt_arena *arena)
 {
     struct lt_problems problems = {0};
     LT_BUF_AUTO got = {0};
-    Lt__V1__JobSpec *spec = lt_text_parse_spec(text, strlen(text), "/plans", sets, n_sets, arena, &problems);
+    Lt__V1__JobSpec *spec =
+        lt_text_parse_spec(text, strlen(text), "/plans", sets, n_sets, arena, &problems);
 
     problems_text(&problems, &got);
     expect_text(got.data, "");

@@ -3,7 +3,8 @@
 #include "base/error.h"
 #include "proto/wire.h"
 
-static void canonical_of(const char *text, const char *const *sets, size_t n_sets, struct lt_buf *out)
+static void canonical_of(const char *text, const char *const *sets, size_t n_sets,
+                         struct lt_buf *out)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
 
@@ -38,7 +39,7 @@ static void everything_else_is(void **state)
     (void)state;
     assert_false(same("seed=1"));
     assert_false(same("name=x"));
-    assert_false(same("job={}"));                        /* a message without a declared default: kept */
+    assert_false(same("job={}")); /* a message without a declared default: kept */
     assert_false(same("optimizer.adam.lr=0.0010000001"));
     assert_false(same("trainer.limit_val_batches=1.0"));
     assert_false(same("callbacks[0].model_checkpoint.save_last=false")); /* no default declared */
@@ -59,7 +60,8 @@ static void the_form_of_a_limit_counts(void **state)
     assert_true(a.len != b.len || memcmp(a.data, b.data, a.len) != 0);
 }
 
-static void expect_bytes(const ProtobufCMessageDescriptor *d, const char *wire, size_t n, const char *want, size_t n_want)
+static void expect_bytes(const ProtobufCMessageDescriptor *d, const char *wire, size_t n,
+                         const char *want, size_t n_want)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
     LT_BUF_AUTO got = {0};
@@ -81,8 +83,17 @@ static void bytes_are_these(void **state)
     /* a packed list is written unpacked */
     expect_bytes(&lt__v1__split__descriptor, "\x12\x02\x00\x05", 4, "\x10\x00\x10\x05", 4);
     /* map entries by key */
-    expect_bytes(&lt__v1__data__descriptor, "\x52\x06\x0a\x01" "b\x12\x01x" "\x52\x06\x0a\x01" "a\x12\x01y", 16,
-                 "\x52\x06\x0a\x01" "a\x12\x01y" "\x52\x06\x0a\x01" "b\x12\x01x", 16);
+    expect_bytes(&lt__v1__data__descriptor,
+                 "\x52\x06\x0a\x01"
+                 "b\x12\x01x"
+                 "\x52\x06\x0a\x01"
+                 "a\x12\x01y",
+                 16,
+                 "\x52\x06\x0a\x01"
+                 "a\x12\x01y"
+                 "\x52\x06\x0a\x01"
+                 "b\x12\x01x",
+                 16);
     /* negative numbers take ten bytes, as protobuf's int64 does */
     expect_bytes(&lt__v1__softmax__descriptor, "\x08\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11,
                  "\x08\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01", 11);
@@ -106,8 +117,11 @@ static void many_map_entries_are_sorted(void **state)
     lt_buf_str(&up, "}}");
     lt_buf_str(&down, "}}");
     struct lt_problems problems = {0};
-    lt_plan_canonical(lt_text_parse(&lt__v1__command__descriptor, up.data, up.len, NULL, arena, &problems), &a);
-    lt_plan_canonical(lt_text_parse(&lt__v1__command__descriptor, down.data, down.len, NULL, arena, &problems), &b);
+    lt_plan_canonical(
+        lt_text_parse(&lt__v1__command__descriptor, up.data, up.len, NULL, arena, &problems), &a);
+    lt_plan_canonical(
+        lt_text_parse(&lt__v1__command__descriptor, down.data, down.len, NULL, arena, &problems),
+        &b);
     assert_int_equal(a.len, b.len);
     assert_memory_equal(a.data, b.data, a.len);
 }
@@ -115,10 +129,8 @@ static void many_map_entries_are_sorted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_declared_default_is_no_difference),
-        cmocka_unit_test(everything_else_is),
-        cmocka_unit_test(the_form_of_a_limit_counts),
-        cmocka_unit_test(bytes_are_these),
+        cmocka_unit_test(a_declared_default_is_no_difference), cmocka_unit_test(everything_else_is),
+        cmocka_unit_test(the_form_of_a_limit_counts),          cmocka_unit_test(bytes_are_these),
         cmocka_unit_test(many_map_entries_are_sorted),
     };
 

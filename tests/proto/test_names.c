@@ -17,16 +17,21 @@ static void exit_codes(void **state)
         Lt__V1__JobResult result;
         int code;
     } cases[] = {
-        {LT__V1__JOB_RESULT__SUCCEEDED, 0},   {LT__V1__JOB_RESULT__FAILED, 100},    {LT__V1__JOB_RESULT__CANCELLED, 103},
-        {LT__V1__JOB_RESULT__TIMED_OUT, 104}, {LT__V1__JOB_RESULT__PREEMPTED, 105}, {LT__V1__JOB_RESULT__STOPPED, 107},
+        {LT__V1__JOB_RESULT__SUCCEEDED, 0},   {LT__V1__JOB_RESULT__FAILED, 100},
+        {LT__V1__JOB_RESULT__CANCELLED, 103}, {LT__V1__JOB_RESULT__TIMED_OUT, 104},
+        {LT__V1__JOB_RESULT__PREEMPTED, 105}, {LT__V1__JOB_RESULT__STOPPED, 107},
         {LT__V1__JOB_RESULT__REFUSED, 3},     {LT__V1__JOB_RESULT__RESULT_NONE, 9},
     };
 
     (void)state;
     for (size_t i = 0; i < LT_ARRAY_LEN(cases); i++)
-        assert_int_equal(lt_job_exit_code(cases[i].result, LT__V1__FAILURE_CLASS__CLASS_NONE), cases[i].code);
-    assert_int_equal(lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE), 106);
-    assert_int_equal(lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_OOM), 100);
+        assert_int_equal(lt_job_exit_code(cases[i].result, LT__V1__FAILURE_CLASS__CLASS_NONE),
+                         cases[i].code);
+    assert_int_equal(
+        lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE),
+        106);
+    assert_int_equal(lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_OOM),
+                     100);
 }
 
 static void event_types(void **state)
@@ -55,16 +60,21 @@ static void metric_names(void **state)
 {
     (void)state;
     expect_names(NULL, "train_loss train_acc val_loss val_acc epoch step");
-    expect_names("data.test={split: test}", "train_loss train_acc val_loss val_acc test_loss test_acc epoch step");
+    expect_names("data.test={split: test}",
+                 "train_loss train_acc val_loss val_acc test_loss test_acc epoch step");
     expect_names("data.val=null", "train_loss train_acc epoch step");
     expect_names("trainer.limit_val_batches=0", "train_loss train_acc epoch step");
     expect_names("step.metrics=[]", "train_loss val_loss epoch step");
-    expect_names("step.metrics[0].accuracy={name: top1}", "train_loss train_top1 val_loss val_top1 epoch step");
+    expect_names("step.metrics[0].accuracy={name: top1}",
+                 "train_loss train_top1 val_loss val_top1 epoch step");
     expect_names("step.metrics[0].accuracy.on_epoch=true",
                  "train_loss train_acc train_acc_step train_acc_epoch val_loss val_acc epoch step");
-    expect_names("callbacks=[learning_rate_monitor]", "train_loss train_acc val_loss val_acc lr-Adam epoch step");
-    expect_names("callbacks=[{learning_rate_monitor: {log_momentum: true, log_weight_decay: true}}]",
-                 "train_loss train_acc val_loss val_acc lr-Adam lr-Adam-momentum lr-Adam-weight_decay epoch step");
+    expect_names("callbacks=[learning_rate_monitor]",
+                 "train_loss train_acc val_loss val_acc lr-Adam epoch step");
+    expect_names(
+        "callbacks=[{learning_rate_monitor: {log_momentum: true, log_weight_decay: true}}]",
+        "train_loss train_acc val_loss val_acc lr-Adam lr-Adam-momentum lr-Adam-weight_decay epoch "
+        "step");
 }
 
 int main(void)

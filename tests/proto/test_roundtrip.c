@@ -1,4 +1,5 @@
-/* test_roundtrip.c - random messages of every shape the schema allows: print → parse gives the same canonical bytes
+/* test_roundtrip.c - random messages of every shape the schema allows: print → parse gives the same
+ * canonical bytes
  *
  * A failing seed is printed; LT_SEED=N runs it alone.
  */
@@ -22,16 +23,62 @@ static uint64_t roll(struct dice *d, uint64_t n)
 }
 
 static const char *const words[] = {
-    "",      "a",     "true",  "null",   "~",      "12",     "1e5",   "0x1f", "- a",    "a: b",       "# no comment",
-    "no",    "On",    "inf",   ".nan",   "1:30",   "2026-01-01", "32-true", "{x}", "[x]", "model-{epoch:02d}", "it's",
-    "a\"b",  "a\\b",  "a\nb",  "\t",     " lead",  "trail ", "\x01\x7f", "ü→😀", "\xc2\x85\xe2\x80\xa8", "\xef\xbb\xbf", "&a",
-    "*a",    "!t",    "%d",    "@x",     "`x`",    "a,b",    "a #b",  ":",    "-",      "=",          "<<", "0", "00", "-0",
-    "kind",  "key with blanks", "\xef\xbf\xbe",
+    "",
+    "a",
+    "true",
+    "null",
+    "~",
+    "12",
+    "1e5",
+    "0x1f",
+    "- a",
+    "a: b",
+    "# no comment",
+    "no",
+    "On",
+    "inf",
+    ".nan",
+    "1:30",
+    "2026-01-01",
+    "32-true",
+    "{x}",
+    "[x]",
+    "model-{epoch:02d}",
+    "it's",
+    "a\"b",
+    "a\\b",
+    "a\nb",
+    "\t",
+    " lead",
+    "trail ",
+    "\x01\x7f",
+    "ü→😀",
+    "\xc2\x85\xe2\x80\xa8",
+    "\xef\xbb\xbf",
+    "&a",
+    "*a",
+    "!t",
+    "%d",
+    "@x",
+    "`x`",
+    "a,b",
+    "a #b",
+    ":",
+    "-",
+    "=",
+    "<<",
+    "0",
+    "00",
+    "-0",
+    "kind",
+    "key with blanks",
+    "\xef\xbf\xbe",
 };
 
 static double random_double(struct dice *d)
 {
-    static const double some[] = {0, -0.0, 1, -1, 0.1, 1e-5, 1e300, 5e-324, 1e15, 1e16, 123456789.125, 3600, 90, 0.5};
+    static const double some[] = {0,    -0.0,          1,    -1, 0.1, 1e-5, 1e300, 5e-324, 1e15,
+                                  1e16, 123456789.125, 3600, 90, 0.5};
     uint64_t bits = roll(d, UINT64_MAX);
     double v;
 
@@ -41,11 +88,13 @@ static double random_double(struct dice *d)
     return isnan(v) ? NAN : v;
 }
 
-static ProtobufCMessage *random_message(struct dice *d, const ProtobufCMessageDescriptor *type, int depth);
+static ProtobufCMessage *random_message(struct dice *d, const ProtobufCMessageDescriptor *type,
+                                        int depth);
 
 static void random_value(struct dice *d, const ProtobufCFieldDescriptor *f, void *out, int depth)
 {
-    static const uint64_t some[] = {0, 1, 2, 60, 1024, 4ull << 30, INT64_MAX, UINT64_MAX, INT32_MAX, (uint64_t)INT64_MIN};
+    static const uint64_t some[] = {
+        0, 1, 2, 60, 1024, 4ull << 30, INT64_MAX, UINT64_MAX, INT32_MAX, (uint64_t)INT64_MIN};
     const ProtobufCEnumDescriptor *e = f->descriptor;
     const uint64_t number = roll(d, 2) ? some[roll(d, LT_ARRAY_LEN(some))] : roll(d, UINT64_MAX);
     ProtobufCBinaryData *bytes = out;
@@ -76,7 +125,8 @@ static void random_value(struct dice *d, const ProtobufCFieldDescriptor *f, void
     }
 }
 
-static void random_list(struct dice *d, const ProtobufCFieldDescriptor *f, ProtobufCMessage *m, int depth)
+static void random_list(struct dice *d, const ProtobufCFieldDescriptor *f, ProtobufCMessage *m,
+                        int depth)
 {
     const size_t n = roll(d, 4);
     char *items = lt_arena_alloc(d->arena, n * lt_type_size(f->type) + 1);
@@ -87,14 +137,16 @@ static void random_list(struct dice *d, const ProtobufCFieldDescriptor *f, Proto
             ProtobufCMessage *e = *(ProtobufCMessage **)(items + i * lt_type_size(f->type));
             const ProtobufCFieldDescriptor *key = &e->descriptor->fields[0];
 
-            *(const char **)((char *)e + key->offset) = lt_arena_format(d->arena, "%s%zu", words[roll(d, LT_ARRAY_LEN(words))], i);
+            *(const char **)((char *)e + key->offset) =
+                lt_arena_format(d->arena, "%s%zu", words[roll(d, LT_ARRAY_LEN(words))], i);
         }
     }
     memcpy((char *)m + f->offset, &items, sizeof items);
     memcpy((char *)m + f->quantifier_offset, &n, sizeof n);
 }
 
-static void random_field(struct dice *d, const ProtobufCFieldDescriptor *f, ProtobufCMessage *m, int depth)
+static void random_field(struct dice *d, const ProtobufCFieldDescriptor *f, ProtobufCMessage *m,
+                         int depth)
 {
     if (f->label == PROTOBUF_C_LABEL_REPEATED) {
         random_list(d, f, m, depth);
@@ -107,7 +159,8 @@ static void random_field(struct dice *d, const ProtobufCFieldDescriptor *f, Prot
         *(protobuf_c_boolean *)((char *)m + f->quantifier_offset) = 1;
 }
 
-static ProtobufCMessage *random_message(struct dice *d, const ProtobufCMessageDescriptor *type, int depth)
+static ProtobufCMessage *random_message(struct dice *d, const ProtobufCMessageDescriptor *type,
+                                        int depth)
 {
     ProtobufCMessage *m = lt_arena_alloc(d->arena, type->sizeof_message);
 
@@ -137,7 +190,8 @@ static void canonical(const ProtobufCMessage *m, struct lt_buf *out)
     lt_plan_canonical(m, out);
 }
 
-static void expect_same(const ProtobufCMessage *m, int flags, const struct lt_buf *want, uint64_t seed)
+static void expect_same(const ProtobufCMessage *m, int flags, const struct lt_buf *want,
+                        uint64_t seed)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
     struct lt_problems problems = {0};
@@ -152,7 +206,8 @@ static void expect_same(const ProtobufCMessage *m, int flags, const struct lt_bu
     if (back)
         canonical(back, &got);
     if (!back || got.len != want->len || (got.len && memcmp(got.data, want->data, got.len)))
-        fail_msg("LT_SEED=%llu flags %d\n%s\n%s", (unsigned long long)seed, flags, said.data ? said.data : "", text.data);
+        fail_msg("LT_SEED=%llu flags %d\n%s\n%s", (unsigned long long)seed, flags,
+                 said.data ? said.data : "", text.data);
     lt_problems_done(&problems);
 }
 
@@ -184,14 +239,16 @@ static void one_seed(const ProtobufCMessageDescriptor *type, uint64_t seed)
 static void every_text_reads_back(void **state)
 {
     static const ProtobufCMessageDescriptor *const types[] = {
-        &lt__v1__training_plan__descriptor, &lt__v1__command__descriptor, &lt__v1__evaluation__descriptor,
-        &lt__v1__job_spec__descriptor,      &lt__v1__event__descriptor,   &lt__v1__job_status__descriptor,
+        &lt__v1__training_plan__descriptor, &lt__v1__command__descriptor,
+        &lt__v1__evaluation__descriptor,    &lt__v1__job_spec__descriptor,
+        &lt__v1__event__descriptor,         &lt__v1__job_status__descriptor,
         &lt__v1__logs_response__descriptor,
     };
     const char *only = getenv("LT_SEED");
 
     (void)state;
-    for (uint64_t seed = only ? strtoull(only, NULL, 10) : 1, end = only ? seed : 700; seed <= end; seed++)
+    for (uint64_t seed = only ? strtoull(only, NULL, 10) : 1, end = only ? seed : 700; seed <= end;
+         seed++)
         one_seed(types[seed % LT_ARRAY_LEN(types)], seed);
 }
 
@@ -202,7 +259,9 @@ static void specs_read_back(void **state)
     for (uint64_t seed = 1; seed <= 100; seed++) {
         LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
         struct dice d = {.rng = lt_rng_make(seed, LT_RNG_SHUFFLE, 0), .arena = arena};
-        Lt__V1__JobSpec *spec = (Lt__V1__JobSpec *)random_message(&d, &lt__v1__job_spec__descriptor, 0), *back;
+        Lt__V1__JobSpec *spec =
+                            (Lt__V1__JobSpec *)random_message(&d, &lt__v1__job_spec__descriptor, 0),
+                        *back;
         LT_BUF_AUTO text = {0};
         LT_BUF_AUTO want = {0};
         LT_BUF_AUTO got = {0};
@@ -213,7 +272,8 @@ static void specs_read_back(void **state)
         lt_text_print_spec(spec, seed % 2 ? LT_TEXT_JSON : LT_TEXT_DEFAULTS, &text);
         back = lt_text_parse_spec(text.data, text.len, NULL, NULL, 0, arena, &problems);
         if (!back)
-            fail_msg("seed %llu: %s\n%s", (unsigned long long)seed, problems.items[0].reason, text.data);
+            fail_msg("seed %llu: %s\n%s", (unsigned long long)seed, problems.items[0].reason,
+                     text.data);
         canonical(&spec->base, &want);
         canonical(&back->base, &got);
         assert_int_equal(got.len, want.len);

@@ -1,9 +1,11 @@
-/* test_validate.c - level 1: each rule refuses what it is there for, and says what would be right */
+/* test_validate.c - level 1: each rule refuses what it is there for, and says what would be right
+ */
 #include "helpers.h"
 #include "proto/template.h"
 
 struct row {
-    const char *set, *path, *reason; /* reason NULL: no problem at all; else a part of the one problem's reason */
+    const char *set, *path,
+        *reason; /* reason NULL: no problem at all; else a part of the one problem's reason */
 };
 
 static void check_row(const struct row *r)
@@ -15,9 +17,10 @@ static void check_row(const struct row *r)
     (void)lt_text_check_spec(good_plan, strlen(good_plan), "/plans", &r->set, 1, arena, &problems);
     problems_text(&problems, &got);
     if (problems.len != (r->reason ? 1 : 0) ||
-        (r->reason && (strcmp(problems.items[0].path, r->path) != 0 || !strstr(problems.items[0].reason, r->reason))))
-        fail_msg("--set '%s':\n%swant %s: %s", r->set, got.data ? got.data : "(nothing)\n", r->path ? r->path : "nothing",
-                 r->reason ? r->reason : "");
+        (r->reason && (strcmp(problems.items[0].path, r->path) != 0 ||
+                       !strstr(problems.items[0].reason, r->reason))))
+        fail_msg("--set '%s':\n%swant %s: %s", r->set, got.data ? got.data : "(nothing)\n",
+                 r->path ? r->path : "nothing", r->reason ? r->reason : "");
     lt_problems_done(&problems);
 }
 
@@ -46,16 +49,18 @@ static void limits(void **state)
         {"trainer.max_steps=-2", "trainer.max_steps", "-2 is out of range"},
         {"trainer.min_epochs=3", "trainer.min_epochs", "min_epochs 3 is above max_epochs 2"},
         {"trainer.min_epochs=2", NULL, NULL},
-        {"trainer={max_steps: 5, min_steps: 6}", "trainer.min_steps", "min_steps 6 is above max_steps 5"},
+        {"trainer={max_steps: 5, min_steps: 6}", "trainer.min_steps",
+         "min_steps 6 is above max_steps 5"},
         {"trainer.max_time=0", "trainer.max_time", "no time to train"},
         {"trainer.max_time=-5", "trainer.max_time", "-5 is out of range"},
         {"trainer.limit_val_batches=1.5", "trainer.limit_val_batches", "1.5 is out of range"},
         {"trainer.limit_val_batches=1.0", NULL, NULL},
         {"trainer.limit_val_batches=100", NULL, NULL},
-        {"trainer={max_epochs: 1, overfit_batches: 4, limit_val_batches: 2}", "trainer.limit_val_batches",
-         "overfit_batches sets limit_val_batches"},
+        {"trainer={max_epochs: 1, overfit_batches: 4, limit_val_batches: 2}",
+         "trainer.limit_val_batches", "overfit_batches sets limit_val_batches"},
         {"trainer.num_sanity_val_steps=-2", "trainer.num_sanity_val_steps", "-2 is out of range"},
-        {"trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches", "0 is out of range"},
+        {"trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches",
+         "0 is out of range"},
         {"trainer.gradient_clip_val=-1", "trainer.gradient_clip_val", "-1 is out of range"},
         {"trainer.gradient_clip_val=inf", "trainer.gradient_clip_val", "isn't a finite number"},
         {"trainer.gradient_clip_val=.nan", "trainer.gradient_clip_val", "isn't a finite number"},
@@ -75,12 +80,16 @@ static void validation_intervals(void **state)
         {"trainer.val_check_interval=1719", NULL, NULL},
         {"trainer.val_check_interval=1720", "trainer.val_check_interval", "an epoch has 1719"},
         {"trainer={max_epochs: 1, val_check_interval: 1720, limit_val_batches: 0}", NULL, NULL},
-        {"trainer={max_epochs: 1, val_check_interval: 1720, check_val_every_n_epoch: 0}", NULL, NULL},
-        {"trainer={max_epochs: 1, val_check_interval: 0.5, check_val_every_n_epoch: 0}", "trainer.val_check_interval",
+        {"trainer={max_epochs: 1, val_check_interval: 1720, check_val_every_n_epoch: 0}", NULL,
+         NULL},
+        {"trainer={max_epochs: 1, val_check_interval: 0.5, check_val_every_n_epoch: 0}",
+         "trainer.val_check_interval", "a fraction of one says nothing"},
+        {"trainer={max_epochs: 1, check_val_every_n_epoch: 0}", "trainer.val_check_interval",
          "a fraction of one says nothing"},
-        {"trainer={max_epochs: 1, check_val_every_n_epoch: 0}", "trainer.val_check_interval", "a fraction of one says nothing"},
-        {"trainer={max_epochs: 1, val_check_interval: 30s, check_val_every_n_epoch: 0}", NULL, NULL},
-        {"trainer.val_check_interval=0s", "trainer.val_check_interval", "the time between validations is 0"},
+        {"trainer={max_epochs: 1, val_check_interval: 30s, check_val_every_n_epoch: 0}", NULL,
+         NULL},
+        {"trainer.val_check_interval=0s", "trainer.val_check_interval",
+         "the time between validations is 0"},
     };
 
     (void)state;
@@ -115,14 +124,17 @@ static void what_this_build_cannot_do(void **state)
     (void)state;
     for (size_t i = 0; i + 1 < LT_ARRAY_LEN(rows); i++)
         check_row(&rows[i]);
-    expect_set("steps=[{loss: mse}]",
-               "0:0 steps: several step programs aren't supported yet by this version (given by --set) (write step, "
-               "optimizer and lr_scheduler for one)\n"
-               "0:0 steps: steps excludes step, optimizer and lr_scheduler (given by --set) (keep one of the two forms)\n");
+    expect_set("steps=[{loss: mse}]", "0:0 steps: several step programs aren't supported yet by "
+                                      "this version (given by --set) (write step, "
+                                      "optimizer and lr_scheduler for one)\n"
+                                      "0:0 steps: steps excludes step, optimizer and lr_scheduler "
+                                      "(given by --set) (keep one of the two forms)\n");
     expect_set("trainer.reproducible=elastic",
-               "2:1 data.global_batch_size: trainer.reproducible: elastic needs a batch that doesn't depend on the number of "
+               "2:1 data.global_batch_size: trainer.reproducible: elastic needs a batch that "
+               "doesn't depend on the number of "
                "ranks (write global_batch_size instead of batch_size)\n"
-               "0:0 trainer.reproducible: `elastic`: changing numbers of ranks aren't supported yet by this version (given by "
+               "0:0 trainer.reproducible: `elastic`: changing numbers of ranks aren't supported "
+               "yet by this version (given by "
                "--set) (write strict or relaxed)\n");
 }
 
@@ -141,13 +153,17 @@ static void data(void **state)
         {"data.batch_size=0", "data.batch_size", "0 is out of range"},
         {"data.batch_size=null", "data.batch_size", "is missing"},
         {"data.global_batch_size=64", "data.global_batch_size", "both given"},
-        {"data.transforms=[scale, {normalize: {mean: [0.1, 0.2], std: [1]}}]", "data.transforms[1].normalize", "2 means but 1"},
-        {"data.transforms=[{normalize: {mean: [0.1], std: [0]}}]", "data.transforms[0].normalize.std[0]", "0 is out of range"},
-        {"data.train.transforms=[{normalize: {mean: [0.1]}}]", "data.train.transforms[0].normalize.std", "is missing"},
+        {"data.transforms=[scale, {normalize: {mean: [0.1, 0.2], std: [1]}}]",
+         "data.transforms[1].normalize", "2 means but 1"},
+        {"data.transforms=[{normalize: {mean: [0.1], std: [0]}}]",
+         "data.transforms[0].normalize.std[0]", "0 is out of range"},
+        {"data.train.transforms=[{normalize: {mean: [0.1]}}]",
+         "data.train.transforms[0].normalize.std", "is missing"},
         {"data.fields={image: x, label: label}", NULL, NULL},
         {"data.fields={imag: x, label: label}", "data.fields.imag", "no field of the source"},
         {"data.fields={image: label, label: label}", "data.fields.label", "names two fields"},
-        {"data.fields={image: x, label: y}", "step.loss.cross_entropy.target", "no field of the data"},
+        {"data.fields={image: x, label: y}", "step.loss.cross_entropy.target",
+         "no field of the data"},
     };
 
     (void)state;
@@ -155,8 +171,10 @@ static void data(void **state)
         check_row(&rows[i]);
     /* the loss and the metric both look for `label` */
     expect_set("data.fields={image: x, label: y}",
-               "7:8 step.loss.cross_entropy.target: `label`: no field of the data (write one of the names in data.fields)\n"
-               "7:39 step.metrics[0].accuracy.target: `label`: no field of the data (write one of the names in "
+               "7:8 step.loss.cross_entropy.target: `label`: no field of the data (write one of "
+               "the names in data.fields)\n"
+               "7:39 step.metrics[0].accuracy.target: `label`: no field of the data (write one of "
+               "the names in "
                "data.fields)\n");
 }
 
@@ -166,24 +184,33 @@ static void models(void **state)
         {"model=null", "model", "is missing"},
         {"model={}", "model.layers", "no layers and no graph"},
         {"model.layers=[]", "model.layers", "no layers and no graph"},
-        {"model.layers[1].linear.out_features=0", "model.layers[1].linear.out_features", "0 is out of range"},
+        {"model.layers[1].linear.out_features=0", "model.layers[1].linear.out_features",
+         "0 is out of range"},
         {"model.layers[1]=linear", "model.layers[1].linear.out_features", "is missing"},
         {"model.layers[2]={dropout: {p: 1.5}}", "model.layers[2].dropout.p", "1.5 is out of range"},
-        {"model.layers[0]={conv2d: {out_channels: 4}}", "model.layers[0].conv2d.kernel_size", "is missing"},
-        {"model.layers[0]={conv2d: {out_channels: 4, kernel_size: [3, 3, 3]}}", "model.layers[0].conv2d.kernel_size",
-         "has 3 items"},
-        {"model.layers[0]={conv2d: {out_channels: 4, kernel_size: 3, groups: 3}}", "model.layers[0]", "into 3 groups"},
-        {"model.layers[0]={max_pool2d: {kernel_size: 2, stride: 0}}", "model.layers[0].max_pool2d.stride[0]",
-         "0 is out of range"},
-        {"model.layers[0]={residual: {layers: []}}", "model.layers[0].residual.layers", "is missing"},
-        {"model.layers[0]={repeat: {layers: [relu]}}", "model.layers[0].repeat.times", "is missing"},
+        {"model.layers[0]={conv2d: {out_channels: 4}}", "model.layers[0].conv2d.kernel_size",
+         "is missing"},
+        {"model.layers[0]={conv2d: {out_channels: 4, kernel_size: [3, 3, 3]}}",
+         "model.layers[0].conv2d.kernel_size", "has 3 items"},
+        {"model.layers[0]={conv2d: {out_channels: 4, kernel_size: 3, groups: 3}}",
+         "model.layers[0]", "into 3 groups"},
+        {"model.layers[0]={max_pool2d: {kernel_size: 2, stride: 0}}",
+         "model.layers[0].max_pool2d.stride[0]", "0 is out of range"},
+        {"model.layers[0]={residual: {layers: []}}", "model.layers[0].residual.layers",
+         "is missing"},
+        {"model.layers[0]={repeat: {layers: [relu]}}", "model.layers[0].repeat.times",
+         "is missing"},
         {"model.layers[0]={repeat: {times: 9999, layers: [relu]}}", NULL, NULL},
-        {"model.layers[0]={repeat: {times: 1000, layers: [{repeat: {times: 1000, layers: [relu]}}]}}", "model.layers",
+        {"model.layers[0]={repeat: {times: 1000, layers: [{repeat: {times: 1000, layers: "
+         "[relu]}}]}}",
+         "model.layers", "more than 10000 layers"},
+        {"model.layers[0]={repeat: {times: 1000000, layers: [relu]}}", "model.layers",
          "more than 10000 layers"},
-        {"model.layers[0]={repeat: {times: 1000000, layers: [relu]}}", "model.layers", "more than 10000 layers"},
-        {"model.layers[0]={repeat: {times: 0, layers: [relu]}}", "model.layers[0].repeat.times", "0 is out of range"},
+        {"model.layers[0]={repeat: {times: 0, layers: [relu]}}", "model.layers[0].repeat.times",
+         "0 is out of range"},
         {"model.layers[0]={unflatten: {sizes: [-1, -1]}}", "model.layers[0]", "-1 stands 2 times"},
-        {"model.layers[0]={sequential: {layers: [{residual: {layers: [{unflatten: {sizes: [0]}}]}}]}}",
+        {"model.layers[0]={sequential: {layers: [{residual: {layers: [{unflatten: {sizes: "
+         "[0]}}]}}]}}",
          "model.layers[0].sequential.layers[0].residual.layers[0]", "0 is no size"},
         {"model.weights=", NULL, NULL},
         {"model.graph={inputs: [{name: x}], outputs: [y]}", "model", "given in 2 forms"},
@@ -198,7 +225,8 @@ static void floods_are_refused_at_once(void **state)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
     Lt__V1__JobSpec *spec = read_spec(good_plan, NULL, 0, arena);
-    Lt__V1__Logger empty = LT__V1__LOGGER__INIT, **loggers = lt_arena_alloc(arena, 100000 * sizeof *loggers);
+    Lt__V1__Logger empty = LT__V1__LOGGER__INIT,
+                   **loggers = lt_arena_alloc(arena, 100000 * sizeof *loggers);
     struct lt_problems problems = {0};
 
     (void)state;
@@ -226,19 +254,28 @@ static void optimizers_and_schedules(void **state)
         {"lr_scheduler={cosine_annealing: {T_max: 3}}", "lr_scheduler.cosine_annealing.T_max",
          "T_max spans 3 epochs, but trainer.max_epochs is 2"},
         {"lr_scheduler=cosine_annealing", "lr_scheduler.cosine_annealing.T_max", "is missing"},
-        {"lr_scheduler={step: {step_size: 1, gamma: 0}}", "lr_scheduler.step.gamma", "0 is out of range"},
-        {"lr_scheduler={constant: {frequency: 0}}", "lr_scheduler.constant.frequency", "0 is out of range"},
+        {"lr_scheduler={step: {step_size: 1, gamma: 0}}", "lr_scheduler.step.gamma",
+         "0 is out of range"},
+        {"lr_scheduler={constant: {frequency: 0}}", "lr_scheduler.constant.frequency",
+         "0 is out of range"},
         {"step=null", "step", "is missing"},
         {"step.loss=null", "step.loss", "is missing"},
-        {"step.loss.cross_entropy.label_smoothing=1.1", "step.loss.cross_entropy.label_smoothing", "1.1 is out of range"},
-        {"step.loss.cross_entropy.target=lable", "step.loss.cross_entropy.target", "no field of the data"},
-        {"step.loss.cross_entropy.input=logits", "step.loss.cross_entropy.input", "has one output, without a name"},
+        {"step.loss.cross_entropy.label_smoothing=1.1", "step.loss.cross_entropy.label_smoothing",
+         "1.1 is out of range"},
+        {"step.loss.cross_entropy.target=lable", "step.loss.cross_entropy.target",
+         "no field of the data"},
+        {"step.loss.cross_entropy.input=logits", "step.loss.cross_entropy.input",
+         "has one output, without a name"},
         {"step.metrics=[accuracy, accuracy]", "step.metrics[1]", "are both called `acc`"},
         {"step.metrics=[accuracy, {accuracy: {name: top}}]", NULL, NULL},
-        {"step.metrics[0].accuracy.name=loss", "step.metrics[0].accuracy.name", "the loss's own name"},
-        {"step.metrics[0].accuracy.name=a b", "step.metrics[0].accuracy.name", "can't be a metric's name"},
-        {"step.metrics[0].accuracy.on_step=false", "step.metrics[0].accuracy", "neither per step nor per epoch in training"},
-        {"step.metrics[0].accuracy.on_epoch=false", "step.metrics[0].accuracy", "per epoch in validation"},
+        {"step.metrics[0].accuracy.name=loss", "step.metrics[0].accuracy.name",
+         "the loss's own name"},
+        {"step.metrics[0].accuracy.name=a b", "step.metrics[0].accuracy.name",
+         "can't be a metric's name"},
+        {"step.metrics[0].accuracy.on_step=false", "step.metrics[0].accuracy",
+         "neither per step nor per epoch in training"},
+        {"step.metrics[0].accuracy.on_epoch=false", "step.metrics[0].accuracy",
+         "per epoch in validation"},
         {"step.metrics[0].accuracy={on_step: false, on_epoch: true}", NULL, NULL},
     };
 
@@ -252,36 +289,47 @@ static void monitors_and_file_names(void **state)
         {"callbacks=[{early_stopping: {monitor: val_loss}}]", NULL, NULL},
         {"callbacks=[{early_stopping: {monitor: epoch}}]", NULL, NULL},
         {"callbacks=[early_stopping]", "callbacks[0].early_stopping.monitor", "is missing"},
-        {"callbacks=[{early_stopping: {monitor: vall_loss}}]", "callbacks[0].early_stopping.monitor", "no metric of this plan"},
-        {"callbacks=[{early_stopping: {monitor: test_loss}}]", "callbacks[0].early_stopping.monitor", "only in `ltctl test`"},
+        {"callbacks=[{early_stopping: {monitor: vall_loss}}]",
+         "callbacks[0].early_stopping.monitor", "no metric of this plan"},
+        {"callbacks=[{early_stopping: {monitor: test_loss}}]",
+         "callbacks[0].early_stopping.monitor", "only in `ltctl test`"},
         {"callbacks=[{model_checkpoint: {monitor: val_acc, save_top_k: 3}}]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {monitor: val_auc, save_top_k: 3}}]", "callbacks[0].model_checkpoint.monitor",
-         "no metric of this plan"},
-        {"callbacks=[{model_checkpoint: {monitor: lr-Adam}}]", "callbacks[0].model_checkpoint.monitor", "no metric of this plan"},
+        {"callbacks=[{model_checkpoint: {monitor: val_auc, save_top_k: 3}}]",
+         "callbacks[0].model_checkpoint.monitor", "no metric of this plan"},
+        {"callbacks=[{model_checkpoint: {monitor: lr-Adam}}]",
+         "callbacks[0].model_checkpoint.monitor", "no metric of this plan"},
         {"callbacks=[{model_checkpoint: {monitor: lr-Adam}}, learning_rate_monitor]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:02d}-{step}-{val_loss:.2f}\"}}]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{val_los:.2f}\"}}]", "callbacks[0].model_checkpoint.filename",
-         "`val_los`: no metric"},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:d}\"}}]", "callbacks[0].model_checkpoint.filename",
-         "isn't a whole number"},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch\"}}]", "callbacks[0].model_checkpoint.filename", "can't be read"},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:x}\"}}]", "callbacks[0].model_checkpoint.filename",
-         "can't be read"},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:>+8.3e}-{val_acc:.1%}-{step:,}\"}}]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:.}\"}}]", "callbacks[0].model_checkpoint.filename",
-         "can't be read"},
-        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:.2}\"}}]", "callbacks[0].model_checkpoint.filename",
-         "has no precision"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:02d}-{step}-{val_loss:.2f}\"}}]",
+         NULL, NULL},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_los:.2f}\"}}]",
+         "callbacks[0].model_checkpoint.filename", "`val_los`: no metric"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:d}\"}}]",
+         "callbacks[0].model_checkpoint.filename", "isn't a whole number"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch\"}}]",
+         "callbacks[0].model_checkpoint.filename", "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:x}\"}}]",
+         "callbacks[0].model_checkpoint.filename", "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: "
+         "\"m-{val_loss:>+8.3e}-{val_acc:.1%}-{step:,}\"}}]",
+         NULL, NULL},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{val_loss:.}\"}}]",
+         "callbacks[0].model_checkpoint.filename", "can't be read"},
+        {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:.2}\"}}]",
+         "callbacks[0].model_checkpoint.filename", "has no precision"},
         {"callbacks=[{model_checkpoint: {filename: \"m-{epoch:.2f}\"}}]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {filename: \".m\"}}]", "callbacks[0].model_checkpoint.filename", "begins with"},
-        {"callbacks=[{model_checkpoint: {filename: a/b}}]", "callbacks[0].model_checkpoint.filename", "holds a `/`"},
-        {"callbacks=[{model_checkpoint: {filename: \"\"}}]", "callbacks[0].model_checkpoint.filename", "is empty"},
+        {"callbacks=[{model_checkpoint: {filename: \".m\"}}]",
+         "callbacks[0].model_checkpoint.filename", "begins with"},
+        {"callbacks=[{model_checkpoint: {filename: a/b}}]",
+         "callbacks[0].model_checkpoint.filename", "holds a `/`"},
+        {"callbacks=[{model_checkpoint: {filename: \"\"}}]",
+         "callbacks[0].model_checkpoint.filename", "is empty"},
     };
 
     (void)state;
     CHECK_ROWS(rows);
     expect_set("callbacks=[{early_stopping: {monitor: vall_loss, strict: false}}]",
-               "warning 0:0 callbacks[0].early_stopping.monitor: `vall_loss`: no metric of this plan (given by --set) (did "
+               "warning 0:0 callbacks[0].early_stopping.monitor: `vall_loss`: no metric of this "
+               "plan (given by --set) (did "
                "you mean `val_loss`?)\n");
     expect_set("trainer={max_epochs: 1, limit_val_batches: 0}", "");
 }
@@ -289,20 +337,26 @@ static void monitors_and_file_names(void **state)
 static void callbacks_against_each_other(void **state)
 {
     static const struct row rows[] = {
-        {"callbacks=[{model_checkpoint: {save_top_k: 3}}]", "callbacks[0].model_checkpoint.save_top_k", "without a monitor"},
+        {"callbacks=[{model_checkpoint: {save_top_k: 3}}]",
+         "callbacks[0].model_checkpoint.save_top_k", "without a monitor"},
         {"callbacks=[{model_checkpoint: {save_top_k: -1}}]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {save_top_k: -2}}]", "callbacks[0].model_checkpoint.save_top_k", "-2 is out of range"},
-        {"callbacks=[{model_checkpoint: {every_n_epochs: 1, every_n_train_steps: 5}}]", "callbacks[0].model_checkpoint",
-         "more than one trigger"},
+        {"callbacks=[{model_checkpoint: {save_top_k: -2}}]",
+         "callbacks[0].model_checkpoint.save_top_k", "-2 is out of range"},
+        {"callbacks=[{model_checkpoint: {every_n_epochs: 1, every_n_train_steps: 5}}]",
+         "callbacks[0].model_checkpoint", "more than one trigger"},
         {"callbacks=[{model_checkpoint: {every_n_epochs: 0, every_n_train_steps: 5}}]", NULL, NULL},
-        {"callbacks=[{model_checkpoint: {train_time_interval: 10m, every_n_train_steps: 5}}]", "callbacks[0].model_checkpoint",
-         "more than one trigger"},
-        {"callbacks=[model_checkpoint, {model_checkpoint: {every_n_epochs: 1}}]", "callbacks[1]", "is the same as callbacks[0]"},
+        {"callbacks=[{model_checkpoint: {train_time_interval: 10m, every_n_train_steps: 5}}]",
+         "callbacks[0].model_checkpoint", "more than one trigger"},
+        {"callbacks=[model_checkpoint, {model_checkpoint: {every_n_epochs: 1}}]", "callbacks[1]",
+         "is the same as callbacks[0]"},
         {"callbacks=[model_checkpoint, {model_checkpoint: {every_n_epochs: 2}}]", NULL, NULL},
         {"callbacks=[model_checkpoint, {model_checkpoint: {mode: max}}]", NULL, NULL},
-        {"callbacks=[{early_stopping: {monitor: val_loss}}, {early_stopping: {monitor: val_loss, patience: 9}}]",
+        {"callbacks=[{early_stopping: {monitor: val_loss}}, {early_stopping: {monitor: val_loss, "
+         "patience: 9}}]",
          "callbacks[1]", "is the same as callbacks[0]"},
-        {"callbacks=[{early_stopping: {monitor: val_loss}}, {early_stopping: {monitor: val_acc, mode: max}}]", NULL, NULL},
+        {"callbacks=[{early_stopping: {monitor: val_loss}}, {early_stopping: {monitor: val_acc, "
+         "mode: max}}]",
+         NULL, NULL},
         {"loggers=[csv, csv]", "loggers[1]", "is the same as loggers[0]"},
         {"trainer.enable_checkpointing=false", NULL, NULL},
         {"trainer.enable_logger=false", NULL, NULL},
@@ -318,13 +372,16 @@ static void switches_against_lists(void **state)
         const char *sets[2], *want;
     } cases[] = {
         {{"trainer.enable_checkpointing=false", "callbacks=[model_checkpoint]"},
-         "0:0 callbacks[0].model_checkpoint: trainer.enable_checkpointing is false (given by --set) (remove it, or "
+         "0:0 callbacks[0].model_checkpoint: trainer.enable_checkpointing is false (given by "
+         "--set) (remove it, or "
          "trainer.enable_checkpointing: false)\n"},
         {{"trainer.enable_logger=false", "callbacks=[learning_rate_monitor]"},
-         "0:0 callbacks[0].learning_rate_monitor: has no logger to write to: trainer.enable_logger is false (given by --set) "
+         "0:0 callbacks[0].learning_rate_monitor: has no logger to write to: trainer.enable_logger "
+         "is false (given by --set) "
          "(remove it, or trainer.enable_logger: false)\n"},
         {{"trainer.enable_logger=false", "loggers=[csv]"},
-         "0:0 trainer.enable_logger: enable_logger is false, but the plan lists loggers (given by --set) (remove loggers, or "
+         "0:0 trainer.enable_logger: enable_logger is false, but the plan lists loggers (given by "
+         "--set) (remove loggers, or "
          "enable_logger: false)\n"},
         {{"trainer.fast_dev_run=1", "callbacks=[{early_stopping: {monitor: nothing}}]"}, ""},
     };
@@ -337,10 +394,13 @@ static void switches_against_lists(void **state)
 static void jobs(void **state)
 {
     static const struct row rows[] = {
-        {"job={time_limit: \"12:00:00\", recovery: {every: 60s, keep: 2}, resources: {cpus: auto, memory: 1GiB}}", NULL, NULL},
+        {"job={time_limit: \"12:00:00\", recovery: {every: 60s, keep: 2}, resources: {cpus: auto, "
+         "memory: 1GiB}}",
+         NULL, NULL},
         {"job={time_limit: 0}", "job.time_limit", "no time to train"},
         {"job={retries: {infrastructure: -2}}", "job.retries.infrastructure", "-2 is out of range"},
-        {"job={recovery: {every: 1s, every_n_steps: 5}}", "job.recovery.every_n_steps", "both given"},
+        {"job={recovery: {every: 1s, every_n_steps: 5}}", "job.recovery.every_n_steps",
+         "both given"},
         {"job={recovery: {keep: 0}}", "job.recovery.keep", "0 is out of range"},
         {"job={resources: {cpus: 0}}", "job.resources.cpus", "0 processors"},
         {"job={resources: {memory: 0}}", "job.resources.memory", "0 is out of range"},
@@ -355,21 +415,25 @@ static void jobs(void **state)
 static void everything_in_one_go(void **state)
 {
     (void)state;
-    expect_problems("name: x\n"
-                    "model: {layers: [flatten, {linear: {}}]}\n"
-                    "data: {source: {idx: {dir: d}}, train: {split: train}, batch_size: 0}\n"
-                    "step: {loss: cross_entropy}\n"
-                    "optimizer: {adam: {lr: -1}}\n"
-                    "trainer: {max_epochs: 1, precision: 16-mixed}\n"
-                    "callbacks: [{early_stopping: {monitor: val_loss, patince: 5}}]\n",
-                    "2:28 model.layers[1].linear.out_features: is missing (write `out_features: …`)\n"
-                    "3:68 data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n"
-                    "5:24 optimizer.adam.lr: -1 is out of range (write a number above 0)\n"
-                    "6:37 trainer.precision: `16-mixed`: only 32-true is supported by this version (write 32-true)\n"
-                    "7:40 callbacks[0].early_stopping.monitor: `val_loss`: there is no validation in this plan (write "
-                    "train_loss, epoch or step)\n"
-                    "7:50 callbacks[0].early_stopping.patince: `patince`: unknown field of early_stopping (did you mean "
-                    "`patience`?)\n");
+    expect_problems(
+        "name: x\n"
+        "model: {layers: [flatten, {linear: {}}]}\n"
+        "data: {source: {idx: {dir: d}}, train: {split: train}, batch_size: 0}\n"
+        "step: {loss: cross_entropy}\n"
+        "optimizer: {adam: {lr: -1}}\n"
+        "trainer: {max_epochs: 1, precision: 16-mixed}\n"
+        "callbacks: [{early_stopping: {monitor: val_loss, patince: 5}}]\n",
+        "2:28 model.layers[1].linear.out_features: is missing (write `out_features: …`)\n"
+        "3:68 data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n"
+        "5:24 optimizer.adam.lr: -1 is out of range (write a number above 0)\n"
+        "6:37 trainer.precision: `16-mixed`: only 32-true is supported by this version (write "
+        "32-true)\n"
+        "7:40 callbacks[0].early_stopping.monitor: `val_loss`: there is no validation in this plan "
+        "(write "
+        "train_loss, epoch or step)\n"
+        "7:50 callbacks[0].early_stopping.patince: `patince`: unknown field of early_stopping (did "
+        "you mean "
+        "`patience`?)\n");
 }
 
 static void evaluations(void **state)
@@ -377,11 +441,15 @@ static void evaluations(void **state)
     (void)state;
     expect_problems("kind: evaluation\nparent: j1\n", "");
     expect_problems("kind: evaluation\n", "1:1 parent: is missing (write `parent: …`)\n");
-    expect_problems("kind: evaluation\nparent: j1\nplan: {model: {layers: [relu]}, data: {source: {idx: {dir: d}}, train: "
-                    "{split: train}, batch_size: 0}, step: {loss: mse}, optimizer: adam, trainer: {max_epochs: 1}}\n",
-                    "1:1 mode: test needs data.test, which the plan doesn't have (give the plan that split, or evaluate "
-                    "another one)\n"
-                    "3:100 plan.data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n");
+    expect_problems(
+        "kind: evaluation\nparent: j1\nplan: {model: {layers: [relu]}, data: {source: {idx: {dir: "
+        "d}}, train: "
+        "{split: train}, batch_size: 0}, step: {loss: mse}, optimizer: adam, trainer: {max_epochs: "
+        "1}}\n",
+        "1:1 mode: test needs data.test, which the plan doesn't have (give the plan that split, or "
+        "evaluate "
+        "another one)\n"
+        "3:100 plan.data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n");
 }
 
 static void templates_in_parts(void **state)
@@ -414,7 +482,8 @@ static void examples_are_good(void **state)
     (void)state;
     for (size_t i = 0; i < LT_ARRAY_LEN(names); i++) {
         LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
-        const char *path = lt_arena_format(arena, "%s/examples/%s.yaml", root ? root : ".", names[i]);
+        const char *path =
+            lt_arena_format(arena, "%s/examples/%s.yaml", root ? root : ".", names[i]);
         FILE *f = fopen(path, "r");
         char text[8192];
         size_t n;

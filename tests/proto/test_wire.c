@@ -122,19 +122,26 @@ static void malformed_bytes(void **state)
         size_t n;
         const char *text;
     } cases[] = {
-        {"\x0a\x05" "ab", 4, "malformed: a field is cut off or has no valid key"},
+        {"\x0a\x05"
+         "ab",
+         4, "malformed: a field is cut off or has no valid key"},
         {"\x0a", 1, "malformed: a field is cut off or has no valid key"},
-        {"\x00\x01", 2, "malformed: a field is cut off or has no valid key"},             /* tag 0 */
-        {"\x0b\x0c", 2, "malformed: a field is cut off or has no valid key"},             /* a group */
-        {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 10, "malformed: a field is cut off or has no valid key"},
-        {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12, "malformed: a field is cut off or has no valid key"},
+        {"\x00\x01", 2, "malformed: a field is cut off or has no valid key"}, /* tag 0 */
+        {"\x0b\x0c", 2, "malformed: a field is cut off or has no valid key"}, /* a group */
+        {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", 10,
+         "malformed: a field is cut off or has no valid key"},
+        {"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 12,
+         "malformed: a field is cut off or has no valid key"},
         {"\x08\x01", 2, "plan: has the wrong wire type"},
-        {"\x0a\x02\x0a\x00", 4, NULL},                                                     /* name: "" */
+        {"\x0a\x02\x0a\x00", 4, NULL}, /* name: "" */
         {"\x0a\x03\x0a\x01\x00", 5, "plan.name: a text with a NUL byte in it"},
-        {"\x0a\x05\x22\x03\x30\x01\x32", 7, "plan.data: malformed: a field is cut off or has no valid key"},
-        {"\x0a\x0d\x22\x0b\x42\x09\x12\x07\x0a\x05" "abcde", 15,
-         "plan.data.transforms[0].normalize.mean[0]: packed list is cut off"},
-        {"\x0a\x07\x22\x05\x12\x03\x12\x01\x80", 9, "plan.data.train.range[0]: packed list is cut off"},
+        {"\x0a\x05\x22\x03\x30\x01\x32", 7,
+         "plan.data: malformed: a field is cut off or has no valid key"},
+        {"\x0a\x0d\x22\x0b\x42\x09\x12\x07\x0a\x05"
+         "abcde",
+         15, "plan.data.transforms[0].normalize.mean[0]: packed list is cut off"},
+        {"\x0a\x07\x22\x05\x12\x03\x12\x01\x80", 9,
+         "plan.data.train.range[0]: packed list is cut off"},
         {"\x0a\x04\x22\x02\x32\x00", 6, "plan.data.batch_size: has the wrong wire type"},
     };
 
@@ -148,7 +155,8 @@ static void malformed_bytes(void **state)
     }
 }
 
-/* Every prefix of a good message, and every single byte changed: never a crash, and what passes unpacks. */
+/* Every prefix of a good message, and every single byte changed: never a crash, and what passes
+ * unpacks. */
 static void damage_never_crashes(void **state)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
@@ -196,10 +204,13 @@ static void expect_invalid(const void *bytes, size_t n, const char *want)
 static void what_only_the_message_shows(void **state)
 {
     (void)state;
-    expect_invalid("\x0a\x04\x22\x02\x58\x07", 6, "0:0 plan.data.scan: 7 stands for no value of Scan ()\n");
-    expect_invalid("\x0a\x04\x0a\x02\xc3\x28", 6, "0:0 plan.name: isn't valid UTF-8 (write it in UTF-8)\n");
+    expect_invalid("\x0a\x04\x22\x02\x58\x07", 6,
+                   "0:0 plan.data.scan: 7 stands for no value of Scan ()\n");
+    expect_invalid("\x0a\x04\x0a\x02\xc3\x28", 6,
+                   "0:0 plan.name: isn't valid UTF-8 (write it in UTF-8)\n");
     expect_invalid("\x0a\x05\x4a\x03\xf8\x07\x01", 7,
-                   "0:0 plan.trainer: unknown field with tag 127 in Trainer (send only fields of this version's schema, "
+                   "0:0 plan.trainer: unknown field with tag 127 in Trainer (send only fields of "
+                   "this version's schema, "
                    "or upgrade ltd)\n");
     expect_invalid("\x0a\x0e\x22\x0c\x52\x04\x0a\x00\x12\x00\x52\x04\x0a\x00\x12\x00", 16,
                    "0:0 plan.data.fields[1]: the key `` is given twice ()\n");
@@ -211,7 +222,8 @@ static void an_empty_message_is_one(void **state)
     ProtobufCMessage *m = NULL;
 
     (void)state;
-    assert_int_equal(lt_wire_decode(&lt__v1__list_request__descriptor, NULL, 0, arena, &m, NULL), 0);
+    assert_int_equal(lt_wire_decode(&lt__v1__list_request__descriptor, NULL, 0, arena, &m, NULL),
+                     0);
     assert_false(((Lt__V1__ListRequest *)m)->all);
 }
 
