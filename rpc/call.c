@@ -99,6 +99,7 @@ static void free_when_over(struct lt_rpc_call *c)
     s->open--;
     s->last_call_ns = lt_clock_mono_ns();
     free_call(c);
+    lt_rpc_server_unref(s);
 }
 
 /* ---- replies ---- */
@@ -415,8 +416,7 @@ static void arrived(struct lt_rpc_op *op, int ok)
     }
     if (!s->closing)
         lt_rpc_call_arm(s);
-    link_call(c);
-    lt_rpc_server_unref(s);
+    link_call(c); /* its hold on the server is the call's now */
     start(c, &close_op, 1, &c->on_close); /* a batch of its own, so that it fires at a cancel */
     c->method = find_method(s, c->details.method);
     if (!admit(c))

@@ -1,7 +1,8 @@
 /* server.c - the server object: its arguments, its beginning and its end
  *
- * `handles` counts what still refers to the server: armed requests, listeners, the grace timer, the shutdown tag. The
- * last one to go calls `done` and frees.
+ * `handles` counts what still refers to the server: armed requests and calls (the core says that it is down before
+ * their last completions have come through the loop), listeners, the grace timer, the shutdown tag. The last one to
+ * go calls `done` and frees.
  */
 #include "rpc/server.h"
 
