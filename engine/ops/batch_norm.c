@@ -1,0 +1,91 @@
+/* batch_norm.c - batch normalisation in training (Ioffe & Szegedy, arXiv:1502.03167; F.batch_norm)
+ *
+ * In: x [n, c, …], running_mean [c], running_var [c], weight [n] (sample weights), gamma [c], beta [c].
+ * Out: y, mean [c], invstd [c], the new running_mean, the new running_var.
+ * Statistics are over the samples whose weight isn't 0: y uses the biased variance, running_var the unbiased one;
+ * running = (1 - momentum) * running + momentum * batch. Batches without samples change nothing.
+ */
+#include <math.h>
+
+#include "engine/ops/norm.h"
+
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    int rc = lt_norm_check_channels(n, &in[0], in, 1, 2, err);
+
+    (void)g;
+    rc = rc ? rc : lt_norm_check_channels(n, &in[0], in, 4, n->n_in - 4, err);
+    out[0] = in[0];
+    for (int i = 1; i < 5; i++)
+        out[i] = in[1];
+    return rc;
+}
+
+static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
+{
+    struct lt_node n = g->nodes[node];
+    lt_id in[] = {dout[0], n.in[0], n.out[1], n.out[2], n.in[3], n.n_in > 4 ? n.in[4] : LT_NONE}, dx;
+    int rc = lt_emit(g, &n, "dx", "batch_norm_grad", in, n.n_in > 4 ? 6 : 5, NULL, 0, &dx, err), made;
+
+    if (rc)
+        return rc;
+    made = g->values[dx].node;
+    din[0] = dx;
+    for (int i = 4; i < n.n_in; i++)
+        din[i] = g->nodes[made].out[i - 3];
+    return 0;
+}
+
+static int ref(const struct lt_kernel_args *k, struct lt_error *err)
+{
+    const struct lt_operand *x = &k->in[0];
+    double eps = lt_node_float(k->node, "eps"), momentum = lt_node_float(k->node, "momentum");
+
+    (void)err;
+    for (int64_t c = 0; c < x->dim[1]; c++) {
+        double count = 0, mean = 0, var = 0;
+        struct lt_channel it;
+
+        for (lt_channel_start(&it, x, c); lt_channel_next(&it);)
+            if (lt_get(&k->in[3], it.sample) != 0) {
+                count++;
+                mean += lt_get(x, it.at);
+            }
+        mean = count > 0 ? mean / count : 0;
+        for (lt_channel_start(&it, x, c); lt_channel_next(&it);)
+            if (lt_get(&k->in[3], it.sample) != 0)
+                var += (lt_get(x, it.at) - mean) * (lt_get(x, it.at) - mean);
+        for (int r = 0; r < 2; r++) {
+            double old = lt_get(&k->in[1 + r], c), batch = r == 0 ? mean : var / (count - 1);
+
+            lt_set(&k->out[3 + r], c, count > 0 ? (1 - momentum) * old + momentum * batch : old);
+        }
+        var = count > 0 ? var / count : 0;
+        lt_set(&k->out[1], c, mean);
+        lt_set(&k->out[2], c, 1 / sqrt(var + eps));
+        for (lt_channel_start(&it, x, c); lt_channel_next(&it);) {
+            double v = (lt_get(x, it.at) - mean) / sqrt(var + eps);
+
+            v = k->n_in > 4 ? v * lt_get(&k->in[4], c) : v;
+            lt_set(&k->out[0], it.at, k->n_in > 5 ? v + lt_get(&k->in[5], c) : v);
+        }
+    }
+    return 0;
+}
+
+static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("eps", 1e-5), LT_ATTR_FLOAT_DEF("momentum", 0.1), LT_ATTR_END};
+
+const struct lt_op lt_op_batch_norm = {
+    .name = "batch_norm",
+    .precision = LT_PRECISION_KEEP,
+    .min_in = 4,
+    .max_in = 6,
+    .n_out = 5,
+    .attrs = attrs,
+    .infer = infer,
+    .grad = grad,
+    .ref = ref,
+    .updates = {0, 0, 0, 2, 3},
+    .tol = 1e-5,
+};

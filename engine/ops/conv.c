@@ -1,0 +1,74 @@
+/* conv.c - see conv.h */
+#include "engine/ops/conv.h"
+
+const struct lt_attr_spec lt_conv_attrs[] = {
+    LT_ATTR_INTS_OPT("stride"),     LT_ATTR_INTS_OPT("padding"), LT_ATTR_INTS_OPT("dilation"),
+    LT_ATTR_INT_DEF("groups", 1), LT_ATTR_STR_DEF("act", ""),  LT_ATTR_END,
+};
+
+int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight, struct lt_conv *c,
+               struct lt_error *err)
+{
+    int64_t kernel[2];
+    int rc = lt_window_check_input(n, x, err);
+
+    if (rc)
+        return rc;
+    if (weight->ndim != 4 || weight->dtype != x->dtype)
+        return lt_refuse(n, err, "the weight must be [out, in / groups, kh, kw] of the input's dtype");
+    kernel[0] = weight->dim[2].k;
+    kernel[1] = weight->dim[3].k;
+    rc = lt_window_of(n, kernel, &c->win, err);
+    if (rc)
+        return rc;
+    c->n = 0;
+    c->c = x->dim[1].k;
+    c->h = x->dim[2].k;
+    c->w = x->dim[3].k;
+    c->o = weight->dim[0].k;
+    c->groups = lt_node_int(n, "groups");
+    if (c->groups < 1 || c->c % c->groups || c->o % c->groups)
+        return lt_refuse(n, err, "groups = %lld does not divide %lld input and %lld output channels",
+                         (long long)c->groups, (long long)c->c, (long long)c->o);
+    c->cg = c->c / c->groups;
+    c->og = c->o / c->groups;
+    if (weight->dim[1].k != c->cg)
+        return lt_refuse(n, err, "the weight is for %lld input channels, the input has %lld",
+                         (long long)(weight->dim[1].k * c->groups), (long long)c->c);
+    c->oh = lt_window_out(&c->win, 0, c->h);
+    c->ow = lt_window_out(&c->win, 1, c->w);
+    if (c->oh < 1 || c->ow < 1)
+        return lt_refuse(n, err, "a %lldx%lld kernel does not fit into %lldx%lld", (long long)kernel[0],
+                         (long long)kernel[1], (long long)c->h, (long long)c->w);
+    return 0;
+}
+
+static struct lt_type type_of(const struct lt_operand *o)
+{
+    struct lt_type t = {.dtype = o->dtype, .ndim = o->ndim};
+
+    for (int i = 0; i < o->ndim; i++)
+        t.dim[i] = lt_dim_num(o->dim[i]);
+    return t;
+}
+
+void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand *x, const struct lt_operand *weight,
+                         struct lt_conv *c)
+{
+    struct lt_type tx = type_of(x), tw = type_of(weight);
+
+    lt_conv_of(k->node, &tx, &tw, c, NULL);
+    c->n = x->dim[0];
+}
+
+bool lt_conv_at(const struct lt_conv *c, int64_t oy, int64_t ox, int64_t i, int64_t j, int64_t *iy, int64_t *ix)
+{
+    *iy = oy * c->win.stride[0] - c->win.padding[0] + i * c->win.dilation[0];
+    *ix = ox * c->win.stride[1] - c->win.padding[1] + j * c->win.dilation[1];
+    return *iy >= 0 && *iy < c->h && *ix >= 0 && *ix < c->w;
+}
+
+int64_t lt_conv_flops(const struct lt_conv *c, int64_t n)
+{
+    return 2 * n * c->o * c->oh * c->ow * c->cg * c->win.kernel[0] * c->win.kernel[1];
+}

@@ -1,0 +1,26 @@
+/* dropout_grad.c - dx of dropout: dy where the mask kept, scaled by 1 / (1 - p) */
+#include "engine/ops/util.h"
+
+static int ref(const struct lt_kernel_args *k, struct lt_error *err)
+{
+    double p = lt_node_float(k->node, "p");
+
+    (void)err;
+    for (int64_t i = 0; i < k->out[0].count; i++)
+        lt_set(&k->out[0], i, ((const uint8_t *)k->in[1].data)[i] ? lt_get(&k->in[0], i) / (1 - p) : 0);
+    return 0;
+}
+
+static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("p", 0.5), LT_ATTR_END};
+
+const struct lt_op lt_op_dropout_grad = {
+    .name = "dropout_grad",
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .attrs = attrs,
+    .infer = lt_infer_same,
+    .ref = ref,
+    .inplace = {1},
+    .tol = 1e-6,
+};

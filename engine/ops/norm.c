@@ -1,0 +1,34 @@
+/* norm.c - see norm.h */
+#include "engine/ops/norm.h"
+
+int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in, int first,
+                           int count, struct lt_error *err)
+{
+    char text[128];
+
+    lt_type_print(text, sizeof text, x);
+    if (x->ndim < 2 || x->dim[1].sym != LT_SYM_NONE)
+        return lt_refuse(n, err, "expected [n, c, …], got %s", text);
+    for (int i = first; i < first + count; i++)
+        if (in[i].ndim != 1 || !lt_dim_eq(in[i].dim[0], x->dim[1]))
+            return lt_refuse(n, err, "input %d must have one element for each of the %lld channels of %s", i,
+                             (long long)x->dim[1].k, text);
+    return 0;
+}
+
+void lt_channel_start(struct lt_channel *c, const struct lt_operand *x, int64_t channel)
+{
+    *c = (struct lt_channel){.x = x, .channel = channel, .inner = 1, .i = -1};
+    for (int d = 2; d < x->ndim; d++)
+        c->inner *= x->dim[d];
+}
+
+bool lt_channel_next(struct lt_channel *c)
+{
+    if (++c->i >= c->inner) {
+        c->i = 0;
+        c->sample++;
+    }
+    c->at = (c->sample * c->x->dim[1] + c->channel) * c->inner + c->i;
+    return c->sample < c->x->dim[0] && c->inner > 0;
+}

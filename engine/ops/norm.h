@@ -1,0 +1,21 @@
+/* norm.h - shared by the normalisations */
+#ifndef LT_OPS_NORM_H
+#define LT_OPS_NORM_H
+
+#include "engine/ops/util.h"
+
+/* in[first … first+count-1] are [c] where x is [n, c, …]. */
+int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in, int first,
+                           int count, struct lt_error *err);
+
+/* Walks the elements of one channel of [n, c, …]. */
+struct lt_channel {
+    const struct lt_operand *x;
+    int64_t channel, inner;
+    int64_t sample, i; /* where it is */
+    int64_t at;        /* flat index */
+};
+void lt_channel_start(struct lt_channel *c, const struct lt_operand *x, int64_t channel);
+bool lt_channel_next(struct lt_channel *c);
+
+#endif

@@ -1,0 +1,39 @@
+/* softmax_grad.c - dx of softmax from dy and its output: y * (dy - Σ dy y) */
+#include <math.h>
+
+#include "engine/ops/util.h"
+
+static int ref(const struct lt_kernel_args *k, struct lt_error *err)
+{
+    const struct lt_operand *dy = &k->in[0], *y = &k->in[1];
+    struct lt_span s = lt_span_of(y, lt_axis(k->node, lt_node_int(k->node, "axis"), y->ndim, err));
+
+    for (int64_t r = 0; r < s.outer * s.inner; r++) {
+        int64_t start = r / s.inner * s.len * s.inner + r % s.inner;
+        double sum = 0;
+
+        for (int64_t i = 0; i < s.len; i++)
+            sum += lt_get(dy, start + i * s.inner) * lt_get(y, start + i * s.inner);
+        for (int64_t i = 0; i < s.len; i++) {
+            double g = lt_get(dy, start + i * s.inner), v = lt_get(y, start + i * s.inner);
+
+            lt_set(&k->out[0], start + i * s.inner, v * (g - sum));
+        }
+    }
+    return 0;
+}
+
+static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("axis", -1), LT_ATTR_END};
+
+const struct lt_op lt_op_softmax_grad = {
+    .name = "softmax_grad",
+    .precision = LT_PRECISION_KEEP,
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .attrs = attrs,
+    .infer = lt_infer_same,
+    .ref = ref,
+    .inplace = {3},
+    .tol = 4e-6,
+};

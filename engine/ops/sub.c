@@ -1,0 +1,36 @@
+/* sub.c - a - b with broadcasting; da = dy, db = -dy */
+#include "engine/ops/util.h"
+
+static double value(double a, double b)
+{
+    return a - b;
+}
+
+static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
+{
+    struct lt_node n = g->nodes[node];
+    lt_id minus;
+    int rc = lt_emit_sum_to(g, &n, "da", dout[0], n.in[0], &din[0], err);
+
+    rc = rc ? rc : lt_emit(g, &n, "minus", "neg", dout, 1, NULL, 0, &minus, err);
+    return rc ? rc : lt_emit_sum_to(g, &n, "db", minus, n.in[1], &din[1], err);
+}
+
+static int ref(const struct lt_kernel_args *k, struct lt_error *err)
+{
+    (void)err;
+    return lt_ref_binary(k, value);
+}
+
+const struct lt_op lt_op_sub = {
+    .name = "sub",
+    .cls = LT_OP_POINTWISE,
+    .min_in = 2,
+    .max_in = 2,
+    .n_out = 1,
+    .infer = lt_infer_broadcast,
+    .grad = grad,
+    .ref = ref,
+    .inplace = {3},
+    .tol = 1e-6,
+};

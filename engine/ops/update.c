@@ -1,0 +1,36 @@
+/* update.c - see update.h */
+#include "engine/ops/update.h"
+
+#include <math.h>
+
+int lt_update_check(const struct lt_node *n, const struct lt_type *in, int n_tensors, struct lt_error *err)
+{
+    for (int i = 1; i < n->n_in; i++) {
+        if (i < n_tensors && !lt_type_eq(&in[0], &in[i]))
+            return lt_refuse(n, err, "input %d must be of the parameter's type", i);
+        if (i >= n_tensors && in[i].ndim != 0)
+            return lt_refuse(n, err, "input %d must be a scalar", i);
+    }
+    return 0;
+}
+
+double lt_update_gradient(const struct lt_kernel_args *k, int64_t i, double scale, double weight_decay)
+{
+    double clip = lt_node_float(k->node, "clip_value"), g = lt_get(&k->in[1], i) * scale;
+
+    if (clip > 0)
+        g = fmin(fmax(g, -clip), clip);
+    if (lt_node_int(k->node, "maximize"))
+        g = -g;
+    return g + weight_decay * lt_get(&k->in[0], i);
+}
+
+void lt_update_unchanged(const struct lt_kernel_args *k)
+{
+    for (int o = 0; o < k->n_out; o++) {
+        const struct lt_operand *in = &k->in[k->node->op->updates[o] - 1];
+
+        for (int64_t i = 0; in->data != k->out[o].data && i < in->count; i++)
+            lt_set(&k->out[o], i, lt_get(in, i));
+    }
+}
