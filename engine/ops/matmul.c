@@ -86,7 +86,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     const struct lt_operand *a = &k->in[0], *b = &k->in[1], *c = &k->out[0];
     bool ta = lt_node_int(k->node, "transpose_a"), tb = lt_node_int(k->node, "transpose_b");
     int64_t m = c->dim[c->ndim - 2], n = c->dim[c->ndim - 1], kk = a->dim[a->ndim - (ta ? 2 : 1)];
-    int64_t batches = m * n ? c->count / (m * n) : 0, b_step = b->ndim > 2 ? kk * n : 0;
+    int64_t batches = m > 0 && n > 0 ? c->count / (m * n) : 0, b_step = b->ndim > 2 ? kk * n : 0;
 
     (void)err;
     for (int64_t s = 0; s < batches; s++)

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "engine/graph/op.h"
-#include "ops_list.h"
+#include "engine/ops/ops_list.h"
 
 #define X(name) extern const struct lt_op lt_op_##name;
 LT_OPS

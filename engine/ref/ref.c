@@ -1,0 +1,219 @@
+/* ref.c - the oracle: every node on its operator's reference kernel, one after the other, plain layouts
+ *
+ * Slow on purpose. Other back ends are tested against it; a job runs on it only where its plan says so.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "engine/device.h"
+
+struct lt_device {
+    int programs;
+};
+
+struct step {
+    struct lt_kernel_args args;
+    struct lt_operand *operands; /* inputs, then outputs */
+};
+
+struct lt_program {
+    struct lt_device *device;
+    const struct lt_graph *graph;
+    struct lt_binding binding;
+    void **addresses;  /* one per value */
+    int *inputs;       /* values of kind INPUT, in order of creation */
+    int n_inputs;
+    double *constants; /* 8 bytes each, in the value's dtype */
+    struct step *steps; /* one per node; dead ones are empty */
+};
+
+static int ref_open(const struct lt_device_config *c, struct lt_device **out, struct lt_error *err)
+{
+    (void)c, (void)err;
+    *out = lt_calloc(1, sizeof **out);
+    return 0;
+}
+
+static void ref_close(struct lt_device *d)
+{
+    lt_free(d);
+}
+
+static struct lt_operand operand_of(const struct lt_program *p, lt_id v)
+{
+    const struct lt_type *t = &p->graph->values[v].type;
+    struct lt_operand o = {.dtype = t->dtype, .ndim = t->ndim, .count = lt_type_count(t, &p->binding)};
+
+    for (int i = 0; i < t->ndim; i++)
+        o.dim[i] = lt_dim_value(t->dim[i], &p->binding);
+    return o;
+}
+
+static void prepare_step(struct lt_program *p, int node)
+{
+    const struct lt_node *n = &p->graph->nodes[node];
+    struct step *s = &p->steps[node];
+
+    s->operands = lt_calloc((size_t)(n->n_in + n->n_out), sizeof *s->operands);
+    for (int i = 0; i < n->n_in; i++)
+        s->operands[i] = operand_of(p, n->in[i]);
+    for (int i = 0; i < n->n_out; i++)
+        s->operands[n->n_in + i] = operand_of(p, n->out[i]);
+    s->args = (struct lt_kernel_args){
+        .node = n, .n_in = n->n_in, .n_out = n->n_out, .in = s->operands, .out = s->operands + n->n_in};
+}
+
+/* A scalar constant in its own dtype, 8 bytes of room. */
+static void store_constant(double *room, double v, enum lt_dtype dtype)
+{
+    float f = (float)v;
+    int64_t i = (int64_t)v;
+    int32_t i32 = (int32_t)v;
+
+    if (dtype == LT_F32)
+        memcpy(room, &f, sizeof f);
+    else if (dtype == LT_I64)
+        memcpy(room, &i, sizeof i);
+    else if (dtype == LT_I32)
+        memcpy(room, &i32, sizeof i32);
+    else
+        *room = v;
+}
+
+static int ref_prepare(struct lt_device *d, const struct lt_graph *g, const struct lt_binding *b,
+                       struct lt_program **out, struct lt_error *err)
+{
+    struct lt_program *p = lt_calloc(1, sizeof *p);
+
+    (void)err;
+    p->device = d;
+    p->graph = g;
+    p->binding = *b;
+    p->addresses = lt_calloc((size_t)g->n_values + 1, sizeof *p->addresses);
+    p->inputs = lt_calloc((size_t)g->n_values + 1, sizeof *p->inputs);
+    p->constants = lt_calloc((size_t)g->n_values + 1, sizeof *p->constants);
+    p->steps = lt_calloc((size_t)g->n_nodes + 1, sizeof *p->steps);
+    for (lt_id v = 0; v < g->n_values; v++) {
+        if (g->values[v].kind == LT_VALUE_INPUT)
+            p->inputs[p->n_inputs++] = v;
+        if (g->values[v].kind == LT_VALUE_CONST)
+            store_constant(&p->constants[v], g->values[v].constant, g->values[v].type.dtype);
+    }
+    for (int i = 0; i < g->n_nodes; i++)
+        if (!g->nodes[i].dead)
+            prepare_step(p, i);
+    d->programs++;
+    *out = p;
+    return 0;
+}
+
+static size_t ref_scratch_bytes(const struct lt_program *p)
+{
+    (void)p;
+    return 0;
+}
+
+static void point_steps(struct lt_program *p)
+{
+    for (int i = 0; i < p->graph->n_nodes; i++) {
+        const struct lt_node *n = &p->graph->nodes[i];
+
+        for (int j = 0; !n->dead && j < n->n_in + n->n_out; j++)
+            p->steps[i].operands[j].data = p->addresses[j < n->n_in ? n->in[j] : n->out[j - n->n_in]];
+    }
+}
+
+static int ref_bind(struct lt_program *p, const struct lt_plan *plan, void *persistent, void *arena,
+                    struct lt_error *err)
+{
+    (void)err;
+    for (lt_id v = 0; v < p->graph->n_values; v++) {
+        const struct lt_slot *s = &plan->slots[v];
+
+        if (s->region == LT_REGION_PERSISTENT)
+            p->addresses[v] = (char *)persistent + s->offset;
+        else if (s->region == LT_REGION_ARENA)
+            p->addresses[v] = (char *)arena + s->offset;
+        else if (s->region == LT_REGION_CONST)
+            p->addresses[v] = &p->constants[v];
+    }
+    return 0;
+}
+
+static int ref_run(struct lt_program *p, const void *const *inputs, struct lt_error *err)
+{
+    for (int i = 0; i < p->n_inputs; i++)
+        p->addresses[p->inputs[i]] = (void *)(uintptr_t)inputs[i]; /* read only: no operator updates an input */
+    point_steps(p);
+    for (int i = 0; i < p->graph->n_nodes; i++) {
+        const struct lt_node *n = &p->graph->nodes[i];
+        int rc = n->dead ? 0 : n->op->ref(&p->steps[i].args, err);
+
+        if (rc) {
+            lt_error_prefix(err, "%s", n->name ? n->name : n->op->name);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static void ref_program_free(struct lt_program *p)
+{
+    if (!p)
+        return;
+    for (int i = 0; i < p->graph->n_nodes; i++)
+        lt_free(p->steps[i].operands);
+    p->device->programs--;
+    lt_free(p->addresses);
+    lt_free(p->inputs);
+    lt_free(p->constants);
+    lt_free(p->steps);
+    lt_free(p);
+}
+
+static const void *ref_value(const struct lt_program *p, lt_id v)
+{
+    return p->addresses[v];
+}
+
+static const char *ref_kernel_name(const struct lt_program *p, int node)
+{
+    (void)p, (void)node;
+    return "ref";
+}
+
+static void *ref_alloc(struct lt_device *d, size_t bytes, struct lt_error *err)
+{
+    void *p = mmap(NULL, LT_MAX(bytes, (size_t)1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+    (void)d;
+    if (p != MAP_FAILED)
+        return p;
+    lt_error_set(err, -ENOMEM, "out of memory: no room for %zu bytes", bytes);
+    return NULL;
+}
+
+static void ref_release(struct lt_device *d, void *p, size_t bytes)
+{
+    (void)d;
+    if (p)
+        munmap(p, LT_MAX(bytes, (size_t)1));
+}
+
+const struct lt_backend lt_backend_ref = {
+    .name = "ref",
+    .open = ref_open,
+    .close = ref_close,
+    .prepare = ref_prepare,
+    .scratch_bytes = ref_scratch_bytes,
+    .bind = ref_bind,
+    .run = ref_run,
+    .program_free = ref_program_free,
+    .value = ref_value,
+    .kernel_name = ref_kernel_name,
+    .alloc = ref_alloc,
+    .release = ref_release,
+};
