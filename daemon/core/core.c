@@ -154,8 +154,6 @@ void lt_job_reset_ranks(struct lt_job *job)
     lt_free(job->ranks);
     job->n_ranks = job->fold->n_ranks;
     job->ranks = lt_calloc(job->n_ranks, sizeof *job->ranks);
-    for (size_t i = 0; i < job->n_ranks; i++)
-        job->ranks[i].seen_offset = job->fold->ranks[i]->journal_offset;
 }
 
 /* ---- nodes */

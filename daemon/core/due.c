@@ -116,7 +116,7 @@ static bool start_or_requeue(struct lt_turn *t, struct lt_job *job)
 
 static bool due_reserved(struct lt_turn *t, struct lt_job *job)
 {
-    return end_if_unwanted(t, job) || start_or_requeue(t, job);
+    return end_if_unwanted(t, job) || lt_time_is_up(t, job) || start_or_requeue(t, job);
 }
 
 static bool due_recovering(struct lt_turn *t, struct lt_job *job)

@@ -77,12 +77,8 @@ static void miss_attempt(struct lt_turn *t, const struct lt_node *n, struct lt_j
     for (size_t i = 0; i < job->fold->n_ranks; i++) {
         const Lt__V1__RankFold *r = job->fold->ranks[i];
 
-        if (r->exited || !lt_str_eq(r->node, n->name) || job->ranks[i].start_session == n->session)
-            continue;
-        if (r->started)
+        if (!r->exited && r->started && lt_str_eq(r->node, n->name) && job->ranks[i].start_session != n->session)
             lt_rank_lost(t, job, r, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, "its node no longer knows the rank");
-        else if (job->fold->state != S(STARTING))
-            lt_rank_lost(t, job, r, LT__V1__FAILURE_CLASS__CLASS_NONE, "it had not started");
     }
 }
 

@@ -247,6 +247,21 @@ bool lt_due_running(struct lt_turn *t, struct lt_job *job)
     return false;
 }
 
+/* A node that is connected and neither told of a rank nor was told to start it doesn't have it. */
+static bool never_started(struct lt_turn *t, struct lt_job *job)
+{
+    for (size_t i = 0; i < job->fold->n_ranks; i++) {
+        const Lt__V1__RankFold *r = job->fold->ranks[i];
+        uint64_t session = lt_core_node(t->core, r->node, t->mono_ns)->session;
+
+        if (r->exited || r->started || !session || job->ranks[i].start_session == session)
+            continue;
+        lt_rank_lost(t, job, r, LT__V1__FAILURE_CLASS__CLASS_NONE, "it had not started");
+        return true;
+    }
+    return false;
+}
+
 static void signal_all(struct lt_turn *t, struct lt_job *job, Lt__V1__RankSignal want)
 {
     for (size_t i = 0; i < job->fold->n_ranks; i++) {
@@ -266,7 +281,7 @@ bool lt_due_stopping(struct lt_turn *t, struct lt_job *job)
 {
     Lt__V1__RankSignal want = LT__V1__RANK_SIGNAL__SIGNAL_STOP;
 
-    if (watch_nodes(t, job))
+    if (watch_nodes(t, job) || never_started(t, job))
         return true;
     if (job->fold->stop == LT__V1__STOP_KIND__STOP_TIME && !job->grace_at_ns)
         job->grace_at_ns = t->mono_ns + lt_left_ns(LT_LIMIT_GRACE_NS, job->fold->stop_ns, t->wall_ns);
@@ -278,7 +293,7 @@ bool lt_due_stopping(struct lt_turn *t, struct lt_job *job)
 
 bool lt_kill_rest(struct lt_turn *t, struct lt_job *job)
 {
-    if (watch_nodes(t, job))
+    if (watch_nodes(t, job) || never_started(t, job))
         return true;
     signal_all(t, job, LT__V1__RANK_SIGNAL__SIGNAL_KILL);
     return false;

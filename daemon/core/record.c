@@ -162,6 +162,7 @@ void lt_on_record(struct lt_turn *t, struct lt_node *node, const Lt__V1__Record 
         return;
     }
     rank = &job->ranks[i];
+    rank->seen_offset = LT_MAX(rank->seen_offset, job->fold->ranks[i]->journal_offset); /* after a replay */
     if (m->end_offset > rank->seen_offset) {
         rank->seen_offset = m->end_offset;
         take_record(t, job, i, m);

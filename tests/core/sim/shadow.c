@@ -1,0 +1,424 @@
+/* shadow.c - what must be true, said again: a second, simpler reading of the durable log
+ *
+ * Shares no code with daemon/core. Each event is held against everything that was durable before it, each message
+ * and reply against everything that is durable when it leaves.
+ */
+#include "tests/core/sim/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+
+#define CHECKPOINTS 256
+
+struct ckpt {
+    char name[32];
+    bool recovery;
+    uint64_t step;
+};
+
+struct shadow { /* one job */
+    char id[24];
+    char request[24];
+    int script;
+    bool cancel, stop, time, refused, done, removed;
+    Lt__V1__JobResult result;
+    uint32_t attempt, generation;
+    bool exited, ended;              /* the present attempt */
+    bool finished;
+    Lt__V1__AttemptEnded end;        /* of the last one that ended; texts are not kept */
+    unsigned used_infrastructure, used_job;
+    uint64_t offset;                 /* of the present attempt's newest event */
+    char node[8];                    /* reserved; "": nothing is */
+    uint32_t cpus;
+    uint64_t memory;
+    char placed[8];                  /* the present attempt */
+    char from[40];
+    bool has_profile;
+    char profile[64];
+    struct ckpt ckpts[CHECKPOINTS];
+    size_t n_ckpts;
+};
+
+static struct shadow *find(struct sim *s, const char *job)
+{
+    return job ? lt_map_get(s->shadow, job) : NULL;
+}
+
+bool shadow_done(struct sim *s, const char *job)
+{
+    const struct shadow *j = find(s, job);
+
+    return j && j->done;
+}
+
+void shadow_free(struct sim *s)
+{
+    lt_map_free(s->shadow);
+}
+
+/* ---- events */
+
+static void on_submitted(struct sim *s, const Lt__V1__Event *e)
+{
+    struct shadow *j = lt_calloc(1, sizeof *j);
+    const Lt__V1__JobSpec *spec = e->submitted->spec;
+    const char *id;
+    void *other;
+
+    if (find(s, e->job))
+        sim_fail(s, "job %s is submitted twice", e->job);
+    for (size_t i = 0; lt_map_next(s->shadow, &i, &id, &other);)
+        if (strcmp(((struct shadow *)other)->request, e->submitted->request_id) == 0 && !((struct shadow *)other)->removed)
+            sim_fail(s, "request %s makes two jobs, %s and %s", e->submitted->request_id, id, e->job);
+    snprintf(j->id, sizeof j->id, "%s", e->job);
+    snprintf(j->request, sizeof j->request, "%s", e->submitted->request_id);
+    sscanf(spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan->name : spec->command->name, "s%d", &j->script);
+    lt_map_set(s->shadow, e->job, j);
+}
+
+static void check_capacity(struct sim *s, const char *node)
+{
+    uint64_t cpus = 0, memory = 0;
+    const char *id;
+    void *value;
+
+    for (size_t i = 0; lt_map_next(s->shadow, &i, &id, &value);) {
+        const struct shadow *j = value;
+
+        if (strcmp(j->node, node) == 0) {
+            cpus += j->cpus;
+            memory += j->memory;
+        }
+    }
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, node) == 0 && (cpus > s->nodes[i].cpus || memory > s->nodes[i].memory))
+            sim_fail(s, "node %s has %u processors, %llu are reserved", node, s->nodes[i].cpus, (unsigned long long)cpus);
+}
+
+static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
+{
+    if (j->node[0])
+        sim_fail(s, "job %s is reserved a second place", j->id);
+    snprintf(j->node, sizeof j->node, "%s", e->reserved->node);
+    j->cpus = e->reserved->cpus;
+    j->memory = e->reserved->memory_bytes;
+    check_capacity(s, j->node);
+}
+
+static void restart_point(const struct shadow *j, char out[40])
+{
+    const struct ckpt *best = NULL;
+
+    for (size_t i = 0; i < j->n_ckpts; i++)
+        if (!best || j->ckpts[i].step >= best->step)
+            best = &j->ckpts[i];
+    out[0] = '\0';
+    if (best)
+        snprintf(out, 40, "%s/%s", best->recovery ? "recovery" : "checkpoints", best->name);
+}
+
+static void check_retry(struct sim *s, struct shadow *j)
+{
+    Lt__V1__FailureClass class = j->end.class_;
+
+    if (!j->ended)
+        sim_fail(s, "job %s: attempt %u starts before the last one ended", j->id, j->attempt + 1);
+    if (!j->end.retry)
+        sim_fail(s, "job %s is started again after an attempt that was to be the last", j->id);
+    if (j->end.preempted)
+        return;
+    if (class == LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE) {
+        if (++j->used_infrastructure > (unsigned)s->scripts[j->script].infrastructure)
+            sim_fail(s, "job %s: %u retries for infrastructure", j->id, j->used_infrastructure);
+    } else if (class == LT__V1__FAILURE_CLASS__CLASS_JOB) {
+        if (++j->used_job > (unsigned)s->scripts[j->script].job)
+            sim_fail(s, "job %s: %u retries of its own", j->id, j->used_job);
+    } else {
+        sim_fail(s, "job %s is started again after class %d", j->id, class);
+    }
+}
+
+static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
+{
+    const Lt__V1__AttemptStarted *a = e->attempt_started;
+    char from[40];
+
+    if (e->attempt != j->attempt + 1 || a->generation <= j->generation)
+        sim_fail(s, "job %s: attempt %u generation %u after %u, %u", j->id, e->attempt, a->generation, j->attempt,
+                 j->generation);
+    if (j->cancel || j->stop || j->time)
+        sim_fail(s, "job %s is started although it was asked to end", j->id);
+    if (!j->node[0] || !lt_str_eq(j->node, a->ranks[0]->node))
+        sim_fail(s, "job %s starts where nothing is reserved", j->id);
+    if (j->attempt)
+        check_retry(s, j);
+    restart_point(j, from);
+    if (strcmp(from, a->from_checkpoint ? a->from_checkpoint : "") != 0)
+        sim_fail(s, "job %s starts from '%s', the newest is '%s'", j->id, a->from_checkpoint, from);
+    j->attempt = e->attempt;
+    j->generation = a->generation;
+    j->exited = j->ended = j->finished = false;
+    j->offset = 0;
+    snprintf(j->placed, sizeof j->placed, "%s", a->ranks[0]->node);
+    snprintf(j->from, sizeof j->from, "%s", from);
+}
+
+static void on_checkpoint(struct sim *s, struct shadow *j, const char *name, bool recovery, bool saved, uint64_t step)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < j->n_ckpts; i++)
+        if (strcmp(j->ckpts[i].name, name) != 0 || j->ckpts[i].recovery != recovery)
+            j->ckpts[kept++] = j->ckpts[i];
+    j->n_ckpts = kept;
+    if (!saved)
+        return;
+    if (kept == CHECKPOINTS) {
+        sim_fail(s, "too many checkpoints for this model");
+        return;
+    }
+    snprintf(j->ckpts[kept].name, sizeof j->ckpts[kept].name, "%s", name);
+    j->ckpts[kept].recovery = recovery;
+    j->ckpts[kept].step = step;
+    j->n_ckpts++;
+}
+
+static void on_profile(struct sim *s, struct shadow *j, const Lt__V1__Profile *p)
+{
+    if (j->has_profile)
+        sim_fail(s, "job %s: its profile changes", j->id);
+    j->has_profile = true;
+    snprintf(j->profile, sizeof j->profile, "%.*s", (int)p->profile.len, (const char *)p->profile.data);
+}
+
+static bool result_honours(const struct shadow *j, const Lt__V1__Done *d)
+{
+    if (d->result == LT__V1__JOB_RESULT__REFUSED)
+        return j->refused;
+    if (j->refused)
+        return false;
+    if (j->cancel)
+        return d->result == LT__V1__JOB_RESULT__CANCELLED;
+    if (d->result == LT__V1__JOB_RESULT__CANCELLED)
+        return false;
+    if (j->time)
+        return d->result != LT__V1__JOB_RESULT__STOPPED;
+    if (j->stop)
+        return d->result != LT__V1__JOB_RESULT__TIMED_OUT;
+    return d->result == LT__V1__JOB_RESULT__SUCCEEDED || d->result == LT__V1__JOB_RESULT__FAILED ||
+           d->result == LT__V1__JOB_RESULT__PREEMPTED;
+}
+
+static void on_done(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
+{
+    if (!result_honours(j, e->done))
+        sim_fail(s, "job %s ends with result %d against what was asked (cancel %d stop %d time %d refused %d)", j->id,
+                 e->done->result, j->cancel, j->stop, j->time, j->refused);
+    if (j->attempt && !j->ended)
+        sim_fail(s, "job %s is done while an attempt is not", j->id);
+    j->done = true;
+    j->result = e->done->result;
+    j->node[0] = '\0';
+}
+
+/* Facts belong to the present attempt, come before its end, and each record makes one event. */
+static void check_fact(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
+{
+    if (!e->has_journal_offset)
+        return;
+    if (e->attempt != j->attempt || j->exited)
+        sim_fail(s, "job %s: an event of attempt %u while %u is%s the present one", j->id, e->attempt, j->attempt,
+                 j->exited ? " no longer" : "");
+    if (e->journal_offset <= j->offset)
+        sim_fail(s, "job %s: the record before %llu makes a second event", j->id, (unsigned long long)e->journal_offset);
+    j->offset = e->journal_offset;
+}
+
+void shadow_append(struct sim *s, const Lt__V1__Event *e)
+{
+    struct shadow *j = find(s, e->job);
+
+    if (e->job)
+        sim_trace(s, "event %llu: job %s attempt %u type %d", (unsigned long long)e->seq, e->job, e->attempt, e->type_case);
+    if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED)
+        return;
+    if (e->type_case == LT__V1__EVENT__TYPE_SUBMITTED) {
+        on_submitted(s, e);
+        return;
+    }
+    if (!j || j->removed || (j->done && e->type_case != LT__V1__EVENT__TYPE_REMOVED)) {
+        sim_fail(s, "event type %d for job %s, which is %s", e->type_case, e->job, j ? "done" : "unknown");
+        return;
+    }
+    check_fact(s, j, e);
+    switch (e->type_case) {
+    case LT__V1__EVENT__TYPE_REFUSED:
+        j->refused = true;
+        break;
+    case LT__V1__EVENT__TYPE_QUEUED:
+        j->node[0] = '\0';
+        break;
+    case LT__V1__EVENT__TYPE_RESERVED:
+        on_reserved(s, j, e);
+        break;
+    case LT__V1__EVENT__TYPE_CANCEL_REQUESTED:
+        j->cancel = true;
+        break;
+    case LT__V1__EVENT__TYPE_STOP_REQUESTED:
+        j->stop = true;
+        break;
+    case LT__V1__EVENT__TYPE_TIME_LIMIT_REACHED:
+        j->time = true;
+        break;
+    case LT__V1__EVENT__TYPE_ATTEMPT_STARTED:
+        on_attempt(s, j, e);
+        break;
+    case LT__V1__EVENT__TYPE_CHECKPOINT_SAVED:
+        on_checkpoint(s, j, e->checkpoint_saved->name, e->checkpoint_saved->recovery, true, e->checkpoint_saved->step);
+        break;
+    case LT__V1__EVENT__TYPE_CHECKPOINT_REMOVED:
+        on_checkpoint(s, j, e->checkpoint_removed->name, e->checkpoint_removed->recovery, false, 0);
+        break;
+    case LT__V1__EVENT__TYPE_PROFILE:
+        on_profile(s, j, e->profile);
+        break;
+    case LT__V1__EVENT__TYPE_FINISHED:
+        j->finished = true;
+        break;
+    case LT__V1__EVENT__TYPE_RANK_EXITED:
+        if (j->exited)
+            sim_fail(s, "job %s: its rank exits twice", j->id);
+        j->exited = true;
+        break;
+    case LT__V1__EVENT__TYPE_ATTEMPT_ENDED:
+        j->ended = true;
+        j->end = *e->attempt_ended;
+        j->end.reason = NULL;
+        break;
+    case LT__V1__EVENT__TYPE_DONE:
+        on_done(s, j, e);
+        break;
+    case LT__V1__EVENT__TYPE_REMOVED:
+        j->removed = true;
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- what leaves */
+
+static bool is_present(const struct shadow *j, uint32_t attempt)
+{
+    return j && !j->done && j->attempt == attempt && !j->exited;
+}
+
+static void check_start(struct sim *s, const struct link *l, const Lt__V1__StartRank *m)
+{
+    const struct shadow *j = find(s, m->job);
+
+    if (!is_present(j, m->attempt) || j->generation != m->generation || strcmp(j->placed, l->node->name) != 0) {
+        sim_fail(s, "attempt %u of %s is started on %s before it is durable, or after its end", m->attempt, m->job,
+                 l->node->name);
+        return;
+    }
+    if (strcmp(j->from, m->checkpoint ? m->checkpoint : "") != 0)
+        sim_fail(s, "attempt %u of %s is told to start from %s", m->attempt, m->job, m->checkpoint);
+    if (j->has_profile != m->has_profile ||
+        (j->has_profile && strncmp(j->profile, (const char *)m->profile.data, m->profile.len) != 0))
+        sim_fail(s, "attempt %u of %s is not given the first one's profile", m->attempt, m->job);
+}
+
+static void check_ack(struct sim *s, struct link *l, const Lt__V1__RecordAck *m)
+{
+    const struct shadow *j = find(s, m->job);
+    const struct attempt *a = node_attempt(l->node, m->job, m->attempt);
+
+    if (!a || !is_present(j, m->attempt) || strcmp(j->placed, l->node->name) != 0)
+        return; /* fenced: read by nobody */
+    for (size_t i = 0; i < a->n_records; i++)
+        if (a->records[i].makes_event && a->records[i].end_offset <= m->offset && a->records[i].end_offset > j->offset)
+            sim_fail(s, "%s: record at %llu is acknowledged and not durable", m->job,
+                     (unsigned long long)a->records[i].end_offset);
+}
+
+static void check_signal(struct sim *s, const Lt__V1__SignalRank *m)
+{
+    const struct shadow *j = find(s, m->job);
+
+    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_CANCEL && is_present(j, m->attempt) && !j->cancel && !j->time)
+        sim_fail(s, "%s is cancelled before that is durable", m->job);
+    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_STOP && is_present(j, m->attempt) && !j->stop && !j->time)
+        sim_fail(s, "%s is stopped before that is durable", m->job);
+    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_KILL && is_present(j, m->attempt) && j->generation == m->generation)
+        sim_fail(s, "the present attempt of %s is killed", m->job);
+}
+
+void shadow_send(struct sim *s, struct link *l, const Lt__V1__CoordinatorMessage *m)
+{
+    switch (m->message_case) {
+    case LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK:
+        if (!find(s, m->check->job))
+            sim_fail(s, "%s is checked before it is durable", m->check->job);
+        break;
+    case LT__V1__COORDINATOR_MESSAGE__MESSAGE_START:
+        check_start(s, l, m->start);
+        break;
+    case LT__V1__COORDINATOR_MESSAGE__MESSAGE_SIGNAL:
+        check_signal(s, m->signal);
+        break;
+    case LT__V1__COORDINATOR_MESSAGE__MESSAGE_RECORD_ACK:
+        check_ack(s, l, m->record_ack);
+        break;
+    case LT__V1__COORDINATOR_MESSAGE__MESSAGE_FORGET:
+        if (is_present(find(s, m->forget->job), m->forget->attempt))
+            sim_fail(s, "the present attempt of %s is forgotten", m->forget->job);
+        break;
+    default:
+        break;
+    }
+}
+
+void shadow_metrics(struct sim *s, const struct lt_action *a)
+{
+    const struct shadow *j = find(s, a->job);
+
+    if (!is_present(j, a->attempt))
+        sim_fail(s, "metrics of attempt %u of %s are taken, which is not the present one", a->attempt, a->job);
+}
+
+void shadow_reply(struct sim *s, struct request *r, const char *job)
+{
+    const struct shadow *j = find(s, job);
+
+    if (!j || strcmp(j->request, r->id) != 0)
+        sim_fail(s, "request %s is acknowledged as job %s, which is not durable", r->id, job);
+}
+
+/* ---- the end */
+
+static void check_request(struct sim *s, const struct request *r)
+{
+    const struct shadow *j = find(s, r->job);
+
+    if (!r->acked || !j)
+        sim_fail(s, "request %s never became a job", r->id);
+    else if (!j->done)
+        sim_fail(s, "job %s is stuck: attempt %u, exited %d, ended %d", j->id, j->attempt, j->exited, j->ended);
+    else if (r->cancelled && strcmp(j->request, r->id) == 0 && j->result != LT__V1__JOB_RESULT__CANCELLED)
+        sim_fail(s, "job %s was cancelled, and ended with %d", j->id, j->result);
+}
+
+void shadow_end(struct sim *s)
+{
+    for (size_t i = 0; i < s->n_requests; i++)
+        check_request(s, &s->requests[i]);
+    for (int i = 0; i < SIM_NODES; i++)
+        for (size_t k = 0; k < s->nodes[i].n_attempts; k++)
+            sim_fail(s, "%s still has attempt %u of %s", s->nodes[i].name, s->nodes[i].attempts[k]->attempt,
+                     s->nodes[i].attempts[k]->job);
+}

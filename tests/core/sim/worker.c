@@ -1,0 +1,317 @@
+/* worker.c - a rank: it writes its journal whether or not anybody listens, and ends in every way there is */
+#include "tests/core/sim/sim.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define STEPS_PER_TICK 10
+
+static void write_record(struct attempt *a, Lt__V1__JournalRecord *r, bool makes_event)
+{
+    struct record *to;
+
+    LT_GROW(a->records, a->n_records, a->cap_records);
+    to = &a->records[a->n_records];
+    to->data = blob_of(&r->base);
+    to->end_offset = (a->n_records ? a->records[a->n_records - 1].end_offset : 8) + 8 + to->data.len;
+    to->makes_event = makes_event;
+    a->n_records++;
+}
+
+static void write_checkpoint(struct attempt *a, uint64_t step, bool recovery)
+{
+    Lt__V1__CheckpointSaved c = LT__V1__CHECKPOINT_SAVED__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+    char name[32];
+
+    snprintf(name, sizeof name, "%s%llu", recovery ? "r" : "u", (unsigned long long)step);
+    c.name = name;
+    c.has_step = c.has_recovery = 1;
+    c.step = step;
+    c.recovery = recovery;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_CHECKPOINT_SAVED;
+    r.checkpoint_saved = &c;
+    write_record(a, &r, true);
+}
+
+static void remove_checkpoint(struct attempt *a, uint64_t step)
+{
+    Lt__V1__CheckpointRemoved c = LT__V1__CHECKPOINT_REMOVED__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+    char name[32];
+
+    snprintf(name, sizeof name, "r%llu", (unsigned long long)step);
+    c.name = name;
+    c.has_recovery = 1;
+    c.recovery = 1;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_CHECKPOINT_REMOVED;
+    r.checkpoint_removed = &c;
+    write_record(a, &r, true);
+}
+
+/* Keeps two. */
+static void write_recovery(struct attempt *a)
+{
+    if (a->step == a->ckpt_step)
+        return;
+    write_checkpoint(a, a->step, true);
+    if (a->ckpt_before)
+        remove_checkpoint(a, a->ckpt_before);
+    a->ckpt_before = a->ckpt_step;
+    a->ckpt_step = a->step;
+}
+
+static void write_finished(struct attempt *a, Lt__V1__JobResult result, Lt__V1__FailureClass class)
+{
+    Lt__V1__Finished f = LT__V1__FINISHED__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+
+    f.has_result = f.has_class_ = f.has_step = 1;
+    f.result = result;
+    f.class_ = class;
+    f.step = a->step;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_FINISHED;
+    r.finished = &f;
+    write_record(a, &r, true);
+    a->result = result;
+}
+
+static void write_metrics(struct attempt *a)
+{
+    Lt__V1__MetricValues v = LT__V1__METRIC_VALUES__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+
+    v.has_step = 1;
+    v.step = a->step - 1;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_METRICS;
+    r.metrics = &v;
+    write_record(a, &r, false);
+}
+
+static void write_start(struct attempt *a, const Lt__V1__StartRank *start)
+{
+    Lt__V1__Started st = LT__V1__STARTED__INIT;
+    Lt__V1__Profile p = LT__V1__PROFILE__INIT;
+    Lt__V1__Fingerprint fp = LT__V1__FINGERPRINT__INIT;
+    Lt__V1__PhaseChanged phase = LT__V1__PHASE_CHANGED__INIT;
+    Lt__V1__Resolved d = LT__V1__RESOLVED__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+    char chosen[32];
+
+    d.field = (char *)"trainer.devices";
+    d.value = (char *)"1";
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_RESOLVED;
+    r.resolved = &d;
+    write_record(a, &r, false);
+    snprintf(chosen, sizeof chosen, "profile %llu", (unsigned long long)a->uid);
+    p.has_profile = 1;
+    p.profile.data = start->has_profile ? start->profile.data : (uint8_t *)chosen;
+    p.profile.len = start->has_profile ? start->profile.len : strlen(chosen);
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_PROFILE;
+    r.profile = &p;
+    write_record(a, &r, false);
+    fp.has_fingerprint = 1;
+    fp.fingerprint = p.profile;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_FINGERPRINT;
+    r.fingerprint = &fp;
+    write_record(a, &r, false);
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_PHASE;
+    r.phase = &phase;
+    write_record(a, &r, false);
+    st.has_step = 1;
+    st.step = a->step;
+    st.checkpoint = start->checkpoint;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_STARTED;
+    r.started = &st;
+    write_record(a, &r, false);
+}
+
+static void write_condition(struct attempt *a, bool active)
+{
+    Lt__V1__Condition c = LT__V1__CONDITION__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+
+    c.has_kind = c.has_active = 1;
+    c.kind = LT__V1__CONDITION__KIND__CHECKPOINTING;
+    c.active = active;
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_CONDITION;
+    r.condition = &c;
+    write_record(a, &r, true);
+}
+
+static void write_early_stop(struct attempt *a)
+{
+    Lt__V1__EarlyStopped e = LT__V1__EARLY_STOPPED__INIT;
+    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
+
+    e.monitor = (char *)"val_loss";
+    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_EARLY_STOPPED;
+    r.early_stopped = &e;
+    write_record(a, &r, true);
+}
+
+/* ---- ends */
+
+void worker_die(struct sim *s, struct node *node, struct attempt *a, Lt__V1__FailureClass class, int status,
+                const char *reason)
+{
+    if (!a->running)
+        return;
+    sim_trace(s, "%s: attempt %u of %s ends: %s", node->name, a->attempt, a->job, reason);
+    a->running = false;
+    lt__v1__rank_exited__init(&a->exited);
+    snprintf(a->reason, sizeof a->reason, "%s", reason);
+    a->exited.has_rank = a->exited.has_class_ = a->exited.has_status = 1;
+    a->exited.class_ = class;
+    a->exited.status = status;
+    a->exited.reason = a->reason;
+    if (a->result) {
+        a->exited.has_result = 1;
+        a->exited.result = a->result;
+    }
+    node_pump(s, node, a);
+}
+
+static void fail_somehow(struct sim *s, struct node *node, struct attempt *a)
+{
+    switch (sim_below(s, 10)) {
+    case 0:
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_OOM, 137, "out of memory");
+        break;
+    case 1:
+        write_finished(a, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_JOB);
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_JOB, 1, "job error");
+        break;
+    case 2:
+        write_finished(a, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_NONFINITE);
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONFINITE, 1, "loss is NaN");
+        break;
+    case 3:
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "exit 0 without a word");
+        break;
+    case 4:
+        write_finished(a, LT__V1__JOB_RESULT__PREEMPTED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "preempted");
+        break;
+    default:
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137, "crash");
+    }
+}
+
+static void stop_now(struct sim *s, void *arg, uint64_t uid)
+{
+    struct node *node = arg;
+    struct attempt *a = node_attempt_by_uid(node, uid);
+
+    if (!a || !a->running)
+        return;
+    if (sim_fault(s, 100)) {
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137, "crash while stopping");
+        return;
+    }
+    write_checkpoint(a, a->step, false);
+    write_finished(a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+    worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "stopped");
+}
+
+static void cancel_now(struct sim *s, void *arg, uint64_t uid)
+{
+    struct node *node = arg;
+    struct attempt *a = node_attempt_by_uid(node, uid);
+
+    if (a)
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 143, "cancelled");
+}
+
+void worker_signal(struct sim *s, struct node *node, struct attempt *a, Lt__V1__RankSignal signal)
+{
+    if (!a->running)
+        return;
+    switch (signal) {
+    case LT__V1__RANK_SIGNAL__SIGNAL_STOP:
+        sim_at(s, sim_between(s, 10 * MS, 90 * SEC), stop_now, node, a->uid);
+        break;
+    case LT__V1__RANK_SIGNAL__SIGNAL_CANCEL:
+        sim_at(s, sim_between(s, 10 * MS, 10 * SEC), cancel_now, node, a->uid);
+        break;
+    case LT__V1__RANK_SIGNAL__SIGNAL_CHECKPOINT:
+        write_checkpoint(a, a->step, false);
+        node_pump(s, node, a);
+        break;
+    default:
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137, "killed on request");
+    }
+}
+
+/* ---- life */
+
+static void send_sample(struct sim *s, struct node *node, struct attempt *a)
+{
+    Lt__V1__Sample sample = LT__V1__SAMPLE__INIT, *list[] = {&sample};
+    Lt__V1__Samples samples = LT__V1__SAMPLES__INIT;
+    Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
+
+    if (!node->up || !node->link)
+        return;
+    sample.job = a->job;
+    sample.has_attempt = sample.has_step = 1;
+    sample.attempt = a->attempt;
+    sample.step = a->step;
+    samples.samples = list;
+    samples.n_samples = 1;
+    m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES;
+    m.samples = &samples;
+    link_send(s, node->link, false, blob_of(&m.base));
+}
+
+static void tick(struct sim *s, void *arg, uint64_t uid)
+{
+    struct node *node = arg;
+    struct attempt *a = node_attempt_by_uid(node, uid);
+    const struct script *script;
+
+    if (!a || !a->running)
+        return;
+    script = &s->scripts[a->script];
+    if (sim_fault(s, script->crashes)) {
+        fail_somehow(s, node, a);
+        return;
+    }
+    a->step += STEPS_PER_TICK;
+    write_metrics(a);
+    if (sim_chance(s, 300))
+        write_recovery(a);
+    if (sim_chance(s, 100)) {
+        write_condition(a, true);
+        write_checkpoint(a, a->step, false);
+        write_condition(a, false);
+    }
+    if (script->ticks && a->step >= (uint64_t)script->ticks * STEPS_PER_TICK) {
+        if (sim_chance(s, 300))
+            write_early_stop(a);
+        write_finished(a, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "succeeded");
+        return;
+    }
+    if (sim_chance(s, 300))
+        send_sample(s, node, a);
+    node_pump(s, node, a);
+    sim_at(s, sim_between(s, SEC, 40 * SEC), tick, node, uid);
+}
+
+void worker_start(struct sim *s, struct node *node, struct attempt *a, const Lt__V1__StartRank *start)
+{
+    unsigned long long step = 0;
+    char kind;
+
+    sscanf(start->job_name, "s%d", &a->script);
+    if (start->checkpoint)
+        sscanf(strchr(start->checkpoint, '/') + 1, "%c%llu", &kind, &step);
+    a->step = step;
+    a->ckpt_step = step;
+    sim_trace(s, "%s: attempt %u of %s starts at step %llu", node->name, a->attempt, a->job, step);
+    write_start(a, start);
+    sim_at(s, sim_between(s, SEC, 20 * SEC), tick, node, a->uid);
+}
