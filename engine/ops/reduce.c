@@ -84,7 +84,6 @@ int lt_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *su
     const struct lt_type tx = g->values[x].type;
     int64_t shape[LT_DIMS_MAX];
     struct lt_attr a = {.name = "shape", .kind = LT_ATTR_INTS, .i = tx.ndim, .ints = shape};
-    struct lt_type kept = tx;
     unsigned mask;
     int rc = lt_reduce_mask(n, tx.ndim, &mask, err);
     lt_id shaped;
@@ -93,11 +92,8 @@ int lt_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *su
         *out = dy;
         return rc;
     }
-    for (int i = 0; i < tx.ndim; i++) {
-        if (mask & 1u << i)
-            kept.dim[i] = lt_dim_num(1);
+    for (int i = 0; i < tx.ndim; i++)
         shape[i] = mask & 1u << i ? 1 : tx.dim[i].sym != LT_SYM_NONE ? -1 : tx.dim[i].k;
-    }
     rc = lt_emit(g, n, suffix, "reshape", &dy, 1, &a, 1, &shaped, err);
     if (!rc)
         *out = shaped;
