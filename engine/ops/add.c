@@ -9,9 +9,9 @@ static double value(double a, double b)
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
 {
     struct lt_node n = g->nodes[node];
-    int rc = lt_emit_sum_to(g, &n, "da", dout[0], n.in[0], &din[0], err);
+    int rc = lt_op_emit_sum_to(g, &n, "da", dout[0], n.in[0], &din[0], err);
 
-    return rc ? rc : lt_emit_sum_to(g, &n, "db", dout[0], n.in[1], &din[1], err);
+    return rc ? rc : lt_op_emit_sum_to(g, &n, "db", dout[0], n.in[1], &din[1], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -24,7 +24,7 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     enum lt_dtype d = g->values[n.in[0]].type.dtype;
     struct lt_attr to = {.name = "dtype", .kind = LT_ATTR_STR, .s = lt_dtype_names[d]};
 
-    return lt_emit(g, &n, "dx", "cast", dout, 1, &to, 1, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "cast", dout, 1, &to, 1, &din[0], err);
 }
 
 static const struct lt_attr_spec attrs[] = {{.name = "dtype", .kind = LT_ATTR_STR, .required = true}, LT_ATTR_END};

@@ -34,11 +34,11 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     int rc = 0;
 
     if (lt_node_str(&n, "act")[0])
-        rc = lt_emit(g, &n, "dact", "relu_grad", (lt_id[]){dy, n.out[0]}, 2, NULL, 0, &dy, err);
-    rc = rc ? rc : lt_emit(g, &n, "dx", "conv2d_dx", (lt_id[]){dy, w, x}, 3, &no_act, 1, &din[0], err);
-    rc = rc ? rc : lt_emit(g, &n, "dw", "conv2d_dw", (lt_id[]){dy, x, w}, 3, &no_act, 1, &din[1], err);
+        rc = lt_op_emit(g, &n, "dact", "relu_grad", (lt_id[]){dy, n.out[0]}, 2, NULL, 0, &dy, err);
+    rc = rc ? rc : lt_op_emit(g, &n, "dx", "conv2d_dx", (lt_id[]){dy, w, x}, 3, &no_act, 1, &din[0], err);
+    rc = rc ? rc : lt_op_emit(g, &n, "dw", "conv2d_dw", (lt_id[]){dy, x, w}, 3, &no_act, 1, &din[1], err);
     if (!rc && n.n_in == 3)
-        rc = lt_emit(g, &n, "db", "reduce_sum", &dy, 1, &axes, 1, &din[2], err);
+        rc = lt_op_emit(g, &n, "db", "reduce_sum", &dy, 1, &axes, 1, &din[2], err);
     return rc;
 }
 

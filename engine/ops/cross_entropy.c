@@ -23,7 +23,7 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     for (int i = 0; i < n.n_in; i++)
         in[i + 1] = n.in[i];
-    return lt_emit(g, &n, "dx", "cross_entropy_grad", in, n.n_in + 1, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "cross_entropy_grad", in, n.n_in + 1, NULL, 0, &din[0], err);
 }
 
 static double sample_loss(const struct lt_kernel_args *k, int64_t i, int64_t y)

@@ -18,7 +18,7 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
 
-    return lt_emit_sum_to(g, &n, "dx", dout[0], n.in[0], &din[0], err);
+    return lt_op_emit_sum_to(g, &n, "dx", dout[0], n.in[0], &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

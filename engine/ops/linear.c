@@ -32,7 +32,7 @@ static int rows(struct lt_graph *g, const struct lt_node *n, const char *suffix,
     struct lt_attr a = {.name = "shape", .kind = LT_ATTR_INTS, .i = 2, .ints = shape};
 
     *out = v;
-    return t.ndim == 2 ? 0 : lt_emit(g, n, suffix, "reshape", &v, 1, &a, 1, out, err);
+    return t.ndim == 2 ? 0 : lt_op_emit(g, n, suffix, "reshape", &v, 1, &a, 1, out, err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
@@ -45,13 +45,13 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     int rc = 0;
 
     if (lt_node_str(&n, "act")[0])
-        rc = lt_emit(g, &n, "dact", "relu_grad", (lt_id[]){dy, n.out[0]}, 2, NULL, 0, &dy, err);
-    rc = rc ? rc : lt_emit(g, &n, "dx", "matmul", (lt_id[]){dy, n.in[1]}, 2, NULL, 0, &din[0], err);
+        rc = lt_op_emit(g, &n, "dact", "relu_grad", (lt_id[]){dy, n.out[0]}, 2, NULL, 0, &dy, err);
+    rc = rc ? rc : lt_op_emit(g, &n, "dx", "matmul", (lt_id[]){dy, n.in[1]}, 2, NULL, 0, &din[0], err);
     rc = rc ? rc : rows(g, &n, "x2", n.in[0], &x2, err);
     rc = rc ? rc : rows(g, &n, "dy2", dy, &dy2, err);
-    rc = rc ? rc : lt_emit(g, &n, "dw", "matmul", (lt_id[]){dy2, x2}, 2, &ta, 1, &din[1], err);
+    rc = rc ? rc : lt_op_emit(g, &n, "dw", "matmul", (lt_id[]){dy2, x2}, 2, &ta, 1, &din[1], err);
     if (!rc && n.n_in == 3)
-        rc = lt_emit(g, &n, "db", "reduce_sum", &dy2, 1, &axes, 1, &din[2], err);
+        rc = lt_op_emit(g, &n, "db", "reduce_sum", &dy2, 1, &axes, 1, &din[2], err);
     return rc;
 }
 

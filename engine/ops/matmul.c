@@ -49,7 +49,7 @@ static int product(struct lt_graph *g, const struct lt_node *n, const char *suff
     struct lt_attr attrs[] = {{.name = "transpose_a", .kind = LT_ATTR_INT, .i = ta},
                               {.name = "transpose_b", .kind = LT_ATTR_INT, .i = tb}};
 
-    return lt_emit(g, n, suffix, "matmul", in, 2, attrs, 2, out, err);
+    return lt_op_emit(g, n, suffix, "matmul", in, 2, attrs, 2, out, err);
 }
 
 /* Joins all dimensions but the last. */
@@ -60,7 +60,7 @@ static int flat(struct lt_graph *g, const struct lt_node *n, const char *suffix,
     struct lt_attr a = {.name = "shape", .kind = LT_ATTR_INTS, .i = 2, .ints = shape};
 
     *out = v;
-    return t.ndim == 2 ? 0 : lt_emit(g, n, suffix, "reshape", &v, 1, &a, 1, out, err);
+    return t.ndim == 2 ? 0 : lt_op_emit(g, n, suffix, "reshape", &v, 1, &a, 1, out, err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)

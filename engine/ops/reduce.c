@@ -78,7 +78,7 @@ int lt_ref_reduce(const struct lt_kernel_args *k, double start, double (*fold)(d
     return 0;
 }
 
-int lt_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id dy, lt_id x, lt_id *out,
+int lt_op_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id dy, lt_id x, lt_id *out,
                      struct lt_error *err)
 {
     const struct lt_type tx = g->values[x].type;
@@ -94,7 +94,7 @@ int lt_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *su
     }
     for (int i = 0; i < tx.ndim; i++)
         shape[i] = mask & 1u << i ? 1 : tx.dim[i].sym != LT_SYM_NONE ? -1 : tx.dim[i].k;
-    rc = lt_emit(g, n, suffix, "reshape", &dy, 1, &a, 1, &shaped, err);
+    rc = lt_op_emit(g, n, suffix, "reshape", &dy, 1, &a, 1, &shaped, err);
     if (!rc)
         *out = shaped;
     return rc;

@@ -16,7 +16,7 @@ int lt_ref_reduce(const struct lt_kernel_args *k, double start, double (*fold)(d
 /* Flat index of the reduced element that flat index i of x falls on. */
 int64_t lt_reduce_index(const struct lt_operand *x, unsigned mask, int64_t i);
 /* dy brought to a shape that broadcasts against x (kept dimensions of 1). */
-int lt_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id dy, lt_id x, lt_id *out,
+int lt_op_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id dy, lt_id x, lt_id *out,
                      struct lt_error *err);
 int64_t lt_reduce_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b);
 

@@ -28,13 +28,13 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
             return lt_refuse(&n, err, "the gradient of a mean over a symbolic dimension; use reduce_sum");
         count *= mask & 1u << i ? (double)tx.dim[i].k : 1;
     }
-    rc = rc ? rc : lt_emit_keepdims(g, &n, "dy", dout[0], n.in[0], &dy, err);
+    rc = rc ? rc : lt_op_emit_keepdims(g, &n, "dy", dout[0], n.in[0], &dy, err);
     if (rc)
         return rc;
     scaled[0] = dy;
     scaled[1] = lt_graph_const(g, 1 / count, tx.dtype);
-    rc = lt_emit(g, &n, "dy_over_count", "mul", scaled, 2, NULL, 0, &in[0], err);
-    return rc ? rc : lt_emit(g, &n, "dx", "expand", in, 2, NULL, 0, &din[0], err);
+    rc = lt_op_emit(g, &n, "dy_over_count", "mul", scaled, 2, NULL, 0, &in[0], err);
+    return rc ? rc : lt_op_emit(g, &n, "dx", "expand", in, 2, NULL, 0, &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -13,7 +13,7 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     struct lt_node n = g->nodes[node];
     lt_id in[] = {dout[0], n.out[0]};
 
-    return lt_emit(g, &n, "dx", "relu_grad", in, 2, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "relu_grad", in, 2, NULL, 0, &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -12,9 +12,9 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
     lt_id twice[] = {n.out[0], n.out[0]}, in[] = {dout[0], LT_NONE};
-    int rc = lt_emit(g, &n, "twice", "add", twice, 2, NULL, 0, &in[1], err);
+    int rc = lt_op_emit(g, &n, "twice", "add", twice, 2, NULL, 0, &in[1], err);
 
-    return rc ? rc : lt_emit(g, &n, "dx", "div", in, 2, NULL, 0, &din[0], err);
+    return rc ? rc : lt_op_emit(g, &n, "dx", "div", in, 2, NULL, 0, &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -10,10 +10,10 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
     lt_id minus;
-    int rc = lt_emit_sum_to(g, &n, "da", dout[0], n.in[0], &din[0], err);
+    int rc = lt_op_emit_sum_to(g, &n, "da", dout[0], n.in[0], &din[0], err);
 
-    rc = rc ? rc : lt_emit(g, &n, "minus", "neg", dout, 1, NULL, 0, &minus, err);
-    return rc ? rc : lt_emit_sum_to(g, &n, "db", minus, n.in[1], &din[1], err);
+    rc = rc ? rc : lt_op_emit(g, &n, "minus", "neg", dout, 1, NULL, 0, &minus, err);
+    return rc ? rc : lt_op_emit_sum_to(g, &n, "db", minus, n.in[1], &din[1], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -31,7 +31,7 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     for (int i = 0; i < count; i++)
         back[perm[i]] = i;
-    return lt_emit(g, &n, "dx", "transpose", dout, 1, &a, 1, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "transpose", dout, 1, &a, 1, &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

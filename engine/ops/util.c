@@ -161,7 +161,7 @@ static bool has_attr(const struct lt_op *op, const char *name)
     return false;
 }
 
-int lt_emit(struct lt_graph *g, const struct lt_node *like, const char *suffix, const char *op_name, const lt_id *in,
+int lt_op_emit(struct lt_graph *g, const struct lt_node *like, const char *suffix, const char *op_name, const lt_id *in,
             int n_in, const struct lt_attr *attrs, int n_attrs, lt_id *out, struct lt_error *err)
 {
     const struct lt_op *op = lt_op_find(op_name);
@@ -187,7 +187,7 @@ int lt_emit(struct lt_graph *g, const struct lt_node *like, const char *suffix, 
     return 0;
 }
 
-int lt_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id like, lt_id *out,
+int lt_op_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id like, lt_id *out,
                    struct lt_error *err)
 {
     lt_id in[] = {v, like};
@@ -196,7 +196,7 @@ int lt_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suff
         *out = v;
         return 0;
     }
-    return lt_emit(g, n, suffix, "sum_to", in, 2, NULL, 0, out, err);
+    return lt_op_emit(g, n, suffix, "sum_to", in, 2, NULL, 0, out, err);
 }
 
 int64_t lt_broadcast_index(const struct lt_operand *o, const struct lt_operand *full, int64_t flat)
