@@ -126,6 +126,40 @@ void lt_output_yaml(const cJSON *v, int indent, struct lt_buf *out)
     }
 }
 
+/* ---- JSON for people: two spaces a level */
+
+static void json_key(const char *name, struct lt_buf *out)
+{
+    cJSON *s = cJSON_CreateStringReference(name);
+    char *text = cJSON_PrintUnformatted(s);
+
+    lt_buf_printf(out, "%s: ", text);
+    cJSON_free(text);
+    cJSON_Delete(s);
+}
+
+static void json_pretty(const cJSON *v, int indent, struct lt_buf *out)
+{
+    bool object = cJSON_IsObject(v);
+
+    if (!is_block(v)) {
+        char *text = cJSON_PrintUnformatted(v);
+
+        lt_buf_str(out, text);
+        cJSON_free(text);
+        return;
+    }
+    lt_buf_str(out, object ? "{\n" : "[\n");
+    for (const cJSON *c = v->child; c; c = c->next) {
+        lt_buf_printf(out, "%*s", indent + 2, "");
+        if (object)
+            json_key(c->string, out);
+        json_pretty(c, indent + 2, out);
+        lt_buf_str(out, c->next ? ",\n" : "\n");
+    }
+    lt_buf_printf(out, "%*s%c", indent, "", object ? '}' : ']');
+}
+
 /* ---- tables */
 
 static void age(uint64_t wall_ns, struct lt_buf *out)
@@ -239,18 +273,15 @@ void lt_output_line(cJSON *object)
 /* Takes over value. */
 static void put_document(enum lt_output form, cJSON *value)
 {
-    LT_BUF_AUTO yaml = {0};
-    char *text;
+    LT_BUF_AUTO out = {0};
 
     if (form == LT_OUTPUT_JSON) {
-        text = cJSON_Print(value);
-        put(text);
-        put("\n");
-        cJSON_free(text);
+        json_pretty(value, 0, &out);
+        lt_buf_char(&out, '\n');
     } else {
-        lt_output_yaml(value, 0, &yaml);
-        put(yaml.data ? yaml.data : "");
+        lt_output_yaml(value, 0, &out);
     }
+    put(out.data);
     cJSON_Delete(value);
 }
 

@@ -62,6 +62,8 @@ int lt_ctl_fail_status(const struct lt_ctl *ctl, const struct lt_rpc_status *s)
         lt_ctl_problems(NULL, &s->problems);
         return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s", s->text);
     }
+    if (strstr(s->text, "`ltctl ")) /* the daemon said it itself */
+        next = NULL;
     return lt_ctl_fail(ctl, exit_code, "%s%s%s", s->text[0] ? s->text : lt_rpc_code_name(s->code), next ? "; " : "",
                        next ? next : "");
 }

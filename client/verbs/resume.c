@@ -1,0 +1,151 @@
+/* resume.c - ltctl resume JOB: a new job that goes on from a checkpoint of another one */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/mem.h"
+#include "base/problem.h"
+#include "client/ctl.h"
+#include "client/follow.h"
+#include "client/stream.h"
+#include "client/submit.h"
+#include "proto/plan.h"
+#include "proto/text/text.h"
+
+static const struct lt_option options[] = {
+    {"checkpoint", 0, LT_OPTION_STRING, "NAME", "from this one: a name, best, or last (last)"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=20; may be repeated"},
+    {"quiet", 'q', LT_OPTION_FLAG, NULL, "print the new job's id alone"},
+    {"follow", 'f', LT_OPTION_FLAG, NULL, "follow the new job as `run` does"},
+};
+
+struct find {
+    struct lt_ctl *ctl;
+    const char *job;
+    Lt__V1__EventsRequest request;
+    Lt__V1__JobSpec *spec;
+};
+
+static const ProtobufCMessage *request(void *arg, ProtobufCBinaryData cursor)
+{
+    struct find *f = arg;
+
+    lt__v1__events_request__init(&f->request);
+    f->request.job_id = (char *)f->job;
+    f->request.has_cursor = cursor.len > 0;
+    f->request.cursor = cursor;
+    return &f->request.base;
+}
+
+static int reply(void *arg, const ProtobufCMessage *m, ProtobufCBinaryData *cursor)
+{
+    const Lt__V1__EventsResponse *r = (const Lt__V1__EventsResponse *)m;
+    struct find *f = arg;
+
+    for (size_t i = 0; i < r->n_events; i++) {
+        const Lt__V1__Event *e = r->events[i];
+
+        if (e->type_case == LT__V1__EVENT__TYPE_SUBMITTED && e->submitted->spec) {
+            f->spec = (Lt__V1__JobSpec *)lt_message_copy(&e->submitted->spec->base, f->ctl->arena);
+            return 1;
+        }
+    }
+    *cursor = r->cursor;
+    return r->end != NULL;
+}
+
+/* The plan as it was submitted stands in the job's first event. */
+static int find_spec(struct lt_ctl *ctl, const char *job, Lt__V1__JobSpec **out)
+{
+    struct find f = {.ctl = ctl, .job = job};
+    const struct lt_stream s = {.method = "/lt.v1.Jobs/Events", .out = &lt__v1__events_response__descriptor,
+                                .request = request, .reply = reply, .arg = &f};
+    int rc = lt_stream_run(ctl, &s);
+
+    if (rc == 0 && (!f.spec || f.spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN))
+        rc = lt_ctl_fail(ctl, LT_EXIT_ERROR, "job %s has no training plan to go on with", job);
+    *out = f.spec;
+    return rc;
+}
+
+static int changed_plan(struct lt_ctl *ctl, const char *job, Lt__V1__TrainingPlan **out)
+{
+    LT_AUTO(lt_free) char *here = NULL;
+    struct lt_problems problems = {0};
+    Lt__V1__JobSpec *spec;
+    const char *const *sets;
+    size_t n;
+    int rc;
+
+    *out = NULL;
+    sets = lt_ctl_list(ctl, "set", &n);
+    if (n == 0)
+        return 0;
+    rc = find_spec(ctl, job, &spec);
+    if (rc)
+        return rc;
+    here = lt_malloc(4096);
+    spec = lt_text_apply_sets(spec, sets, n, getcwd(here, 4096) ? here : "/", ctl->arena, &problems);
+    if (spec)
+        lt_plan_validate(spec, &problems);
+    lt_ctl_problems(NULL, &problems);
+    if (!spec || problems.errors)
+        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the changed plan has %zu problem%s, listed above; nothing was submitted",
+                         problems.errors, problems.errors == 1 ? "" : "s");
+    else
+        *out = spec->plan;
+    lt_problems_done(&problems);
+    return rc;
+}
+
+static int submit(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan *plan, const char **job)
+{
+    Lt__V1__ResumeRequest q = LT__V1__RESUME_REQUEST__INIT;
+    Lt__V1__SubmitResponse *r = NULL;
+    const char *checkpoint = lt_ctl_string(ctl, "checkpoint");
+    int rc;
+
+    q.request_id = (char *)lt_ctl_request_id(ctl);
+    q.job_id = (char *)parent;
+    q.checkpoint = (char *)(checkpoint ? checkpoint : "last");
+    q.plan = plan;
+    rc = lt_ctl_call(ctl, "Resume", &q, &lt__v1__submit_response__descriptor, &r);
+    if (rc == 0)
+        *job = r->job_id;
+    return rc;
+}
+
+static int run(struct lt_ctl *ctl)
+{
+    struct lt_follow f = {.follow = true};
+    Lt__V1__TrainingPlan *plan;
+    Lt__V1__JobStatus *parent;
+    int rc = lt_ctl_connect(ctl);
+
+    if (rc == 0)
+        rc = lt_ctl_get(ctl, ctl->args[0], &parent);
+    if (rc == 0)
+        rc = changed_plan(ctl, parent->id, &plan);
+    if (rc == 0)
+        rc = submit(ctl, parent->id, plan, &f.job);
+    if (rc)
+        return rc;
+    if (lt_ctl_flag(ctl, "follow"))
+        return lt_follow(ctl, &f);
+    rc = lt_submit_wait_checked(ctl, f.job, NULL);
+    if (rc)
+        return rc;
+    puts(f.job);
+    fflush(stdout);
+    if (!lt_ctl_flag(ctl, "quiet"))
+        lt_ctl_note("goes on as a new job; `ltctl logs -f %s` follows it", f.job);
+    return 0;
+}
+
+const struct lt_verb lt_verb_resume = {
+    .name = "resume", .arguments = "JOB", .summary = "Go on from a job's checkpoint in a new job",
+    .details = "The old job stays what it is; the new one names it as its parent. --set changes the plan on the way: more epochs,\n"
+               "another patience.",
+    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1, .flags = LT_VERB_DAEMON,
+    .run = run,
+};

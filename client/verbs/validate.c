@@ -1,0 +1,15 @@
+/* validate.c - ltctl validate JOB: evaluate a trained model over the validation split */
+#include "client/ctl.h"
+#include "client/evaluate.h"
+
+static int run(struct lt_ctl *ctl)
+{
+    return lt_evaluate(ctl, LT__V1__EVALUATION__MODE__VALIDATE);
+}
+
+const struct lt_verb lt_verb_validate = {
+    .name = "validate", .arguments = "JOB", .summary = "Evaluate a job's model over its validation split",
+    .details = "Runs as a job of its own, with JOB as its parent, and waits for it. -o json prints {\"val_loss\":…,\"val_acc\":…}.",
+    .options = lt_evaluate_options, .n_options = 1, .min_args = 1, .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+};
