@@ -21,6 +21,20 @@ static void print_number(struct lt_buf *out, double v)
     lt_buf_str(out, text);
 }
 
+static void print_ints(struct lt_buf *out, const struct lt_attr *a)
+{
+    for (int64_t i = 0; i < a->i; i++)
+        lt_buf_printf(out, "%s%lld", i ? "," : "", (long long)a->ints[i]);
+}
+
+static bool ints_are(const struct lt_attr *a, const char *text)
+{
+    LT_BUF_AUTO b = {0};
+
+    print_ints(&b, a);
+    return !strcmp(b.data ? b.data : "", text ? text : "");
+}
+
 static bool attr_is_default(const struct lt_op *op, const struct lt_attr *a)
 {
     const struct lt_attr_spec *s = op->attrs;
@@ -33,7 +47,7 @@ static bool attr_is_default(const struct lt_op *op, const struct lt_attr *a)
     case LT_ATTR_INT: return a->i == (int64_t)s->def;
     case LT_ATTR_FLOAT: return a->f == s->def;
     case LT_ATTR_STR: return lt_str_eq(a->s, s->def_str ? s->def_str : "");
-    case LT_ATTR_INTS: return !s->def_str && !a->i;
+    case LT_ATTR_INTS: return ints_are(a, s->def_str);
     }
     return false;
 }
@@ -46,9 +60,9 @@ static void print_attr(struct lt_buf *out, const struct lt_attr *a)
     case LT_ATTR_FLOAT: print_number(out, a->f); break;
     case LT_ATTR_STR: lt_buf_str(out, a->s); break;
     case LT_ATTR_INTS:
-        for (int64_t i = 0; i < a->i; i++)
-            lt_buf_printf(out, "%s%lld", i ? "," : "[", (long long)a->ints[i]);
-        lt_buf_str(out, a->i ? "]" : "[]");
+        lt_buf_char(out, '[');
+        print_ints(out, a);
+        lt_buf_char(out, ']');
         break;
     }
 }
