@@ -14,6 +14,15 @@
 
 #define NAMES_MAX 256
 
+/* Weight and bias of one layer can be too large in the same words. */
+static bool said_before(const struct lt_build *b, const char *text)
+{
+    const struct lt_problems *p = b->import->problems;
+    const struct lt_problem *last = p->len ? &p->items[p->len - 1] : NULL;
+
+    return last && lt_str_eq(last->path, b->path) && lt_str_eq(last->reason, text);
+}
+
 lt_id lt_build_problem(struct lt_build *b, const char *remedy, const char *format, ...)
 {
     char text[600];
@@ -22,6 +31,8 @@ lt_id lt_build_problem(struct lt_build *b, const char *remedy, const char *forma
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    if (said_before(b, text))
+        return LT_NONE;
     lt_problem_add(b->import->problems, b->path, remedy, "%s", text);
     return LT_NONE;
 }

@@ -355,6 +355,8 @@ int lt_graph_add(struct lt_graph *g, const struct lt_op *op, const char *name, c
 
     if (rc < 0) {
         g->n_values = values; /* a node that failed leaves nothing behind */
+        if (err && lt_str_starts(err->text, op->name)) /* the operator named itself */
+            return lt_error_prefix(err, "%s", n.name);
         lt_error_prefix(err, "%s (%s)", n.name, op->name);
         return rc;
     }

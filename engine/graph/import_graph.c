@@ -328,8 +328,6 @@ static void node_outputs(struct names *s, struct lt_build *b, const Lt__V1__Grap
     for (size_t i = 0; i < n->n_outputs; i++) {
         if (name_free(s, b, n->outputs[i]))
             name_set(s, n->outputs[i], (int)i < n_out ? out[i] : LT_NONE);
-        if (n_out && (int)i >= n_out)
-            lt_build_problem(b, NULL, "outputs: it has only %d", n_out);
     }
 }
 
@@ -357,6 +355,8 @@ static void node_import(struct names *s, const Lt__V1__GraphNode *n, size_t i)
     node = lt_graph_add(s->im->g, op, b.name, p.in, p.n_in, p.attrs, p.n_attrs, &err);
     if (node < 0)
         lt_build_problem(&b, NULL, "%s", err.text);
+    else if ((int)n->n_outputs > s->im->g->nodes[node].n_out)
+        lt_build_problem(&b, NULL, "outputs: it has only %d", s->im->g->nodes[node].n_out);
     if (node < 0 || !lt_import_fits(&b, &s->im->g->values[s->im->g->nodes[node].out[0]].type)) {
         node_outputs(s, &b, n, NULL, 0);
         return;

@@ -16,10 +16,11 @@ struct lt_optimizer_use {
     const char *op;
     struct lt_attr attrs[LT_OPTIMIZER_ATTRS_MAX];
     int n_attrs;
-    /* Inputs behind (parameter, gradient) and before (lr, opt_step, scale); then those behind them. Named
-     * "exp_avg/1.weight"; they begin as zeros. */
-    const char *states[LT_OPTIMIZER_STATES_MAX], *late_states[LT_OPTIMIZER_STATES_MAX];
-    int n_states, n_late_states;
+    /* Inputs behind (parameter, gradient) and before (lr, opt_step, scale). Named "exp_avg/1.weight"; they begin as
+     * zeros. */
+    const char *states[LT_OPTIMIZER_STATES_MAX];
+    int n_states;
+    bool without_opt_step; /* the operator doesn't take it */
 };
 
 struct lt_optimizer {

@@ -65,5 +65,6 @@ const struct lt_op lt_op_dropout = {
     .grad = grad,
     .ref = ref,
     .inplace = {1},
+    .by_name = true,
     .tol = 1e-6,
 };

@@ -24,8 +24,7 @@ struct lt_program {
     const struct lt_graph *graph;
     struct lt_binding binding;
     void **addresses;  /* one per value */
-    int *inputs;       /* values of kind INPUT, in order of creation */
-    int n_inputs;
+    const struct lt_plan *plan;
     double *constants; /* 8 bytes each, in the value's dtype */
     struct step *steps; /* one per node; dead ones are empty */
 };
@@ -93,12 +92,9 @@ static int ref_prepare(struct lt_device *d, const struct lt_graph *g, const stru
     p->graph = g;
     p->binding = *b;
     p->addresses = lt_calloc((size_t)g->n_values + 1, sizeof *p->addresses);
-    p->inputs = lt_calloc((size_t)g->n_values + 1, sizeof *p->inputs);
     p->constants = lt_calloc((size_t)g->n_values + 1, sizeof *p->constants);
     p->steps = lt_calloc((size_t)g->n_nodes + 1, sizeof *p->steps);
     for (lt_id v = 0; v < g->n_values; v++) {
-        if (g->values[v].kind == LT_VALUE_INPUT)
-            p->inputs[p->n_inputs++] = v;
         if (g->values[v].kind == LT_VALUE_CONST)
             store_constant(&p->constants[v], g->values[v].constant, g->values[v].type.dtype);
     }
@@ -130,6 +126,7 @@ static int ref_bind(struct lt_program *p, const struct lt_plan *plan, void *pers
                     struct lt_error *err)
 {
     (void)err;
+    p->plan = plan;
     for (lt_id v = 0; v < p->graph->n_values; v++) {
         const struct lt_slot *s = &plan->slots[v];
 
@@ -145,8 +142,9 @@ static int ref_bind(struct lt_program *p, const struct lt_plan *plan, void *pers
 
 static int ref_run(struct lt_program *p, const void *const *inputs, struct lt_error *err)
 {
-    for (int i = 0; i < p->n_inputs; i++)
-        p->addresses[p->inputs[i]] = (void *)(uintptr_t)inputs[i]; /* read only: no operator updates an input */
+    for (lt_id v = 0; v < p->graph->n_values; v++) /* inputs and views of them; read only: no operator updates an input */
+        if (p->plan->slots[v].region == LT_REGION_INPUT)
+            p->addresses[v] = (void *)(uintptr_t)inputs[p->plan->slots[v].offset];
     point_steps(p);
     for (int i = 0; i < p->graph->n_nodes; i++) {
         const struct lt_node *n = &p->graph->nodes[i];
@@ -168,7 +166,6 @@ static void ref_program_free(struct lt_program *p)
         lt_free(p->steps[i].operands);
     p->device->programs--;
     lt_free(p->addresses);
-    lt_free(p->inputs);
     lt_free(p->constants);
     lt_free(p->steps);
     lt_free(p);

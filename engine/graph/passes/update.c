@@ -148,17 +148,16 @@ static lt_id state_value(struct update *u, const char *state, lt_id param)
 
 static void parameter_update(struct update *u, const struct lt_gradient *gr)
 {
-    lt_id in[5 + 2 * LT_OPTIMIZER_STATES_MAX] = {gr->param, gr->grad};
+    lt_id in[5 + LT_OPTIMIZER_STATES_MAX] = {gr->param, gr->grad};
     char name[300];
     int n = 2;
 
     for (int i = 0; i < u->use.n_states; i++)
         in[n++] = state_value(u, u->use.states[i], gr->param);
     in[n++] = u->lr;
-    in[n++] = u->opt_step;
+    if (!u->use.without_opt_step)
+        in[n++] = u->opt_step;
     in[n++] = u->scale;
-    for (int i = 0; i < u->use.n_late_states; i++)
-        in[n++] = state_value(u, u->use.late_states[i], gr->param);
     snprintf(name, sizeof name, "%s/%s", u->g->values[gr->param].name, u->use.op);
     apply(u, u->use.op, name, in, n, u->use.attrs, u->use.n_attrs);
     if (u->c->accumulate)
