@@ -97,7 +97,7 @@ static void on_probe(uv_timer_t *h)
     struct lt_coord *c = h->data;
     struct lt_error err = {0};
 
-    if (lt_store_probe(c->store, &err) < 0 || (!c->core && lt_coord_rebuild(c, &err) < 0)) {
+    if (lt_store_probe(c->store, &err) < 0 || lt_coord_rebuild(c, &err) < 0) {
         c->broken = err;
         return;
     }
@@ -126,7 +126,7 @@ static int open_store(struct lt_coord *c, struct lt_error *err)
             lt_error_prefix(err, "state folder %s is in use", c->state_dir);
         return c->lock;
     }
-    rc = lt_store_open(c->state_dir, &(struct lt_store_options){.vfs = c->config.vfs}, &c->store, err);
+    rc = lt_store_open(c->state_dir, NULL, &c->store, err);
     if (rc == 0)
         rc = lt_metrics_open(c->state_dir, &c->metrics, &renewed, err);
     if (rc == 0)

@@ -2,8 +2,9 @@
  *
  * Inputs of one turn of the loop are given to the core as they come; at the turn's end their events go into the log
  * in one commit, and only then is anything sent, replied or told (group commit). When a commit fails, everybody who
- * waits gets the store's error, the agents' sessions are closed and the core is made again from the log; until the
- * store takes writes again, whatever would change something is refused with the reason, and reading goes on.
+ * waits gets the store's error and the agents' sessions are closed; the store's file is closed too, since after a
+ * failed write nobody can say what a read would show. Ranks go on. It is probed every second: once it takes writes
+ * again, the core is made anew from the log and agents are let in; until then every call is answered with the reason.
  *
  * All of it runs on the loop's thread. Callbacks come from the end of a turn, or from inside lt_coord_core().
  */
@@ -27,7 +28,6 @@ struct lt_coord_config {
     struct lt_rpc_loop *loop;
     const char *state_dir; /* <state>/coord: lock, events.db, metrics.db, blobs/; created when missing */
     const char *runs_dir;  /* where run directories are made: <data>/runs */
-    const char *vfs;       /* SQLite's, for tests; NULL: the system's */
 };
 
 /* Takes <state_dir>/lock (-EWOULDBLOCK, the holder's pid in err), opens the store and replays the log. */

@@ -260,7 +260,7 @@ static void *run(void *arg)
 {
     struct world *w = arg;
     struct lt_error err = {0};
-    struct lt_coord_config coord = {.state_dir = w->state, .runs_dir = w->runs, .vfs = w->vfs};
+    struct lt_coord_config coord = {.state_dir = w->state, .runs_dir = w->runs};
     struct lt_rpc_server_config server = {.methods = lt_methods, .context = &w->service, .rights = lt_service_rights};
 
     uv_loop_init(&w->uv);

@@ -24,7 +24,6 @@
 struct waiting_read;
 struct world {
     char dir[64], state[96], runs[96], socket[96], target[112];
-    const char *vfs; /* SQLite's, NULL: the system's */
     pthread_t thread;
     uv_loop_t uv;
     uv_async_t calls;
