@@ -56,10 +56,16 @@ struct lt_op {
      * the output *is* that input's bytes under another shape: plan.h lets both live in one place where it can, and
      * the kernel copies only when it finds two addresses. */
     uint32_t inplace[LT_NODE_OUT_MAX];
+    uint32_t shape_only;               /* bit i: of input i only the type is used, never its bytes (which may be gone) */
     int8_t updates[LT_NODE_OUT_MAX];   /* 1 + the input whose new content output o is; 0: none */
     bool by_name;                      /* what it computes depends on the node's name (dropout): never merged */
     double tol;                        /* back ends agree with ref within tol * (1 + |ref|) at float32 */
 };
+
+static inline bool lt_op_shape_only(const struct lt_op *op, int input)
+{
+    return input < 32 && (op->shape_only >> input & 1);
+}
 
 const struct lt_op *lt_op_find(const char *name); /* NULL: unknown */
 extern const struct lt_op *const lt_ops[];        /* NULL-ended (engine/ops/table.c) */

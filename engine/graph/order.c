@@ -11,11 +11,12 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/graph/edit.h"
+#include "engine/graph/op.h"
 
 struct order {
     const struct lt_graph *g;
     int64_t *bytes; /* of each value in the arena; 0 elsewhere */
-    int *uses;      /* left; outputs of the program have one that never goes away */
+    int *uses;      /* readers left; outputs of the program have one that never goes away */
     struct lt_deps deps;
     int *waits;           /* node: how many it still waits for */
     int *user_first, *user; /* node → those that wait for it */
@@ -31,6 +32,17 @@ static void sizes(struct order *o, const struct lt_binding *b)
             o->bytes[v] = (int64_t)lt_type_bytes(&g->values[v].type, b);
 }
 
+/* Readers of each value's bytes. */
+static int *reads(const struct lt_graph *g)
+{
+    int *uses = lt_graph_uses(g);
+
+    for (int i = 0; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++)
+            uses[g->nodes[i].in[k]] -= lt_op_shape_only(g->nodes[i].op, k);
+    return uses;
+}
+
 /* What running node i adds to live memory when it is over. */
 static int64_t growth(const struct order *o, int i)
 {
@@ -42,8 +54,10 @@ static int64_t growth(const struct order *o, int i)
     for (int k = 0; k < n->n_in; k++) {
         int times = 0;
 
+        if (lt_op_shape_only(n->op, k))
+            continue;
         for (int j = 0; j < n->n_in; j++)
-            if (n->in[j] == n->in[k])
+            if (n->in[j] == n->in[k] && !lt_op_shape_only(n->op, j))
                 times += j < k ? n->n_in : 1; /* an operand given twice is freed once */
         if (times == o->uses[n->in[k]])
             sum -= o->bytes[n->in[k]];
@@ -65,14 +79,14 @@ static void run_node(struct order *o, int i, int64_t *live, int64_t *peak)
     *peak = LT_MAX(*peak, *live + outputs_bytes(o, i));
     *live += growth(o, i);
     for (int k = 0; k < o->g->nodes[i].n_in; k++)
-        o->uses[o->g->nodes[i].in[k]]--;
+        o->uses[o->g->nodes[i].in[k]] -= !lt_op_shape_only(o->g->nodes[i].op, k);
 }
 
 static int64_t peak_of(struct order *o, const int *order, int n)
 {
     int64_t live = 0, peak = 0;
 
-    o->uses = lt_graph_uses(o->g);
+    o->uses = reads(o->g);
     for (int i = 0; i < n; i++)
         run_node(o, order ? order[i] : i, &live, &peak);
     lt_free(o->uses);
@@ -123,7 +137,7 @@ static int greedy(struct order *o, int *order)
     int *ready = lt_calloc((size_t)n + 1, sizeof *ready);
     int64_t live = 0, peak = 0;
 
-    o->uses = lt_graph_uses(o->g);
+    o->uses = reads(o->g);
     users_init(o);
     for (int i = 0; i < n; i++)
         if (!o->waits[i])

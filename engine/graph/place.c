@@ -48,7 +48,8 @@ static void last_reads(struct place *p)
         p->last_read[v] = -1;
     for (int i = 0; i < g->n_nodes; i++)
         for (int k = 0; !g->nodes[i].dead && k < g->nodes[i].n_in; k++)
-            p->last_read[g->nodes[i].in[k]] = i;
+            if (!lt_op_shape_only(g->nodes[i].op, k))
+                p->last_read[g->nodes[i].in[k]] = i;
     for (int i = 0; i < g->n_outputs; i++)
         p->last_read[g->outputs[i].value] = g->n_nodes;
 }
@@ -103,7 +104,8 @@ static bool free_after(const struct place *p, int storage, int i, uint32_t mask)
     if (p->storages[storage].fixed || p->storages[storage].last > i)
         return false;
     for (int k = 0; k < n->n_in; k++)
-        if (p->of[n->in[k]] == storage && !(k < 32 && mask >> k & 1))
+        if (p->of[n->in[k]] == storage && !(k < 32 && mask >> k & 1) &&
+            !lt_op_shape_only(n->op, k))
             return false;
     return true;
 }

@@ -31,6 +31,7 @@ const struct lt_op lt_op_avg_pool2d_grad = {
     .max_in = 2,
     .n_out = 1,
     .attrs = lt_avg_pool_attrs,
+    .shape_only = 2,
     .infer = lt_infer_same_second,
     .ref = ref,
     .tol = 2e-6,

@@ -61,6 +61,7 @@ const struct lt_op lt_op_conv2d_dx = {
     .max_in = 3,
     .n_out = 1,
     .attrs = lt_conv_attrs,
+    .shape_only = 4,
     .infer = infer,
     .ref = ref,
     .flops = flops,

@@ -35,6 +35,7 @@ const struct lt_op lt_op_expand = {
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,
+    .shape_only = 2,
     .infer = infer,
     .grad = grad,
     .ref = ref,

@@ -32,6 +32,7 @@ const struct lt_op lt_op_max_pool2d_grad = {
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,
+    .shape_only = 4,
     .infer = infer,
     .ref = ref,
     .tol = 1e-6,

@@ -85,6 +85,7 @@ const struct lt_op lt_op_reshape = {
     .max_in = 2,
     .n_out = 1,
     .attrs = attrs,
+    .shape_only = 2,
     .infer = infer,
     .grad = grad,
     .ref = lt_ref_copy,

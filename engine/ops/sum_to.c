@@ -31,6 +31,7 @@ const struct lt_op lt_op_sum_to = {
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,
+    .shape_only = 2,
     .infer = lt_infer_same_second,
     .grad = grad,
     .ref = ref,

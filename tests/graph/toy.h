@@ -66,6 +66,9 @@ static const struct lt_op toy_split = {
 static const struct lt_op toy_view = {
     .name = "toy_view", .cls = LT_OP_VIEW, .min_in = 1, .max_in = 1, .n_out = 1, .infer = toy_same,
     .inplace = {1}};
+static const struct lt_op toy_like = { /* like toy_map, with another value's shape */
+    .name = "toy_like", .cls = LT_OP_OTHER, .min_in = 2, .max_in = 2, .n_out = 1,
+    .infer = toy_same, .inplace = {1}, .shape_only = 2};
 static const struct lt_op toy_sum = {
     .name = "toy_sum", .cls = LT_OP_REDUCTION, .min_in = 1, .max_in = 1, .n_out = 1,
     .infer = toy_sum_infer};
@@ -121,7 +124,7 @@ static inline unsigned toy_random(uint64_t *state)
 static inline struct lt_graph *toy_graph(uint64_t seed, int n_nodes)
 {
     static const struct lt_op *const unary[] = {&toy_map, &toy_split, &toy_view, &toy_map};
-    static const struct lt_op *const binary[] = {&toy_pair, &toy_apart, &toy_pair};
+    static const struct lt_op *const binary[] = {&toy_pair, &toy_apart, &toy_like};
     struct lt_graph *g = lt_graph_new("random");
     lt_id pool[2][64], params[2], state;
     int n_pool[2] = {0, 0};
