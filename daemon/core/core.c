@@ -233,6 +233,7 @@ static bool input_valid(const struct lt_core_input *in)
     return in->kind != LT_IN_AGENT || in->message;
 }
 
+/* Once per job; also of jobs that are no longer there. */
 static void notify_changed(struct lt_turn *t, size_t first)
 {
     size_t n = t->out->len;
@@ -243,6 +244,8 @@ static void notify_changed(struct lt_turn *t, size_t first)
 
         if (job)
             lt_core_notify(t, job);
+        else if (a->kind == LT_DO_APPEND && a->job)
+            lt_action_add(t, LT_DO_NOTIFY, a->job);
     }
 }
 

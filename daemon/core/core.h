@@ -85,7 +85,7 @@ enum lt_action_kind {
     LT_DO_APPEND,  /* seq, job, data/len: the packed lt.v1.Event; seq follows the last one's */
     LT_DO_SEND,    /* session, data/len: a packed lt.v1.CoordinatorMessage; drop it when the session is gone */
     LT_DO_REPLY,   /* token, status (0 or -errno), job (full id), text (why, when status < 0; or NULL) */
-    LT_DO_NOTIFY,  /* job: its status changed; watchers may want to know */
+    LT_DO_NOTIFY,  /* job: its status changed; watchers may want to know. A job that can't be found was removed */
     LT_DO_METRICS, /* job, attempt, rank, end_offset, metrics: for the metrics database, which skips repeats by end_offset */
     LT_DO_CLOSE,   /* session, text: the agent broke the protocol; close its connection and log why */
     LT_DO_N

@@ -77,7 +77,7 @@ int lt_store_read(struct lt_store *s, uint64_t from, const char *job, size_t max
     uint64_t next = from + 1;
     uint8_t blank[11];
     size_t n = 0;
-    int rc = lt_store_usable(s, err), step = SQLITE_DONE;
+    int rc = lt_store_readable(s, err), step = SQLITE_DONE;
 
     if (rc == 0)
         rc = lt_sql_prepare(s->db, s->path, job ? of_job : all, &q, err);

@@ -1,8 +1,8 @@
 /* store.c - the event log in SQLite: append, probe, snapshots
  *
  * After a commit has failed nobody knows what of it lies in the WAL: the transaction is rolled back in memory,
- * but a crash could still bring it back. So a failed append closes the file, and lt_store_probe() opens it
- * again: what is read then is what a restarted daemon would read.
+ * but a crash could still bring it back. So after a failed write the file is closed and opened again: what is
+ * read from then on is what a restarted daemon would read. Writes are refused until lt_store_probe() succeeds.
  */
 #include "daemon/store/store.h"
 
@@ -139,9 +139,16 @@ void lt_store_close(struct lt_store *s)
     lt_free(s);
 }
 
-int lt_store_usable(struct lt_store *s, struct lt_error *err)
+int lt_store_readable(const struct lt_store *s, struct lt_error *err)
 {
-    return s->db ? 0 : lt_error_set(err, -EIO, "%s: closed after a failed write, until a probe succeeds", s->path);
+    return s->db ? 0 : lt_error_set(err, -EIO, "%s: can't be opened after a failed write, until a probe succeeds", s->path);
+}
+
+static int writable(const struct lt_store *s, struct lt_error *err)
+{
+    if (s->suspect)
+        return lt_error_set(err, -EIO, "%s: a write has failed; no other until a probe succeeds", s->path);
+    return lt_store_readable(s, err);
 }
 
 /* ---- append */
@@ -170,7 +177,7 @@ static int insert_events(struct lt_store *s, const struct lt_store_event *events
     return 0;
 }
 
-/* Between BEGIN and COMMIT; whatever fails closes the file. */
+/* Between BEGIN and COMMIT. */
 static int transact(struct lt_store *s, int (*body)(struct lt_store *, void *, struct lt_error *), void *arg,
                     struct lt_error *err)
 {
@@ -180,8 +187,11 @@ static int transact(struct lt_store *s, int (*body)(struct lt_store *, void *, s
         rc = body(s, arg, err);
     if (rc == 0)
         rc = lt_sql_exec(s->db, s->path, "COMMIT", err);
-    if (rc < 0)
+    if (rc < 0) {
         disconnect(s);
+        s->suspect = true;
+        connect_store(s, NULL);
+    }
     return rc;
 }
 
@@ -201,7 +211,7 @@ static int append_body(struct lt_store *s, void *arg, struct lt_error *err)
 int lt_store_append(struct lt_store *s, const struct lt_store_event *events, size_t n, struct lt_error *err)
 {
     struct batch b = {events, n, s->last_crc};
-    int rc = lt_store_usable(s, err);
+    int rc = writable(s, err);
 
     for (size_t i = 0; rc == 0 && i < n; i++)
         if (events[i].seq != s->last_seq + 1 + i)
@@ -232,7 +242,11 @@ int lt_store_probe(struct lt_store *s, struct lt_error *err)
 {
     int rc = s->db ? 0 : connect_store(s, err);
 
-    return rc < 0 ? rc : transact(s, probe_body, NULL, err);
+    if (rc == 0)
+        rc = transact(s, probe_body, NULL, err);
+    if (rc == 0)
+        s->suspect = false;
+    return rc;
 }
 
 /* ---- snapshots */
@@ -270,7 +284,7 @@ static int snapshot_body(struct lt_store *s, void *arg, struct lt_error *err)
 int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, size_t len, struct lt_error *err)
 {
     struct snapshot snap = {seq, data, len};
-    int rc = lt_store_usable(s, err);
+    int rc = writable(s, err);
 
     if (rc == 0 && seq > s->last_seq)
         rc = lt_error_set(err, -EINVAL, "%s: a snapshot of event %llu, which isn't in the log", s->path,
@@ -285,7 +299,7 @@ int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, s
 int lt_store_snapshot_load(struct lt_store *s, uint64_t *seq, struct lt_buf *out, struct lt_error *err)
 {
     LT_STMT_AUTO *q = NULL;
-    int rc = lt_store_usable(s, err);
+    int rc = lt_store_readable(s, err);
 
     if (rc == 0)
         rc = lt_sql_prepare(s->db, s->path, "SELECT seq, crc, data FROM snapshots ORDER BY seq DESC", &q, err);
@@ -326,7 +340,7 @@ static int forget_body(struct lt_store *s, void *arg, struct lt_error *err)
 
 int lt_store_forget(struct lt_store *s, const char *job, struct lt_error *err)
 {
-    int rc = lt_store_usable(s, err);
+    int rc = writable(s, err);
 
     return rc < 0 ? rc : transact(s, forget_body, (void *)job, err);
 }

@@ -7,8 +7,9 @@
  *
  * Not thread-safe: the loop thread owns it. Errors: -ENOSPC disk or quota full, -EIO, -EROFS; -EBADMSG a
  * damaged row (path, row and remedy in err); -ENOTSUP written by a newer version; -EWOULDBLOCK another
- * process has it. After a failed write the store is closed: it is not known what a crash would bring back. All
- * calls fail with -EIO until lt_store_probe() has opened it again; what is read then is the truth.
+ * process has it. After a failed write it isn't known what a crash would bring back: the file is opened anew, what
+ * is read from then on (last_seq too) is what a restarted daemon would read, and writes fail with -EIO until
+ * lt_store_probe() succeeds.
  */
 #ifndef LT_DAEMON_STORE_STORE_H
 #define LT_DAEMON_STORE_STORE_H
@@ -44,8 +45,7 @@ LT_DEFINE_AUTO(struct lt_store *, lt_store_close)
  * otherwise -ESTALE (somebody else wrote: the caller's state is old). */
 int lt_store_append(struct lt_store *s, const struct lt_store_event *events, size_t n, struct lt_error *err);
 uint64_t lt_store_last_seq(const struct lt_store *s);
-/* Does a durable write work (again)? Opens the file again after a failure, and writes a row of its own. last_seq may
- * have moved on by the batch that failed. */
+/* Does a durable write work (again)? Writes a row of its own, and allows writes again. */
 int lt_store_probe(struct lt_store *s, struct lt_error *err);
 
 /* Calls fn for each event with seq > from, in order; at most max (0: all). job NULL: of all jobs. A non-zero

@@ -3,11 +3,13 @@
 #define LT_DAEMON_STORE_IMPL_H
 
 #include <sqlite3.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include "daemon/store/store.h"
 
 struct lt_store {
-    sqlite3 *db;          /* NULL after a failed write */
+    sqlite3 *db;          /* NULL: it can't even be read */
+    bool suspect;         /* a write failed; no other until a probe succeeds */
     sqlite3_stmt *insert;
     char *path;
     char *vfs;
@@ -16,6 +18,6 @@ struct lt_store {
     uint64_t snapshot_seq;
 };
 
-int lt_store_usable(struct lt_store *s, struct lt_error *err);
+int lt_store_readable(const struct lt_store *s, struct lt_error *err);
 
 #endif
