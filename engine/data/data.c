@@ -249,7 +249,8 @@ int lt_data_open(const struct lt_data_config *c, struct lt_data **out, struct lt
     describe_fields(d, problems);
     if (problems->errors > before)
         return -EINVAL;
-    d->field[FIELD_LABEL].classes = count_classes(d);
+    if (d->plan->scan == LT__V1__DATA__SCAN__before)
+        d->field[FIELD_LABEL].classes = count_classes(d);
     *out = LT_TAKE(d);
     return 0;
 }
@@ -305,6 +306,14 @@ void lt_data_read(const struct lt_data *d, enum lt_split_kind kind, const uint32
         lt_transform_run(s->transform, x->data + at * x->item_bytes, image + (size_t)i * x->item_bytes);
         label[i] = y->data[at];
     }
+}
+
+void lt_data_describe(const struct lt_data *d, enum lt_split_kind kind, int64_t index, struct lt_buf *out)
+{
+    const struct split *s = &d->split[kind];
+
+    lt_buf_printf(out, "%s: sample %" PRId64 ", label %d", s->part->file[FIELD_LABEL].path, s->first + index,
+                  s->part->idx[FIELD_LABEL].data[s->first + index]);
 }
 
 int lt_data_scan_labels(const struct lt_data *d, int64_t classes, int64_t ignore, struct lt_error *err)

@@ -29,7 +29,7 @@ struct lt_data_field {
     enum lt_dtype dtype;
     int ndim;
     int64_t dim[LT_DIMS_MAX];
-    int64_t classes; /* label: largest label of the splits that are used, plus 1; else 0 */
+    int64_t classes; /* label: largest label of the splits in use, plus 1; 0 elsewhere, and with data.scan lazy */
     size_t bytes;    /* of one sample */
 };
 
@@ -55,6 +55,8 @@ int64_t lt_data_count(const struct lt_data *d, enum lt_split_kind kind); /* samp
 /* Copies n samples, transformed. index[i]: 0 … count-1 within the split. dst[f]: n * field f's bytes. */
 void lt_data_read(const struct lt_data *d, enum lt_split_kind kind, const uint32_t *index, int64_t n, void *const *dst);
 
+/* "FILE: sample N, label L" of a split's sample, for people. */
+void lt_data_describe(const struct lt_data *d, enum lt_split_kind kind, int64_t index, struct lt_buf *out);
 /* First sample (in the whole file) of a used split whose label is not below `classes` and not `ignore`: 1, with a text that
  * names file, sample and label in err. 0: none. */
 int lt_data_scan_labels(const struct lt_data *d, int64_t classes, int64_t ignore, struct lt_error *err);

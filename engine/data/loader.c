@@ -42,7 +42,7 @@ struct lt_loader {
     int spin;
     /* memory */
     char *region;
-    size_t region_bytes, slot_bytes;
+    size_t region_bytes;
     struct slot slot[SLOTS_MAX];
     uint64_t slots;
     uint32_t *perm, *index;
@@ -62,25 +62,44 @@ static size_t align_up(size_t n)
     return (n + LINE - 1) / LINE * LINE;
 }
 
-static size_t bytes_of_slot(const struct lt_loader *l)
+static size_t slot_bytes(const struct lt_loader_config *c)
 {
-    size_t n = (size_t)l->c.batch_size, bytes = align_up(n * sizeof(float)) + align_up(n * sizeof(int64_t));
+    size_t n = (size_t)c->batch_size, bytes = align_up(n * sizeof(float)) + align_up(n * sizeof(int64_t));
 
-    for (int f = 0; f < lt_data_n_fields(l->c.data); f++)
-        bytes += align_up(n * lt_data_field(l->c.data, f)->bytes);
+    for (int f = 0; f < lt_data_n_fields(c->data); f++)
+        bytes += align_up(n * lt_data_field(c->data, f)->bytes);
     return bytes;
+}
+
+static uint64_t slots_for(const struct lt_loader_config *c)
+{
+    return LT_MAX((uint64_t)SLOTS_MIN, LT_MIN((uint64_t)SLOTS_MAX, RING_BYTES / slot_bytes(c)));
+}
+
+static size_t perm_bytes(const struct lt_loader_config *c)
+{
+    return align_up((size_t)lt_data_count(c->data, c->split) * sizeof(uint32_t));
+}
+
+static size_t index_bytes(const struct lt_loader_config *c)
+{
+    return align_up((size_t)c->batch_size * sizeof(uint32_t));
+}
+
+size_t lt_loader_bytes(const struct lt_loader_config *c)
+{
+    return perm_bytes(c) + index_bytes(c) + slots_for(c) * slot_bytes(c);
 }
 
 /* Everything in one mapping, touched here: perm, index, slots. */
 static int allocate(struct lt_loader *l, struct lt_error *err)
 {
-    size_t perm = align_up(l->order.samples * sizeof(uint32_t)), index = align_up((size_t)l->c.batch_size * sizeof(uint32_t));
+    size_t perm = perm_bytes(&l->c), index = index_bytes(&l->c);
     int n_fields = lt_data_n_fields(l->c.data);
     char *p;
 
-    l->slot_bytes = bytes_of_slot(l);
-    l->slots = LT_MAX(SLOTS_MIN, LT_MIN((uint64_t)SLOTS_MAX, RING_BYTES / l->slot_bytes));
-    l->region_bytes = perm + index + l->slots * l->slot_bytes;
+    l->slots = slots_for(&l->c);
+    l->region_bytes = lt_loader_bytes(&l->c);
     p = mmap(NULL, l->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (p == MAP_FAILED)
         return lt_error_set(err, -ENOMEM, "no memory for %zu bytes of batches read ahead", l->region_bytes);
@@ -150,11 +169,6 @@ uint64_t lt_loader_batches(const struct lt_loader *l)
 int64_t lt_loader_batch_size(const struct lt_loader *l, uint64_t index)
 {
     return (int64_t)lt_order_size(&l->order, index);
-}
-
-size_t lt_loader_bytes(const struct lt_loader *l)
-{
-    return l->region_bytes + align_up(sizeof *l);
 }
 
 static void new_order(struct lt_loader *l)

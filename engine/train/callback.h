@@ -24,6 +24,7 @@ struct lt_error;
 struct lt_save {
     char *dir;  /* absolute folder; NULL: <run>/checkpoints */
     char *name; /* NULL: don't keep one among the user's, only let `last` be current */
+    int callback; /* index of the callback */
     bool weights_only, best, has_score, verbose;
     char *monitor;
     double score;

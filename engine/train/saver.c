@@ -17,7 +17,7 @@ struct lt_saver {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool stop;
+    bool stop, working;
     struct lt_save_job *todo;
     char **removals;
     int n_removals, cap_removals;
@@ -71,14 +71,17 @@ static void run_job(struct lt_saver *s, struct lt_save_job *job)
 /* With the lock held; lets go of it while it works. */
 static void run_one(struct lt_saver *s)
 {
-    struct lt_save_job *job = s->todo;
+    struct lt_save_job *job = NULL;
     char *path = NULL;
 
-    s->todo = NULL;
-    if (!job) {
+    if (s->n_removals) { /* first: a new checkpoint may bear a name that is still to go */
         path = s->removals[0];
         memmove(s->removals, s->removals + 1, (size_t)--s->n_removals * sizeof *s->removals);
+    } else {
+        job = s->todo;
+        s->todo = NULL;
     }
+    s->working = true;
     pthread_mutex_unlock(&s->lock);
     if (job) {
         run_job(s, job);
@@ -87,6 +90,8 @@ static void run_one(struct lt_saver *s)
         lt_free(path);
     }
     pthread_mutex_lock(&s->lock);
+    s->working = false;
+    pthread_cond_broadcast(&s->changed);
 }
 
 static void *work(void *arg)
@@ -193,6 +198,14 @@ struct lt_save_job *lt_saver_wait(struct lt_saver *s)
     job = take_done(s);
     pthread_mutex_unlock(&s->lock);
     return job;
+}
+
+void lt_saver_drain(struct lt_saver *s)
+{
+    pthread_mutex_lock(&s->lock);
+    while (s->todo || s->n_removals || s->working)
+        pthread_cond_wait(&s->changed, &s->lock);
+    pthread_mutex_unlock(&s->lock);
 }
 
 void lt_saver_remove(struct lt_saver *s, char *path)

@@ -51,7 +51,9 @@ void lt_saver_submit(struct lt_saver *s, struct lt_save_job *job);
 /* The finished job, the caller's; NULL: none (yet). */
 struct lt_save_job *lt_saver_poll(struct lt_saver *s);
 struct lt_save_job *lt_saver_wait(struct lt_saver *s); /* NULL: nothing under way */
-/* Deletes a folder in the background. Takes the path. */
+/* Nothing is being written or deleted when this returns; a finished job still waits to be polled. */
+void lt_saver_drain(struct lt_saver *s);
+/* Deletes a folder in the background, before anything submitted later is written. Takes the path. */
 void lt_saver_remove(struct lt_saver *s, char *path);
 
 #endif

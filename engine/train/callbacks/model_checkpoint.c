@@ -162,7 +162,7 @@ static int save_now(struct saver *s, const struct lt_hook *h, bool versions, str
     if (h->step == s->last_step || h->requests->n_saves == LT_SAVES_MAX)
         return 0;
     save = &h->requests->saves[h->requests->n_saves++];
-    *save = (struct lt_save){.verbose = s->c->verbose, .has_score = have && s->c->monitor, .score = v.value};
+    *save = (struct lt_save){.callback = s->index, .verbose = s->c->verbose, .has_score = have && s->c->monitor, .score = v.value};
     save->monitor = s->c->monitor ? lt_strdup(s->c->monitor) : NULL;
     s->deferred = false;
     s->last_step = h->step;

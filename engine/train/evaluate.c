@@ -1,0 +1,202 @@
+/* evaluate.c - validate, test, predict: a trained model over a split, without training
+ *
+ * Sums over all batches are exact; a short last batch counts as what it is.
+ */
+#include "engine/train/evaluate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/problem.h"
+#include "base/str.h"
+#include "engine/train/trainer.h"
+#include "sys/file.h"
+
+struct evaluator {
+    struct lt_trainer t; /* data, session, metrics, limits: what evaluation shares with fit */
+    const Lt__V1__Evaluation *e;
+    enum lt_split_kind split;
+    enum lt_program_kind program;
+    enum lt_stage_kind stage;
+    struct lt_loader *loader;
+    struct lt_bound bound;
+    int output, fd; /* predictions */
+};
+
+static void choose_mode(struct evaluator *v)
+{
+    v->split = LT_SPLIT_TEST;
+    v->stage = LT_TEST_STAGE;
+    v->program = LT_PROGRAM_EVAL;
+    v->fd = v->output = -1;
+    if (v->e->mode == LT__V1__EVALUATION__MODE__VALIDATE) {
+        v->split = LT_SPLIT_VAL;
+        v->stage = LT_VAL_STAGE;
+    } else if (v->e->mode == LT__V1__EVALUATION__MODE__PREDICT) {
+        v->program = LT_PROGRAM_PREDICT;
+        v->split = v->e->plan->data->predict ? LT_SPLIT_PREDICT : LT_SPLIT_TEST;
+    }
+}
+
+static int open_data(struct evaluator *v, struct lt_error *err)
+{
+    struct lt_data_config c = {.plan = v->e->plan->data, .cache_dir = v->t.c->cache_dir};
+    struct lt_problems problems = {0};
+    struct lt_batch_counts counts;
+    struct lt_loader_config l;
+    int rc = lt_data_open(&c, &v->t.data, &problems);
+
+    if (rc == 0) {
+        lt_count_batches(v->t.data, v->e->plan, &counts);
+        lt_limits_init(&v->t.limits, v->e->plan->trainer, &counts, &problems);
+    } else {
+        v->t.result->class = LT__V1__FAILURE_CLASS__CLASS_DATA;
+        rc = lt_error_set(err, -EINVAL, "%s: %s", problems.items[0].path, problems.items[0].reason);
+    }
+    lt_problems_done(&problems);
+    if (rc == 0 && !lt_data_has(v->t.data, v->split))
+        rc = lt_error_set(err, -EINVAL, "the plan has no data.%s", lt_split_names[v->split]);
+    if (rc == 0) {
+        lt_loader_plan(v->t.data, v->e->plan, &v->t.limits, v->split, &l);
+        rc = lt_loader_open(&l, &v->loader, err);
+    }
+    return rc;
+}
+
+static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_error *err)
+{
+    struct lt_field fields[LT_DIMS_MAX];
+    const Lt__V1__Trainer *trainer = v->e->plan->trainer;
+    struct lt_session_config c = {
+        .plan = v->e->plan, .fields = fields, .n_fields = lt_data_n_fields(v->t.data), .backend = v->t.c->backend,
+        .device = {.threads = (int)v->t.c->start->cpus, .allow_reference = trainer && trainer->allow_reference_kernels},
+        .programs = 1u << v->program,
+    };
+    LT_AUTO(lt_free) char *model = lt_format("%s/model.safetensors", v->e->path ? v->e->path : "");
+    int matched, total, rc;
+
+    lt_session_fields(v->t.data, fields);
+    rc = lt_manifest_verify(v->e->path ? v->e->path : "", meta, err);
+    if (rc == 0)
+        rc = lt_session_open(&c, &v->t.session, err);
+    if (rc == 0)
+        rc = lt_trainer_prepare(v->t.session, v->loader, v->program, v->program, err);
+    if (rc == 0)
+        rc = lt_session_init(v->t.session, err);
+    if (rc == 0)
+        rc = lt_load_model(v->t.session, model, true, &matched, &total, err);
+    if (rc == 0)
+        rc = lt_bound_init(&v->bound, v->t.session, v->program, v->t.data,
+                           v->program == LT_PROGRAM_EVAL ? &v->t.metrics : NULL, err);
+    return rc;
+}
+
+static int open_predictions(struct evaluator *v, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *path = lt_format("%s/predictions.f32", v->t.c->start->run_dir);
+
+    if (v->program != LT_PROGRAM_PREDICT)
+        return 0;
+    v->output = lt_session_output(v->t.session, v->program, "output");
+    v->fd = lt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, err);
+    return v->fd < 0 ? v->fd : 0;
+}
+
+static int one_batch(struct evaluator *v, struct lt_error *err)
+{
+    struct lt_step_inputs in = {0};
+    int rc = lt_bound_run(&v->bound, v->t.session, lt_loader_next(v->loader), &in, err);
+
+    if (rc == 0 && v->program == LT_PROGRAM_EVAL)
+        lt_eval_add(v->t.session, &v->bound, &v->t.metrics, v->t.evaluated);
+    if (rc == 0 && v->output >= 0) {
+        size_t bytes;
+        const void *p = lt_session_value(v->t.session, v->output, &bytes);
+
+        rc = lt_file_write(v->fd, p, bytes, err);
+    }
+    return rc;
+}
+
+static int all_batches(struct evaluator *v, struct lt_error *err)
+{
+    uint64_t n = lt_loader_batches(v->loader);
+    int rc = n ? lt_loader_start(v->loader, 0, 0, err) : 0;
+
+    lt_trainer_phase(&v->t, v->split == LT_SPLIT_VAL ? LT_PHASE_VALIDATING : LT_PHASE_TESTING);
+    for (uint64_t i = 0; i < n && rc == 0; i++) {
+        uint32_t command = v->t.c->commands ? v->t.c->commands(v->t.c->arg, &v->t.pos) : 0;
+
+        if (command & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)) {
+            v->t.result->result = command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED : LT__V1__JOB_RESULT__STOPPED;
+            return 0;
+        }
+        rc = one_batch(v, err);
+        v->t.pos.val_batch = i + 1;
+        if (v->t.c->page)
+            atomic_store_explicit(&v->t.c->page->batch, i + 1, memory_order_relaxed);
+    }
+    if (rc == 0 && v->fd >= 0)
+        rc = lt_file_sync(v->fd, err);
+    return rc;
+}
+
+/* A table, sorted as it was declared: one name and value a line. */
+static int report(struct evaluator *v, const struct lt_manifest *meta, struct lt_error *err)
+{
+    struct lt_train_result *r = v->t.result;
+    struct lt_recorded values[LT_QUANTITIES_MAX];
+    int n = 0;
+
+    if (v->program != LT_PROGRAM_EVAL || r->result != LT__V1__JOB_RESULT__SUCCEEDED)
+        return 0;
+    for (int i = 0; i < v->t.metrics.n; i++) {
+        const struct lt_quantity *q = &v->t.metrics.q[i];
+        const char *key = q->epoch_key[v->stage] ? q->epoch_key[v->stage] : q->step_key[v->stage];
+
+        values[n++] = (struct lt_recorded){key, lt_sum_value(&v->t.evaluated[i], q->reduce), false};
+        snprintf(r->values[r->n_values].name, sizeof r->values[0].name, "%s", key);
+        r->values[r->n_values++].value = values[n - 1].value;
+        lt_trainer_say(&v->t, "%-20s %.6g", key, values[n - 1].value);
+    }
+    v->t.pos.epoch = meta->epoch - (meta->epoch && !meta->in_epoch);
+    return lt_trainer_record(&v->t, meta->step - (meta->step > 0), values, n, err);
+}
+
+int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e, struct lt_train_result *out, struct lt_error *err)
+{
+    struct evaluator *v = lt_calloc(1, sizeof *v);
+    struct lt_manifest meta = {.step = 0};
+    int rc;
+
+    v->e = e;
+    v->t.c = c;
+    v->t.plan = e->plan;
+    v->t.result = out;
+    choose_mode(v);
+    lt_metrics_init(&v->t.metrics, e->plan->step);
+    out->result = LT__V1__JOB_RESULT__SUCCEEDED;
+    rc = open_data(v, err);
+    if (rc == 0)
+        rc = open_model(v, &meta, err);
+    if (rc == 0)
+        rc = open_predictions(v, err);
+    if (rc == 0)
+        rc = all_batches(v, err);
+    if (rc == 0)
+        rc = report(v, &meta, err);
+    out->step = meta.step;
+    out->epoch = meta.epoch;
+    lt_loader_close(v->loader);
+    lt_bound_done(&v->bound);
+    if (v->fd >= 0)
+        close(v->fd);
+    lt_trainer_close(&v->t);
+    lt_free(v);
+    return rc;
+}

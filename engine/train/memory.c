@@ -1,0 +1,48 @@
+/* memory.c - adds up what a fit will hold */
+#include "engine/train/memory.h"
+
+#include "engine/data/loader.h"
+#include "engine/session/session.h"
+#include "engine/train/trainer.h"
+
+/* Measured with a plan of a few bytes: libraries' writable pages, heap, stacks of the three threads. */
+#define PROCESS_BYTES (10u << 20)
+
+static uint64_t snapshot_bytes(const struct lt_session *s)
+{
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < lt_session_n_tensors(s); i++)
+        bytes += (lt_session_tensor(s, i)->bytes + 63) / 64 * 64;
+    return bytes;
+}
+
+static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPlan *plan, const struct lt_limits *l)
+{
+    struct lt_loader_config c;
+    uint64_t bytes = 0;
+
+    if (l->train_batches) {
+        lt_loader_plan(data, plan, l, LT_SPLIT_TRAIN, &c);
+        bytes += lt_loader_bytes(&c);
+    }
+    if (l->val_batches) {
+        lt_loader_plan(data, plan, l, LT_SPLIT_VAL, &c);
+        bytes += lt_loader_bytes(&c);
+    }
+    return bytes;
+}
+
+void lt_memory_plan(const struct lt_session *s, const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
+                    const struct lt_limits *limits, struct lt_memory_plan *out)
+{
+    struct lt_session_cost cost;
+
+    lt_session_cost(s, &cost);
+    *out = (struct lt_memory_plan){
+        .persistent = cost.persistent_bytes, .arena = cost.arena_bytes, .device = cost.overhead_bytes,
+        .snapshot = limits->fast_dev_run ? 0 : snapshot_bytes(s), .batches = batch_bytes(data, plan, limits),
+        .process = PROCESS_BYTES,
+    };
+    out->total = out->persistent + out->arena + out->device + out->snapshot + out->batches + out->process;
+}

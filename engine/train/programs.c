@@ -1,0 +1,61 @@
+/* programs.c - look-up of inputs and outputs, once per program */
+#include "engine/train/programs.h"
+
+#include <errno.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+
+static int bind_outputs(struct lt_bound *b, struct lt_session *s, const struct lt_metrics *m, struct lt_error *err)
+{
+    for (int i = 0; i < m->n; i++) {
+        b->sum_out[i] = lt_session_output(s, b->kind, m->q[i].out_sum);
+        b->weight_out[i] = lt_session_output(s, b->kind, m->q[i].out_weight);
+        if (b->sum_out[i] < 0 || b->weight_out[i] < 0)
+            return lt_error_set(err, -EINVAL, "the model's program has no output %s", m->q[i].out_sum);
+    }
+    b->skipped_out = lt_session_output(s, b->kind, "update.skipped");
+    b->norm_out = lt_session_output(s, b->kind, "grad_norm");
+    return 0;
+}
+
+int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind, const struct lt_data *data,
+                  const struct lt_metrics *m, struct lt_error *err)
+{
+    *b = (struct lt_bound){.kind = kind};
+    b->in = lt_calloc((size_t)lt_session_n_inputs(s, kind) + 1, sizeof *b->in);
+    b->n_fields = lt_data_n_fields(data);
+    for (int f = 0; f < b->n_fields; f++)
+        b->field_at[f] = lt_session_input(s, kind, lt_data_field(data, f)->name);
+    b->weight_at = lt_session_input(s, kind, "weight");
+    b->sample_at = lt_session_input(s, kind, "sample_index");
+    b->rng_at = lt_session_input(s, kind, "rng_step");
+    b->lr_at = lt_session_input(s, kind, "lr");
+    b->opt_at = lt_session_input(s, kind, "opt_step");
+    return m ? bind_outputs(b, s, m, err) : 0;
+}
+
+void lt_bound_done(struct lt_bound *b)
+{
+    lt_free(b->in);
+    b->in = NULL;
+}
+
+static void set(struct lt_bound *b, int at, const void *p)
+{
+    if (at >= 0)
+        b->in[at] = p;
+}
+
+int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch, const struct lt_step_inputs *in,
+                 struct lt_error *err)
+{
+    for (int f = 0; f < b->n_fields; f++)
+        set(b, b->field_at[f], batch->field[f]);
+    set(b, b->weight_at, batch->weight);
+    set(b, b->sample_at, batch->sample_index);
+    set(b, b->rng_at, &in->rng_step);
+    set(b, b->lr_at, &in->lr);
+    set(b, b->opt_at, &in->opt_step);
+    return lt_session_run(s, b->kind, batch->n, b->in, err);
+}

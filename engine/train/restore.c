@@ -1,0 +1,231 @@
+/* restore.c - from a checkpoint folder back into a session and a trainer
+ *
+ * Checksums are verified before a byte is used. The attempt's own checkpoint may be damaged: then the next older one of
+ * the run is taken, and said so; a checkpoint that the user named must be good.
+ */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "engine/graph/graph.h"
+#include "engine/train/json.h"
+#include "engine/train/trainer.h"
+#include "sys/file.h"
+
+static bool is_model(const struct lt_tensor_info *info)
+{
+    return info->kind == LT_VALUE_PARAM || info->kind == LT_VALUE_BUFFER;
+}
+
+static int check_shape(const struct lt_tensor_info *want, const struct lt_tensor *have, const char *path, struct lt_error *err)
+{
+    if (want->dtype == have->dtype && want->ndim == have->ndim &&
+        !memcmp(want->dim, have->dim, sizeof *want->dim * (size_t)want->ndim) && want->bytes == have->bytes)
+        return 0;
+    return lt_error_set(err, -EINVAL, "%s: tensor %s has another shape or type than the model's", path, want->name);
+}
+
+/* Tensors of one file into the session. Accumulators that aren't there belong to a closed window: zero already.
+ * Returns how many, or an error. */
+static int load_tensors(struct lt_session *s, const char *path, bool model, bool strict, struct lt_error *err)
+{
+    LT_AUTO(lt_safetensors_close) struct lt_safetensors *file = NULL;
+    int n = 0, rc = lt_safetensors_open(path, &file, err);
+
+    for (int i = 0; i < lt_session_n_tensors(s) && rc == 0; i++) {
+        const struct lt_tensor_info *info = lt_session_tensor(s, i);
+        const struct lt_tensor *t;
+
+        if (is_model(info) != model)
+            continue;
+        t = lt_safetensors_find(file, info->name);
+        if (!t && (!strict || info->kind == LT_VALUE_ACCUM))
+            continue;
+        if (!t)
+            rc = lt_error_set(err, -EINVAL, "%s: tensor %s is missing: it was made with another model or optimizer", path, info->name);
+        if (rc == 0)
+            rc = check_shape(info, t, path, err);
+        if (rc == 0)
+            rc = lt_session_write(s, i, t->data, err);
+        n++;
+    }
+    return rc < 0 ? rc : n;
+}
+
+int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total, struct lt_error *err)
+{
+    int rc = load_tensors(s, path, true, strict, err);
+
+    if (rc < 0)
+        return rc;
+    *matched = rc;
+    *total = 0;
+    for (int i = 0; i < lt_session_n_tensors(s); i++)
+        *total += is_model(lt_session_tensor(s, i));
+    return 0;
+}
+
+static int read_state(const char *dir, cJSON **out, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *path = lt_format("%s/trainer.json", dir);
+    LT_BUF_AUTO text = {0};
+    int rc = lt_file_read(path, LT_TRAINER_JSON_MAX, &text, err);
+
+    if (rc < 0)
+        return rc;
+    *out = cJSON_ParseWithLength(text.data ? text.data : "", text.len);
+    return *out ? 0 : lt_error_set(err, -EPROTO, "%s: not JSON", path);
+}
+
+/* Everything a folder holds; *state is the caller's. */
+static int load_folder(struct lt_trainer *t, const char *dir, cJSON **state, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *model = lt_format("%s/model.safetensors", dir);
+    LT_AUTO(lt_free) char *optimizer = lt_format("%s/optimizer.safetensors", dir);
+    int rc = read_state(dir, state, err);
+
+    if (rc < 0)
+        return rc;
+    rc = load_tensors(t->session, model, true, true, err);
+    if (rc >= 0)
+        rc = load_tensors(t->session, optimizer, false, true, err);
+    return rc < 0 ? rc : 0;
+}
+
+/* Verified and complete, or why not. */
+static int usable(const char *dir, struct lt_manifest *meta, struct lt_error *err)
+{
+    int rc = lt_manifest_verify(dir, meta, err);
+
+    if (rc == 0 && meta->weights_only)
+        rc = lt_error_set(err, -EINVAL, "%s holds weights only: nothing can be continued from it", dir);
+    return rc;
+}
+
+static char *absolute(const struct lt_trainer *t, const char *name)
+{
+    return name[0] == '/' ? lt_strdup(name) : lt_format("%s/%s", t->c->start->run_dir, name);
+}
+
+/* The newest usable one of the run besides `bad`; NULL: none. */
+static char *older_one(const struct lt_trainer *t, const char *bad)
+{
+    struct lt_checkpoint_list l = {0};
+    struct lt_manifest meta;
+    char *found = NULL;
+
+    lt_checkpoint_list_add(&l, t->checkpoints_dir);
+    lt_checkpoint_list_add(&l, t->recovery_dir);
+    lt_checkpoint_list_sort(&l);
+    for (int i = 0; i < l.n && !found; i++)
+        if (strcmp(l.items[i].path, bad) && !strcmp(l.items[i].meta.job, t->c->start->job ? t->c->start->job : "") &&
+            usable(l.items[i].path, &meta, NULL) == 0)
+            found = lt_strdup(l.items[i].path);
+    lt_checkpoint_list_done(&l);
+    return found;
+}
+
+/* The folder this attempt begins from; NULL with 0: the plan's own start. */
+static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
+{
+    const char *given = t->c->start->checkpoint, *resume = t->plan->resume ? t->plan->resume->path : NULL;
+    struct lt_manifest meta;
+    struct lt_error why = {0};
+
+    *out = NULL;
+    if (given && *given) {
+        *out = absolute(t, given);
+        if (usable(*out, &meta, &why) == 0)
+            return 0;
+        lt_trainer_say(t, "checkpoint %s cannot be used: %s", given, why.text);
+        LT_AUTO(lt_free) char *bad = *out;
+        *out = older_one(t, bad);
+        lt_trainer_say(t, "going back to %s", *out ? *out : "the start");
+        if (*out)
+            return 0;
+    }
+    if (!resume || !*resume)
+        return 0;
+    *out = lt_strdup(resume);
+    if (usable(*out, &meta, err) == 0)
+        return 0;
+    lt_free(LT_TAKE(*out));
+    return lt_error_prefix(err, "resume");
+}
+
+static int same_data(const struct lt_trainer *t, const cJSON *state, struct lt_error *err)
+{
+    const char *data = lt_json_string(state, "data");
+
+    if (!data || !*data || !t->fingerprint || !strcmp(data, t->fingerprint))
+        return 0;
+    return lt_error_set(err, -ESTALE, "the data are not what the checkpoint was trained on; then: %s now: %s", data, t->fingerprint);
+}
+
+static int load_weights(struct lt_trainer *t, struct lt_error *err)
+{
+    const char *path = t->plan->model->weights;
+    int matched, total, rc;
+
+    if (!path || !*path)
+        return 0;
+    rc = lt_load_model(t->session, path, false, &matched, &total, err);
+    if (rc == 0 && !matched)
+        rc = lt_error_set(err, -EINVAL, "%s: no tensor of it has the name of one of the model's", path);
+    if (rc < 0)
+        return rc;
+    LT_AUTO(lt_free) char *text = lt_format("%d of %d tensors matched", matched, total);
+    lt_trainer_say(t, "weights %s: %s", path, text);
+    return lt_trainer_resolved(t, "model.weights", text, err);
+}
+
+int lt_trainer_restore(struct lt_trainer *t, cJSON **state, bool *same_run, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *dir = NULL;
+    const char *run;
+    int rc = lt_session_init(t->session, err);
+
+    *state = NULL;
+    *same_run = false;
+    if (rc == 0)
+        rc = choose(t, &dir, err);
+    if (rc < 0)
+        return rc;
+    if (!dir)
+        return load_weights(t, err);
+    rc = load_folder(t, dir, state, err);
+    if (rc == 0)
+        rc = same_data(t, *state, err);
+    if (rc == 0)
+        rc = lt_trainer_set_state(t, *state, err);
+    if (rc < 0)
+        return rc;
+    run = lt_json_string(*state, "run_dir");
+    *same_run = lt_str_eq(run, t->c->start->run_dir);
+    t->checkpoint_name = lt_strdup(lt_str_starts(dir, t->c->start->run_dir) && dir[strlen(t->c->start->run_dir)] == '/'
+                                       ? dir + strlen(t->c->start->run_dir) + 1 : dir);
+    return 0;
+}
+
+int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *dir = older_one(t, "");
+    cJSON *state = NULL;
+    int rc = lt_session_init(t->session, err);
+
+    if (rc == 0 && dir) {
+        rc = load_folder(t, dir, &state, err);
+        lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates", &t->pos.updates);
+        cJSON_Delete(state);
+    } else if (rc == 0) {
+        t->pos.updates = 0;
+        rc = load_weights(t, err);
+    }
+    lt_trainer_say(t, "rolled back to the weights of %s", dir ? dir : "the start");
+    return rc;
+}
