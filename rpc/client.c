@@ -81,6 +81,7 @@ int lt_client_open(const char *target, struct lt_client **out, struct lt_error *
 {
     struct lt_client *c = lt_calloc(1, sizeof *c);
 
+    lt_rpc_log_init();
     grpc_init();
     c->cq = grpc_completion_queue_create_for_next(NULL);
     c->channel = lt_rpc_channel(target);

@@ -18,6 +18,7 @@ struct lt_rpc_op {
 
 grpc_completion_queue *lt_rpc_loop_queue(const struct lt_rpc_loop *l);
 
+void lt_rpc_log_init(void); /* before grpc_init() */
 /* Aborts on anything but OK: an ill-formed batch is our mistake. */
 void lt_rpc_batch(grpc_call *call, const grpc_op *ops, size_t n, void *tag);
 /* The sentence and details of a finished client call. */

@@ -99,6 +99,7 @@ int lt_rpc_loop_open(uv_loop_t *loop, struct lt_rpc_loop **out, struct lt_error 
         lt_free(l);
         return lt_error_set(err, rc, "event loop: %s", uv_strerror(rc));
     }
+    lt_rpc_log_init();
     grpc_init();
     l->uv = loop;
     l->wake.data = l;
