@@ -1,0 +1,240 @@
+/* rig.c - runs plans in a temporary folder */
+#include "tests/train/rig.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/problem.h"
+#include "base/str.h"
+#include "proto/text/text.h"
+#include "sys/file.h"
+#include "sys/journal.h"
+#include "tests/data/make_idx.h"
+
+#define SIDE 4
+
+void rig_init(struct rig *r, int n_train, int n_val, int batch)
+{
+    *r = (struct rig){.backend = &lt_backend_ref, .n_train = n_train, .n_val = n_val, .batch = batch};
+    r->dir = make_dir();
+    r->data = lt_format("%s/data", r->dir);
+    if (lt_file_mkdirs(r->data, 0755, NULL) < 0)
+        abort();
+    make_part(r->data, "train", (uint32_t)(n_train + n_val), SIDE, 0);
+    make_part(r->data, "t10k", 20, SIDE, 0);
+    r->arena = lt_arena_new(0);
+    rig_new_run(r, "run");
+}
+
+void rig_new_run(struct rig *r, const char *name)
+{
+    lt_free(r->run);
+    lt_free(r->journal_path);
+    r->run = lt_format("%s/%s", r->dir, name);
+    r->journal_path = lt_format("%s/%s.journal", r->dir, name);
+    r->attempt = 0;
+    if (lt_file_mkdirs(r->run, 0755, NULL) < 0)
+        abort();
+}
+
+void rig_done(struct rig *r)
+{
+    lt_file_remove_tree(r->dir, NULL);
+    lt_arena_free(r->arena);
+    lt_free(r->dir);
+    lt_free(r->data);
+    lt_free(r->run);
+    lt_free(r->journal_path);
+}
+
+Lt__V1__JobSpec *rig_spec(struct rig *r, const char *tail)
+{
+    struct lt_problems problems = {0};
+    LT_BUF_AUTO text = {0};
+    Lt__V1__JobSpec *spec;
+
+    lt_buf_printf(&text,
+                  "name: rig\nseed: 3\nmodel: {layers: [%s]}\ndata:\n  source: {idx: {dir: %s}}\n"
+                  "  train: {split: train, range: [0, %d], shuffle: true}\n",
+                  r->model ? r->model : "flatten, {linear: {out_features: 4}}", r->data, r->n_train);
+    if (r->n_val)
+        lt_buf_printf(&text, "  val: {split: train, range: [%d, %d]}\n", r->n_train, r->n_train + r->n_val);
+    lt_buf_printf(&text,
+                  "  test: {split: test}\n  batch_size: %d\n  transforms: [scale]\n"
+                  "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: {%s}\n%s\n",
+                  r->batch, r->optimizer ? r->optimizer : "sgd: {lr: 0.1}", tail);
+    spec = lt_text_parse_spec(text.data, text.len, NULL, NULL, 0, r->arena, &problems);
+    for (size_t i = 0; i < problems.len && problems.errors; i++)
+        print_message("%s: %s\n", problems.items[i].path, problems.items[i].reason);
+    assert_non_null(spec);
+    lt_problems_done(&problems);
+    return spec;
+}
+
+static uint32_t commands(void *arg, const struct lt_position *pos)
+{
+    struct rig *r = arg;
+    uint64_t boundary = r->boundaries++;
+
+    (void)pos;
+    if (!r->cut)
+        return r->command;
+    if (boundary == r->cut_boundary)
+        return r->cut_crash ? LT_COMMAND_CANCEL : LT_COMMAND_CHECKPOINT;
+    if (boundary > r->cut_boundary) {
+        r->cut_done = true;
+        return LT_COMMAND_CANCEL;
+    }
+    return 0;
+}
+
+static void run(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
+{
+    Lt__V1__StartRank start = LT__V1__START_RANK__INIT;
+    LT_AUTO(lt_free) char *cache = lt_format("%s/cache", r->dir);
+    LT_AUTO(lt_journal_close) struct lt_journal *journal = NULL;
+    struct lt_train_config c = {.start = &start, .backend = r->backend, .cache_dir = cache, .commands = commands, .arg = r,
+                                .quiet = getenv("RIG_LOUD") == NULL};
+    struct lt_error err = {0};
+
+    start.job = (char *)(uintptr_t)"job-1";
+    start.attempt = ++r->attempt;
+    start.spec = spec;
+    start.run_dir = r->run;
+    start.cpus = 1;
+    start.checkpoint = (char *)(uintptr_t)checkpoint;
+    if (!r->keep_journal)
+        lt_file_unlink(r->journal_path, NULL);
+    if (lt_journal_open(r->journal_path, &journal, &err) < 0)
+        fail_msg("%s", err.text);
+    c.journal = journal;
+    r->boundaries = 0;
+    r->cut_done = false;
+    lt_train_run(&c, &r->result);
+}
+
+void rig_fit(struct rig *r, const char *tail, const char *checkpoint)
+{
+    run(r, rig_spec(r, tail), checkpoint);
+}
+
+void rig_evaluate(struct rig *r, const char *tail, const char *checkpoint, const char *mode)
+{
+    Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
+    Lt__V1__Evaluation e = LT__V1__EVALUATION__INIT;
+    LT_AUTO(lt_free) char *path = rig_path(r, checkpoint);
+
+    spec.kind_case = LT__V1__JOB_SPEC__KIND_EVALUATION;
+    spec.evaluation = &e;
+    e.plan = rig_spec(r, tail)->plan;
+    e.path = path;
+    e.has_mode = true;
+    e.mode = !strcmp(mode, "test") ? LT__V1__EVALUATION__MODE__TEST
+             : !strcmp(mode, "validate") ? LT__V1__EVALUATION__MODE__VALIDATE : LT__V1__EVALUATION__MODE__PREDICT;
+    run(r, &spec, NULL);
+}
+
+typedef void record_fn(void *arg, const Lt__V1__JournalRecord *rec);
+
+static void each_record(const struct rig *r, record_fn *fn, void *arg)
+{
+    LT_AUTO(lt_journal_reader_close) struct lt_journal_reader *reader = NULL;
+    const void *payload;
+    uint64_t end;
+    size_t n;
+
+    assert_int_equal(lt_journal_reader_open(r->journal_path, 0, &reader, NULL), 0);
+    while (lt_journal_read(reader, &payload, &n, &end, NULL) == 1) {
+        Lt__V1__JournalRecord *rec = lt__v1__journal_record__unpack(NULL, n, payload);
+
+        assert_non_null(rec);
+        fn(arg, rec);
+        lt__v1__journal_record__free_unpacked(rec, NULL);
+    }
+}
+
+struct metric_query {
+    const char *name;
+    bool prefix, steps_only;
+    struct lt_buf *out;
+    int n;
+};
+
+static void collect(void *arg, const Lt__V1__JournalRecord *rec)
+{
+    struct metric_query *q = arg;
+
+    if (rec->type_case != LT__V1__JOURNAL_RECORD__TYPE_METRICS)
+        return;
+    for (size_t i = 0; i < rec->metrics->n_values; i++) {
+        const Lt__V1__MetricValue *v = rec->metrics->values[i];
+
+        if (q->prefix ? !lt_str_starts(v->name, q->name) : strcmp(v->name, q->name))
+            continue;
+        q->n++;
+        if (q->steps_only && q->out)
+            lt_buf_printf(q->out, "%s%" PRIu64, q->out->len ? " " : "", rec->metrics->step);
+        else if (q->out)
+            lt_buf_printf(q->out, "%" PRIu64 " %" PRIu64 " %s %g\n", rec->metrics->step, rec->metrics->epoch, v->name, v->value);
+    }
+}
+
+void rig_metrics(const struct rig *r, const char *prefix, struct lt_buf *out)
+{
+    struct metric_query q = {.name = prefix, .prefix = true, .out = out};
+
+    each_record(r, collect, &q);
+}
+
+void rig_steps(const struct rig *r, const char *name, struct lt_buf *out)
+{
+    struct metric_query q = {.name = name, .steps_only = true, .out = out};
+
+    each_record(r, collect, &q);
+}
+
+int rig_count(const struct rig *r, const char *name)
+{
+    struct metric_query q = {.name = name};
+
+    each_record(r, collect, &q);
+    return q.n;
+}
+
+static int visible(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+void rig_list(const struct rig *r, const char *folder, struct lt_buf *out)
+{
+    LT_AUTO(lt_free) char *path = rig_path(r, folder);
+    struct dirent **list;
+    int n = scandir(path, &list, visible, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        lt_buf_printf(out, "%s%s", i ? " " : "", list[i]->d_name);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+}
+
+char *rig_path(const struct rig *r, const char *relative)
+{
+    return lt_format("%s/%s", r->run, relative);
+}
+
+void rig_read(const struct rig *r, const char *relative, struct lt_buf *out)
+{
+    LT_AUTO(lt_free) char *path = rig_path(r, relative);
+    struct lt_error err = {0};
+
+    lt_buf_done(out);
+    if (lt_file_read(path, 16 << 20, out, &err) < 0)
+        fail_msg("%s", err.text);
+}
