@@ -73,7 +73,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     struct lt_node n = g->nodes[node];
     lt_id in[] = {dout[0], n.in[0]};
 
-    return lt_op_emit(g, NULL, n.name ? n.name : "dx", "reshape", in, 2, NULL, 0, &din[0], err);
+    n.n_attrs = 0; /* the shape is that of the second input, not this node's */
+    return lt_op_emit(g, &n, "dx", "reshape", in, 2, NULL, 0, &din[0], err);
 }
 
 static const struct lt_attr_spec attrs[] = {LT_ATTR_INTS_OPT("shape"), LT_ATTR_END};
