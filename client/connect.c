@@ -90,10 +90,8 @@ int lt_ctl_connect(struct lt_ctl *ctl)
     ctl->socket = choose(ctl, &asked);
     rc = try_socket(ctl->socket);
     if (rc == -ENOENT || rc == -ECONNREFUSED) {
-        if (ctl->verb->flags & LT_VERB_STARTS)
-            rc = lt_embedded_start(ctl->socket, &err);
-        else if (lt_embedded_wanted(ctl->socket))
-            rc = lt_embedded_start(ctl->socket, &err);
+        if ((ctl->verb->flags & LT_VERB_STARTS) || lt_embedded_wanted(ctl->socket))
+            rc = lt_embedded_start(ctl->socket, true, &err);
         if (err.code)
             return lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE, "%s", err.text);
     }
@@ -104,5 +102,5 @@ bool lt_ctl_reconnect(struct lt_ctl *ctl)
 {
     if (try_socket(ctl->socket) == 0)
         return true;
-    return lt_embedded_wanted(ctl->socket) && lt_embedded_start(ctl->socket, NULL) == 0;
+    return lt_embedded_wanted(ctl->socket) && lt_embedded_start(ctl->socket, isatty(2), NULL) == 0;
 }

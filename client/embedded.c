@@ -96,7 +96,7 @@ static int wait_ready(pid_t pid, const char *program, const char *socket, const 
     return 0;
 }
 
-int lt_embedded_start(const char *socket, struct lt_error *err)
+int lt_embedded_start(const char *socket, bool say, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *program = lt_path_program("ltd");
     LT_AUTO(lt_free) char *state = lt_path_state_dir();
@@ -112,7 +112,7 @@ int lt_embedded_start(const char *socket, struct lt_error *err)
     if (pid == 0)
         run_daemon(program, socket, log);
     rc = wait_ready(pid, program, socket, log, err);
-    if (rc == 0)
+    if (rc == 0 && say)
         lt_ctl_note("started a daemon for you (ltd, pid %d, log %s); it ends when idle for 10 minutes", (int)pid, log);
     return rc;
 }

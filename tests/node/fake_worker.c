@@ -8,6 +8,7 @@
  *   fail      last record FAILED, class DATA, exit 1
  *   exit3     exit 3 without a last record
  *   child     leaves a detached child behind that would live for a minute
+ *   lines     writes `line N` to stdout, a thousand a second, until cancelled or stopped
  *   env       writes some of its environment to stdout
  *
  * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is refused, `slow` never ends,
@@ -84,6 +85,16 @@ static void do_wait(struct fake *f)
     exit(0);
 }
 
+static void do_lines(struct fake *f)
+{
+    for (unsigned n = 0; !(atomic_load(&f->page->command) & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)); n++) {
+        printf("line %u\n", n);
+        fflush(stdout);
+        usleep(1000);
+    }
+    do_wait(f);
+}
+
 static void leave_child(struct fake *f)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(f->dir, "child");
@@ -133,6 +144,8 @@ static void word(struct fake *f, const char *w)
         exit(3);
     } else if (strcmp(w, "child") == 0) {
         leave_child(f);
+    } else if (strcmp(w, "lines") == 0) {
+        do_lines(f);
     } else if (strcmp(w, "env") == 0) {
         show_env();
     }
