@@ -40,8 +40,8 @@ static int teardown(void **state)
 
 #define PARSE(...)                                                                                 \
     ({                                                                                             \
-        char *argv[] = {__VA_ARGS__};                                                              \
-        lt_ctl_parse(&ctl, (int)LT_ARRAY_LEN(argv), argv);                                         \
+        const char *argv[] = {__VA_ARGS__};                                                             \
+        lt_ctl_parse(&ctl, (int)LT_ARRAY_LEN(argv), (char **)argv);                                      \
     })
 
 /* What is printed goes nowhere: only the exit code counts here. */

@@ -86,10 +86,10 @@ static void test_plot_draws_a_falling_line(void **state)
     (void)state;
     lt_plot("loss", x, y, 4, 23, 4, &out);
     assert_string_equal(out.data, "            loss\n"
-                                  "          3 │⠑⠤⡀⠀⠀⠀⠀⠀⠀⠀\n"
+                                  "          3 │⠉⠢⡀⠀⠀⠀⠀⠀⠀⠀\n"
                                   "            │⠀⠀⠈⠒⢄⠀⠀⠀⠀⠀\n"
-                                  "            │⠀⠀⠀⠀⠀⠑⠤⡀⠀⠀\n"
-                                  "          0 │⠀⠀⠀⠀⠀⠀⠀⠈⠒⢄\n"
+                                  "            │⠀⠀⠀⠀⠀⠉⠢⣀⠀⠀\n"
+                                  "          0 │⠀⠀⠀⠀⠀⠀⠀⠀⠑⢄\n"
                                   "            └ step 0 … 3\n");
 }
 
