@@ -58,7 +58,8 @@ static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v
         [LT__V1__STOP_KIND__STOP_TIME] = R(TIMED_OUT),
         [LT__V1__STOP_KIND__STOP_CANCEL] = R(CANCELLED),
     };
-    bool own_fault = v.result == R(FAILED) && v.class != C(INFRASTRUCTURE);
+    /* A non-zero exit alone is how programs answer to a signal. */
+    bool own_fault = v.result == R(FAILED) && v.class != C(INFRASTRUCTURE) && (v.class != C(JOB) || f->finished);
 
     if (f->stop == LT__V1__STOP_KIND__STOP_CANCEL)
         return (struct lt_verdict){.result = R(CANCELLED)};

@@ -1,0 +1,71 @@
+/* trace.h - daemon/core by hand: inputs as calls, actions as lines of text
+ *
+ *   a queued                    an event of job a
+ *   > n0 start a.1 recovery/r5  a message to node n0 (start, signal, check, ack, forget)
+ *   = 0 a                       a reply: status, job, text
+ *   x n0 …                      a session is closed
+ * Welcomes, notifications and metrics are left out. After every call the fold is held against a replay of all
+ * events so far, byte by byte.
+ */
+#ifndef LT_TESTS_CORE_TRACE_H
+#define LT_TESTS_CORE_TRACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "base/buf.h"
+#include "daemon/core/core.h"
+#include "daemon/core/query.h"
+
+#define GB (UINT64_C(1) << 30)
+#define SECOND UINT64_C(1000000000)
+
+struct world {
+    struct lt_core *core;
+    struct lt_actions log; /* every append so far */
+    struct lt_buf text;
+    uint64_t mono_ns, wall_ns;
+    uint64_t session[10];  /* of node n0 … n9; 0: none */
+    uint64_t last_session;
+};
+
+struct job_options { /* zero: the default */
+    const char *request;  /* the job's id */
+    const char *hash;     /* "h" */
+    uint64_t cpus;        /* auto */
+    uint64_t memory;
+    int64_t priority;
+    double limit_s;
+    bool hold, oversubscribe, command, relaxed;
+    int64_t retries, job_retries; /* 10, 0 */
+    const char *resume;   /* absolute path of another job's checkpoint */
+    const char *parent;
+};
+
+void world_init(struct world *w);
+void world_done(struct world *w);
+void world_restart(struct world *w); /* a new core from the log; all sessions are gone */
+/* What happened since the last look must read like this. */
+void expect(struct world *w, const char *trace);
+void forget_trace(struct world *w);
+void wait_s(struct world *w, uint64_t seconds); /* and a timer */
+const Lt__V1__JobFold *fold(struct world *w, const char *job);
+
+void submit(struct world *w, const char *job, struct job_options o);
+void ask(struct world *w, enum lt_input_kind kind, const char *job_or_node);
+void node_up(struct world *w, int n, uint32_t cpus, uint64_t memory); /* knows of no attempt */
+void node_back(struct world *w, int n, const char *job, uint32_t attempt, bool running); /* 4 processors, 16 GiB */
+void node_lost(struct world *w, int n);
+void checked(struct world *w, int n, const char *job, uint64_t memory);
+void check_refused(struct world *w, int n, const char *job);
+void started(struct world *w, int n, const char *job, uint32_t attempt);
+void start_failed(struct world *w, int n, const char *job, uint32_t attempt);
+void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__FailureClass class, int status);
+void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, Lt__V1__JournalRecord *r);
+void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, const char *name, uint64_t step);
+void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, Lt__V1__JobResult result,
+              Lt__V1__FailureClass class);
+void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t step);
+/* Up to a running first attempt on n0, quietly. */
+void run_job(struct world *w, const char *job, struct job_options o);
+
+#endif
