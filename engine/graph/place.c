@@ -110,17 +110,18 @@ static bool free_after(const struct place *p, int storage, int i, uint32_t mask)
     return true;
 }
 
-/* A view may share with what is read only for as long as it lives: the arena's values, and inputs of the run. */
-static int shared_view(const struct place *p, const struct lt_node *n, int o)
+/* A view may share with what is read only for as long as it lives: the arena's values, and inputs of the run. In a
+ * device's layouts, too: where the bytes differ, the device has put a reorder between. */
+static int shared_view(const struct place *p, const struct lt_node *n, int o, size_t bytes)
 {
     lt_id v = n->out[o];
 
-    if (n->op->cls != LT_OP_VIEW || p->g->values[v].layout)
+    if (n->op->cls != LT_OP_VIEW)
         return -1;
     for (int k = 0; k < n->n_in && k < 32; k++) {
         const struct storage *s = &p->storages[p->of[n->in[k]]];
 
-        if (!(n->op->inplace[o] >> k & 1) || p->g->values[n->in[k]].layout)
+        if (!(n->op->inplace[o] >> k & 1) || s->bytes != bytes)
             continue;
         if (s->region == LT_REGION_ARENA ||
             (s->region == LT_REGION_INPUT && p->last_read[v] < p->g->n_nodes))
@@ -151,7 +152,7 @@ static void place_output(struct place *p, int i, int o)
     const struct lt_node *n = &p->g->nodes[i];
     lt_id v = n->out[o];
     size_t bytes = p->ask->bytes(p->ask->ctx, p->g, v, p->b);
-    int storage = n->op->updates[o] ? p->of[n->in[n->op->updates[o] - 1]] : shared_view(p, n, o);
+    int storage = n->op->updates[o] ? p->of[n->in[n->op->updates[o] - 1]] : shared_view(p, n, o, bytes);
 
     if (storage < 0)
         storage = overwritten(p, i, o, bytes);
