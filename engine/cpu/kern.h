@@ -118,9 +118,9 @@ struct lt_reduce {
     const float *x;
     float *out;
     float scale; /* of a sum */
-    int64_t a, r, c; /* x[a, r, c]; rows: over c, unit: a row of [a * r]; cols: over r */
-    int64_t parts, chunk; /* cols: r in `parts` pieces of `chunk` rows: out[a, parts, c]. Unit: one (a, part) */
-    int64_t width;        /* cols: columns per unit (unit = (a, part, block)) */
+    int64_t a, r, c;      /* rows: x[a, r] over r; cols: x[a, r, c] over r */
+    int64_t parts, chunk; /* r in `parts` pieces of `chunk`: out[a, parts(, c)]. Unit: (a, part(, block)) */
+    int64_t width;        /* cols: columns per block */
     int64_t blocks;
 };
 /* dx = y > 0 ? dy : 0, and its column sums. y NULL: sums only. Unit: a piece of `chunk` rows, out[unit, c]. */

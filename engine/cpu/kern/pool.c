@@ -123,7 +123,7 @@ LT_INLINE vf gated(const struct lt_pool *p, int64_t at, int k)
 {
     vf d = vldn(p->dy + at, k);
 
-    return p->gate ? vkeep(vgt(vldn(p->gate + at, k), vzero()), d) : d;
+    return p->gate ? vkeep(vnle(vldn(p->gate + at, k), vzero()), d) : d;
 }
 
 /* 2 x 2: every input place belongs to one window at most, so that each is written once. */
@@ -174,7 +174,7 @@ void LT_K(max_pool_grad)(const void *args, int64_t begin, int64_t end)
         for (int64_t oh = 0; oh < p->oh; oh++)
             for (int64_t ow = 0; ow < p->ow; ow++)
                 for (int64_t i = 0; i < p->c; i++, at++)
-                    if (!p->gate || p->gate[at] > 0)
+                    if (!p->gate || !(p->gate[at] <= 0))
                         dx[target_of(p, at, oh, ow) * p->c + i] += p->dy[at];
     }
 }

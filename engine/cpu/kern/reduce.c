@@ -56,7 +56,8 @@ LT_INLINE float reduce_row(enum lt_reduce_kind kind, const float *x, int64_t c)
 LT_INLINE void rows_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int64_t begin, int64_t end)
 {
     for (int64_t i = begin; i < end; i++) {
-        float v = reduce_row(kind, r->x + i * r->c, r->c);
+        int64_t at = i % r->parts * r->chunk, n = r->r - at < r->chunk ? r->r - at : r->chunk;
+        float v = reduce_row(kind, r->x + i / r->parts * r->r + at, n);
 
         r->out[i] = kind == LT_REDUCE_SUM ? v * r->scale : v;
     }
@@ -148,7 +149,7 @@ void LT_K(relu_bias)(const void *args, int64_t begin, int64_t end)
                 vf d = vldn(dy + r * b->c, k);
 
                 if (y) {
-                    d = vkeep(vgt(vldn(y + r * b->c, k), vzero()), d);
+                    d = vkeep(vnle(vldn(y + r * b->c, k), vzero()), d);
                     vstn(dx + r * b->c, d, k);
                 }
                 s = s + d;

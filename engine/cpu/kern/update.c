@@ -116,7 +116,7 @@ void LT_K(adam)(const void *args, int64_t begin, int64_t end)
 LT_INLINE void sgd_block(const struct lt_update *u, const struct grad_rule *r, float *p,
                          const float *g, float *buf, int64_t n)
 {
-    bool first = *u->step == 1;
+    bool first = u->step && *u->step == 1;
     vf mu = vset((float)u->momentum), keep = vset((float)(1 - u->dampening));
     vf lr = vset((float)*u->lr);
 

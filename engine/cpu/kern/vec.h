@@ -79,6 +79,10 @@ LT_INLINE vm vge(vf a, vf b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ);
 }
+LT_INLINE vm vnle(vf a, vf b) /* a > b, or one is a NaN */
+{
+    return _mm512_cmp_ps_mask(a, b, _CMP_NLE_UQ);
+}
 LT_INLINE vm veq(vf a, vf b)
 {
     return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ);
@@ -306,6 +310,10 @@ LT_INLINE vm vgt(vf a, vf b)
 LT_INLINE vm vge(vf a, vf b)
 {
     return _mm256_cmp_ps(a, b, _CMP_GE_OQ);
+}
+LT_INLINE vm vnle(vf a, vf b)
+{
+    return _mm256_cmp_ps(a, b, _CMP_NLE_UQ);
 }
 LT_INLINE vm veq(vf a, vf b)
 {

@@ -1,0 +1,296 @@
+/* norm.c - layer norm and batch norm
+ *
+ * Batch norm is [rows, channels] with the channels innermost; its sums are made of pieces of rows, which a scalar
+ * step between the passes sums up in order.
+ */
+#include <math.h>
+#include <string.h>
+#include "engine/cpu/program.h"
+
+#define PIECE 256
+#define LAYER_PIECE 64
+
+/* ---- layer norm */
+
+static int64_t trailing(const struct lt_build *b, lt_id x)
+{
+    int64_t d[LT_DIMS_MAX], c = 1;
+    int n = lt_build_dims(b, x, d);
+
+    for (int64_t i = n - lt_node_int(b->n, "ndim"); i < n; i++)
+        c *= d[i];
+    return c;
+}
+
+static int layer_norm_build(struct lt_build *b)
+{
+    struct lt_layer_norm *a = lt_build_args(b, sizeof *a);
+    const struct lt_node *n = b->n;
+
+    a->c = trailing(b, n->in[0]);
+    a->rows = lt_build_count(b, n->in[0]) / LT_MAX(a->c, 1);
+    a->eps = (float)lt_node_float(n, "eps");
+    lt_build_in(b, 0, &a->x);
+    if (n->n_in > 1)
+        lt_build_in(b, 1, &a->gamma);
+    if (n->n_in > 2)
+        lt_build_in(b, 2, &a->beta);
+    lt_build_out(b, 0, &a->y);
+    lt_build_out(b, 1, &a->mean);
+    lt_build_out(b, 2, &a->rstd);
+    lt_build_kernel(b, LT_KERN_layer_norm, a, a->c ? a->rows : 0, (double)(a->rows * a->c) * 0.25);
+    return 0;
+}
+
+static void pieces_sum(struct lt_build *b, int64_t pieces, int64_t c, size_t at, int out)
+{
+    struct lt_reduce *r = lt_build_args(b, sizeof *r);
+
+    *r = (struct lt_reduce){.kind = LT_REDUCE_SUM, .scale = 1, .a = 1, .r = pieces, .c = c, .parts = 1,
+                            .chunk = LT_MAX(pieces, 1), .width = 1024, .blocks = lt_pieces(c, 1024)};
+    lt_build_at_scratch(b, at, &r->x);
+    lt_build_out(b, out, &r->out);
+    lt_build_kernel(b, LT_KERN_reduce_cols, r, r->blocks, (double)(pieces * c) * 0.08);
+}
+
+/* dy, x, mean, rstd, [gamma] → dx, dgamma, dbeta */
+static int layer_norm_grad_build(struct lt_build *b)
+{
+    struct lt_layer_norm *a = lt_build_args(b, sizeof *a);
+    const struct lt_node *n = b->n;
+    int64_t pieces;
+    size_t gamma_at, beta_at;
+
+    a->c = trailing(b, n->in[1]);
+    a->rows = lt_build_count(b, n->in[1]) / LT_MAX(a->c, 1);
+    a->chunk = LAYER_PIECE;
+    pieces = lt_pieces(a->rows, a->chunk);
+    gamma_at = lt_build_scratch(b, (size_t)(pieces * a->c) * sizeof(float));
+    beta_at = lt_build_scratch(b, (size_t)(pieces * a->c) * sizeof(float));
+    lt_build_in(b, 0, &a->dy);
+    lt_build_in(b, 1, &a->x);
+    lt_build_in(b, 2, &a->mean);
+    lt_build_in(b, 3, &a->rstd);
+    if (n->n_in > 4)
+        lt_build_in(b, 4, &a->gamma);
+    lt_build_out(b, 0, &a->y);
+    lt_build_at_scratch(b, gamma_at, &a->dgamma);
+    lt_build_at_scratch(b, beta_at, &a->dbeta);
+    lt_build_kernel(b, LT_KERN_layer_norm_grad, a, a->c ? pieces : 0, (double)(a->rows * a->c) * 0.5);
+    pieces_sum(b, pieces, a->c, gamma_at, 1);
+    pieces_sum(b, pieces, a->c, beta_at, 2);
+    return 0;
+}
+
+/* ---- batch norm */
+
+static void shape_set(const struct lt_build *b, lt_id x, struct lt_batch_norm *a)
+{
+    int64_t d[LT_DIMS_MAX];
+
+    lt_build_dims(b, x, d);
+    a->c = d[1];
+    a->rows = lt_build_count(b, x) / LT_MAX(a->c, 1);
+    a->rows_per_sample = LT_MAX(a->rows / LT_MAX(d[0], 1), 1);
+    a->chunk = PIECE;
+}
+
+static double cost(const struct lt_batch_norm *a)
+{
+    return (double)(a->rows * a->c) * 0.12;
+}
+
+/* Between the passes: which statistic the pieces are summed up to. */
+enum moment { MEAN, VARIANCE, GRADIENT, EVAL };
+
+struct finish {
+    enum moment what;
+    const float *sums;
+    const float *weight, *running_mean, *running_var;
+    float *mean, *invstd, *new_mean, *new_var;
+    float *shift, *dgamma, *dbeta;
+    int64_t pieces, c, samples, rows_per_sample;
+    double eps, momentum;
+};
+
+static double counted(const struct finish *f)
+{
+    int64_t n = 0;
+
+    for (int64_t i = 0; i < f->samples; i++)
+        n += !f->weight || f->weight[i] != 0;
+    return (double)(n * f->rows_per_sample);
+}
+
+/* Column i of the pieces' sums; `lists` lists of c numbers a piece, of which `list`. */
+static double column(const struct finish *f, int64_t i, int64_t lists, int64_t list)
+{
+    double s = 0;
+
+    for (int64_t p = 0; p < f->pieces; p++)
+        s += (double)f->sums[(p * lists + list) * f->c + i];
+    return s;
+}
+
+static void finish_variance(const struct finish *f, int64_t i, double n)
+{
+    double sum = column(f, i, 1, 0), biased = n > 0 ? sum / n : 0, unbiased = n > 1 ? sum / (n - 1) : NAN;
+
+    f->invstd[i] = (float)(1 / sqrt(biased + f->eps));
+    if (n <= 0)
+        return;
+    f->new_mean[i] = (float)((1 - f->momentum) * (double)f->running_mean[i] + f->momentum * (double)f->mean[i]);
+    f->new_var[i] = (float)((1 - f->momentum) * (double)f->running_var[i] + f->momentum * unbiased);
+}
+
+static void finish_fn(const void *args, int64_t begin, int64_t end)
+{
+    const struct finish *f = args;
+    double n = f->what == EVAL ? 0 : counted(f);
+
+    for (int64_t i = begin; i < end; i++)
+        switch (f->what) {
+        case MEAN:
+            f->mean[i] = n > 0 ? (float)(column(f, i, 1, 0) / n) : 0;
+            break;
+        case VARIANCE:
+            finish_variance(f, i, n);
+            break;
+        case GRADIENT:
+            f->dbeta[i] = (float)column(f, i, 2, 0);
+            f->dgamma[i] = (float)column(f, i, 2, 1);
+            f->shift[i] = n > 0 ? (float)((double)f->dbeta[i] / n) : 0;
+            f->shift[f->c + i] = n > 0 ? (float)((double)f->dgamma[i] / n) : 0;
+            break;
+        case EVAL:
+            f->invstd[i] = (float)(1 / sqrt((double)f->running_var[i] + f->eps));
+        }
+}
+
+static struct finish *finish_step(struct lt_build *b, enum moment what, const struct lt_batch_norm *a, int weight)
+{
+    struct finish *f = lt_build_args(b, sizeof *f);
+
+    *f = (struct finish){.what = what, .pieces = lt_pieces(a->rows, a->chunk), .c = a->c,
+                         .samples = a->rows / a->rows_per_sample, .rows_per_sample = a->rows_per_sample};
+    if (weight >= 0)
+        lt_build_in(b, weight, &f->weight);
+    lt_build_step(b, "batch_norm_finish", finish_fn, f, a->c, (double)(f->pieces * a->c));
+    return f;
+}
+
+/* A pass over the rows; arguments shared by name only. */
+static struct lt_batch_norm *pass(struct lt_build *b, enum lt_kern_id k, const struct lt_batch_norm *like)
+{
+    struct lt_batch_norm *a = lt_build_args(b, sizeof *a);
+
+    *a = *like;
+    lt_build_kernel(b, k, a, a->c ? lt_pieces(a->rows, a->chunk) : 0, cost(a));
+    return a;
+}
+
+static void affine_bind(struct lt_build *b, struct lt_batch_norm *a, int gamma)
+{
+    if (b->n->n_in > gamma)
+        lt_build_in(b, gamma, &a->gamma);
+    if (b->n->n_in > gamma + 1)
+        lt_build_in(b, gamma + 1, &a->beta);
+}
+
+/* x, running_mean, running_var, weight, [gamma, beta] → y, mean, invstd, running_mean', running_var' */
+static int batch_norm_build(struct lt_build *b)
+{
+    struct lt_batch_norm shape = {0}, *a;
+    struct finish *f;
+    size_t at;
+
+    shape_set(b, b->n->in[0], &shape);
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * shape.c) * sizeof(float));
+    for (int centred = 0; centred < 2; centred++) {
+        a = pass(b, LT_KERN_batch_norm_sums, &shape);
+        a->centred = centred;
+        lt_build_in(b, 0, &a->x);
+        lt_build_in(b, 3, &a->weight);
+        lt_build_out(b, 1, &a->mean);
+        lt_build_at_scratch(b, at, &a->sums);
+        f = finish_step(b, centred ? VARIANCE : MEAN, a, 3);
+        f->eps = lt_node_float(b->n, "eps");
+        f->momentum = lt_node_float(b->n, "momentum");
+        lt_build_at_scratch(b, at, &f->sums);
+        lt_build_in(b, 1, &f->running_mean);
+        lt_build_in(b, 2, &f->running_var);
+        lt_build_out(b, 1, &f->mean);
+        lt_build_out(b, 2, &f->invstd);
+        lt_build_out(b, 3, &f->new_mean);
+        lt_build_out(b, 4, &f->new_var);
+    }
+    a = pass(b, LT_KERN_batch_norm_apply, &shape);
+    lt_build_in(b, 0, &a->x);
+    lt_build_out(b, 1, &a->mean);
+    lt_build_out(b, 2, &a->invstd);
+    lt_build_out(b, 0, &a->y);
+    affine_bind(b, a, 4);
+    return 0;
+}
+
+/* x, running_mean, running_var, [gamma, beta] → y */
+static int batch_norm_eval_build(struct lt_build *b)
+{
+    struct lt_batch_norm shape = {0}, *a;
+    struct finish *f;
+    size_t at;
+
+    shape_set(b, b->n->in[0], &shape);
+    at = lt_build_scratch(b, (size_t)shape.c * sizeof(float));
+    f = finish_step(b, EVAL, &shape, -1);
+    f->eps = lt_node_float(b->n, "eps");
+    lt_build_in(b, 2, &f->running_var);
+    lt_build_at_scratch(b, at, &f->invstd);
+    a = pass(b, LT_KERN_batch_norm_apply, &shape);
+    lt_build_in(b, 0, &a->x);
+    lt_build_in(b, 1, &a->mean);
+    lt_build_at_scratch(b, at, &a->invstd);
+    lt_build_out(b, 0, &a->y);
+    affine_bind(b, a, 3);
+    return 0;
+}
+
+/* dy, x, mean, invstd, weight, [gamma] → dx, dgamma, dbeta */
+static int batch_norm_grad_build(struct lt_build *b)
+{
+    struct lt_batch_norm shape = {0}, *a;
+    struct finish *f;
+    size_t at, shift;
+
+    shape_set(b, b->n->in[1], &shape);
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * 2 * shape.c) * sizeof(float));
+    shift = lt_build_scratch(b, (size_t)(2 * shape.c) * sizeof(float));
+    for (int apply = 0; apply < 2; apply++) {
+        a = pass(b, apply ? LT_KERN_batch_norm_grad_apply : LT_KERN_batch_norm_grad_sums, &shape);
+        lt_build_in(b, 0, &a->dy);
+        lt_build_in(b, 1, &a->x);
+        lt_build_in(b, 2, &a->mean);
+        lt_build_in(b, 3, &a->invstd);
+        lt_build_in(b, 4, &a->weight);
+        if (b->n->n_in > 5)
+            lt_build_in(b, 5, &a->gamma);
+        lt_build_at_scratch(b, at, &a->sums);
+        lt_build_at_scratch(b, shift, &a->shift);
+        lt_build_out(b, 0, &a->y);
+        if (apply)
+            break;
+        f = finish_step(b, GRADIENT, a, 4);
+        lt_build_at_scratch(b, at, &f->sums);
+        lt_build_at_scratch(b, shift, &f->shift);
+        lt_build_out(b, 1, &f->dgamma);
+        lt_build_out(b, 2, &f->dbeta);
+    }
+    return 0;
+}
+
+const struct lt_builder lt_builders_norm[] = {{"layer_norm", layer_norm_build},
+                                              {"layer_norm_grad", layer_norm_grad_build},
+                                              {"batch_norm", batch_norm_build},
+                                              {"batch_norm_eval", batch_norm_eval_build},
+                                              {"batch_norm_grad", batch_norm_grad_build},
+                                              {0}};

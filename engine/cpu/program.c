@@ -1,0 +1,556 @@
+/* program.c - from nodes to a flat array of steps, and running it
+ *
+ * Addresses are known at bind() for everything but inputs; where an input's address goes is kept in a list that
+ * run() walks only over those that changed since the last run. A value that merely is another shape of an input
+ * (a reshape) has the input's address and no step.
+ */
+#include "engine/cpu/program.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "engine/cpu/ops_list.h"
+
+struct step {
+    lt_kern_fn *fn;
+    const void *args;
+    int64_t units;
+    int threads;
+    lt_step_check *check;
+    double ns;
+};
+
+enum fixup_kind { FIX_VALUE, FIX_SCRATCH };
+
+struct fixup {
+    enum fixup_kind kind;
+    lt_id v;
+    size_t offset;
+    const void **where;    /* or: */
+    struct lt_prim *prim;
+    enum lt_prim_arg arg;
+};
+
+struct lt_program {
+    struct lt_device *d;
+    const struct lt_graph *g;
+    struct lt_arena *memory;
+    struct step *steps;
+    int n_steps, cap_steps;
+    struct fixup *fixups;
+    int n_fixups, cap_fixups;
+    struct fixup *inputs; /* those of FIX_VALUE that are inputs, sorted as they came; v is the input's index */
+    int n_inputs, cap_inputs;
+    struct lt_prim **prims;
+    int n_prims, cap_prims;
+    char **names;           /* per node */
+    int n_nodes;
+    size_t scratch;
+    int max_threads;
+    int *input_of;          /* per value: index of the input that it is, or -1 */
+    double *constants;      /* per value; each holds the constant in its dtype */
+    const void **address;   /* per value, after bind */
+    const void **last;      /* inputs of the last run */
+    int n_graph_inputs;
+};
+
+/* ---- building */
+
+void *lt_build_args(struct lt_build *b, size_t bytes)
+{
+    return lt_arena_alloc(b->p->memory, bytes ? bytes : 1);
+}
+
+static void fixup_add(struct lt_program *p, struct fixup f)
+{
+    LT_GROW(p->fixups, p->n_fixups, p->cap_fixups);
+    p->fixups[p->n_fixups++] = f;
+}
+
+void lt_build_value(struct lt_build *b, lt_id v, size_t offset, const void *where)
+{
+    fixup_add(b->p, (struct fixup){.v = v, .offset = offset, .where = (const void **)(uintptr_t)where});
+}
+
+void lt_build_in(struct lt_build *b, int i, const void *where)
+{
+    lt_build_value(b, b->n->in[i], 0, where);
+}
+
+void lt_build_out(struct lt_build *b, int i, const void *where)
+{
+    lt_build_value(b, b->n->out[i], 0, where);
+}
+
+size_t lt_build_scratch(struct lt_build *b, size_t bytes)
+{
+    size_t at = b->scratch;
+
+    b->scratch += (bytes + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN;
+    b->p->scratch = LT_MAX(b->p->scratch, b->scratch);
+    return at;
+}
+
+void lt_build_at_scratch(struct lt_build *b, size_t offset, const void *where)
+{
+    fixup_add(b->p, (struct fixup){
+                        .kind = FIX_SCRATCH, .offset = offset, .where = (const void **)(uintptr_t)where});
+}
+
+static void name_set(struct lt_build *b, const char *prefix, const char *name)
+{
+    char **at = &b->p->names[b->node];
+    char *joined = *at ? lt_format("%s + %s%s", *at, prefix, name) : lt_format("%s%s", prefix, name);
+
+    lt_free(*at);
+    *at = joined;
+}
+
+static void step_add(struct lt_build *b, struct step s, double ns)
+{
+    struct lt_program *p = b->p;
+
+    if (!s.units)
+        return;
+    s.ns = ns;
+    s.threads = lt_cpu_threads(b->d, ns);
+    s.threads = s.units < s.threads ? (int)s.units : s.threads;
+    p->max_threads = LT_MAX(p->max_threads, s.threads);
+    LT_GROW(p->steps, p->n_steps, p->cap_steps);
+    p->steps[p->n_steps++] = s;
+}
+
+void lt_build_name(struct lt_build *b, enum lt_kern_id k)
+{
+    char prefix[24];
+
+    snprintf(prefix, sizeof prefix, "%s:", b->d->kern->isa);
+    name_set(b, prefix, lt_kern_names[k]);
+}
+
+void lt_build_kernel(struct lt_build *b, enum lt_kern_id k, const void *args, int64_t units, double ns)
+{
+    lt_build_name(b, k);
+    step_add(b, (struct step){.fn = b->d->kern->fn[k], .args = args, .units = units}, ns);
+}
+
+void lt_build_step(struct lt_build *b, const char *name, lt_kern_fn *fn, const void *args, int64_t units, double ns)
+{
+    name_set(b, "", name);
+    step_add(b, (struct step){.fn = fn, .args = args, .units = units}, ns);
+}
+
+void lt_build_check(struct lt_build *b, lt_step_check *check)
+{
+    if (b->p->n_steps)
+        b->p->steps[b->p->n_steps - 1].check = check;
+}
+
+void *lt_build_last(struct lt_build *b, enum lt_kern_id k)
+{
+    struct lt_program *p = b->p;
+
+    if (!p->n_steps || p->steps[p->n_steps - 1].fn != b->d->kern->fn[k])
+        return NULL;
+    return (void *)(uintptr_t)p->steps[p->n_steps - 1].args;
+}
+
+void lt_build_grow(struct lt_build *b, int64_t units, double ns)
+{
+    struct step *s = &b->p->steps[b->p->n_steps - 1];
+    int threads;
+
+    s->units += units;
+    s->ns += ns;
+    threads = lt_cpu_threads(b->d, s->ns);
+    s->threads = s->units < threads ? (int)s->units : threads;
+}
+
+void lt_build_prim(struct lt_build *b, struct lt_prim *prim)
+{
+    struct lt_program *p = b->p;
+
+    LT_GROW(p->prims, p->n_prims, p->cap_prims);
+    p->prims[p->n_prims++] = prim;
+}
+
+void lt_build_prim_value(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a, lt_id v, size_t offset)
+{
+    fixup_add(b->p, (struct fixup){.v = v, .offset = offset, .prim = p, .arg = a});
+}
+
+void lt_build_prim_scratch(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a, size_t offset)
+{
+    fixup_add(b->p, (struct fixup){.kind = FIX_SCRATCH, .offset = offset, .prim = p, .arg = a});
+}
+
+static void prim_fn(const void *args, int64_t begin, int64_t end)
+{
+    (void)begin;
+    (void)end;
+    lt_prim_run(args);
+}
+
+void lt_build_prim_step(struct lt_build *b, struct lt_prim *p)
+{
+    name_set(b, "onednn:", lt_prim_impl(p));
+    if (lt_prim_scratch(p))
+        lt_build_prim_scratch(b, p, LT_PRIM_SCRATCH, lt_build_scratch(b, lt_prim_scratch(p)));
+    step_add(b, (struct step){.fn = prim_fn, .args = p, .units = 1}, 0);
+}
+
+struct copy {
+    const char *from;
+    char *to;
+    int64_t bytes;
+};
+
+#define COPY_UNIT 65536
+
+static void copy_fn(const void *args, int64_t begin, int64_t end)
+{
+    const struct copy *c = args;
+    int64_t at = begin * COPY_UNIT, stop = LT_MIN(end * COPY_UNIT, c->bytes);
+
+    memcpy(c->to + at, c->from + at, (size_t)(stop - at));
+}
+
+void lt_build_copy(struct lt_build *b, lt_id from, lt_id to, size_t bytes)
+{
+    struct copy *c = lt_build_args(b, sizeof *c);
+
+    c->bytes = (int64_t)bytes;
+    lt_build_value(b, from, 0, &c->from);
+    lt_build_value(b, to, 0, &c->to);
+    lt_build_step(b, "copy", copy_fn, c, lt_pieces(c->bytes, COPY_UNIT), (double)bytes / 20);
+}
+
+int lt_build_dims(const struct lt_build *b, lt_id v, int64_t *dims)
+{
+    return lt_value_dims(b->g, b->b, v, dims);
+}
+
+int64_t lt_build_count(const struct lt_build *b, lt_id v)
+{
+    return lt_value_count(b->g, b->b, v);
+}
+
+int lt_cpu_threads(const struct lt_device *d, double ns)
+{
+    return ns > 4000 ? d->threads : 1;
+}
+
+/* ---- builders */
+
+#define X(name) extern const struct lt_builder lt_builders_##name[];
+LT_CPU_OPS
+#undef X
+
+static const struct lt_builder *const tables[] = {
+#define X(name) lt_builders_##name,
+    LT_CPU_OPS
+#undef X
+};
+
+const struct lt_builder *lt_builder_find(const char *op)
+{
+    for (size_t i = 0; i < LT_ARRAY_LEN(tables); i++)
+        for (const struct lt_builder *b = tables[i]; b->op; b++)
+            if (!strcmp(b->op, op))
+                return b;
+    return NULL;
+}
+
+/* ---- the reference kernel as a step, when the plan allows it */
+
+struct reference {
+    struct lt_kernel_args k;
+    struct lt_operand in[LT_NODE_IN_MAX], out[LT_NODE_OUT_MAX];
+    struct lt_error *failed;
+};
+
+static void reference_fn(const void *args, int64_t begin, int64_t end)
+{
+    const struct reference *r = args;
+
+    (void)begin;
+    (void)end;
+    r->failed->code = 0;
+    r->k.node->op->ref(&r->k, r->failed);
+}
+
+static int reference_check(const void *args, struct lt_error *err)
+{
+    const struct reference *r = args;
+
+    return r->failed->code ? lt_error_set(err, r->failed->code, "%s", r->failed->text) : 0;
+}
+
+static void reference_operand(struct lt_build *b, lt_id v, struct lt_operand *o)
+{
+    o->dtype = lt_build_dtype(b, v);
+    o->ndim = lt_build_dims(b, v, o->dim);
+    o->count = lt_build_count(b, v);
+    lt_build_value(b, v, 0, &o->data);
+}
+
+static void reference_build(struct lt_build *b)
+{
+    struct reference *r = lt_build_args(b, sizeof *r);
+
+    r->failed = lt_build_args(b, sizeof *r->failed);
+    r->k = (struct lt_kernel_args){b->n, b->n->n_in, b->n->n_out, r->in, r->out};
+    for (int i = 0; i < b->n->n_in; i++)
+        reference_operand(b, b->n->in[i], &r->in[i]);
+    for (int i = 0; i < b->n->n_out; i++)
+        reference_operand(b, b->n->out[i], &r->out[i]);
+    lt_build_step(b, "ref", reference_fn, r, 1, 0);
+    lt_build_check(b, reference_check);
+}
+
+/* ---- preparing */
+
+/* Which values are inputs under another shape. */
+static void inputs_trace(struct lt_program *p, const struct lt_graph *g)
+{
+    p->input_of = lt_malloc(((size_t)g->n_values + 1) * sizeof *p->input_of);
+    for (lt_id v = 0; v < g->n_values; v++)
+        p->input_of[v] = g->values[v].kind == LT_VALUE_INPUT ? p->n_graph_inputs++ : -1;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct lt_node *n = &g->nodes[i];
+
+        if (!n->dead && !strcmp(n->op->name, "reshape") &&
+            g->values[n->in[0]].layout == g->values[n->out[0]].layout)
+            p->input_of[n->out[0]] = p->input_of[n->in[0]];
+    }
+    p->last = lt_calloc((size_t)p->n_graph_inputs + 1, sizeof *p->last);
+}
+
+static void constant_store(enum lt_dtype t, double c, void *to)
+{
+    switch (t) {
+    case LT_F64:
+        *(double *)to = c;
+        break;
+    case LT_I32:
+        *(int32_t *)to = (int32_t)c;
+        break;
+    case LT_I64:
+        *(int64_t *)to = (int64_t)c;
+        break;
+    case LT_U8:
+    case LT_BOOL:
+        *(uint8_t *)to = (uint8_t)c;
+        break;
+    default:
+        *(float *)to = (float)c;
+    }
+}
+
+static int node_build(struct lt_program *p, struct lt_build *b, int i)
+{
+    const struct lt_node *n = &b->g->nodes[i];
+    const struct lt_builder *builder = lt_builder_find(n->op->name);
+    int rc = 0;
+
+    b->node = i;
+    b->n = n;
+    b->scratch = 0;
+    if (n->dead)
+        return 0;
+    if (!strcmp(n->op->name, "reshape") && p->input_of[n->out[0]] >= 0) {
+        p->names[i] = lt_strdup("view");
+        return 0;
+    }
+    if (builder)
+        rc = builder->build(b);
+    else if (b->d->allow_reference && n->op->ref)
+        reference_build(b);
+    else
+        rc = lt_error_set(b->err, -ENOTSUP, "the cpu back end has no kernel");
+    if (rc < 0)
+        return lt_error_prefix(b->err, "%s (%s)", n->name, n->op->name);
+    if (p->names[i])
+        lt_map_set(b->d->chosen, n->name, lt_strdup(p->names[i]));
+    return 0;
+}
+
+int lt_program_prepare(struct lt_device *d, const struct lt_graph *g, const struct lt_binding *b,
+                       struct lt_program **out, struct lt_error *err)
+{
+    LT_AUTO(lt_program_free) struct lt_program *p = lt_calloc(1, sizeof *p);
+    struct lt_build build = {.d = d, .g = g, .b = b, .p = p, .err = err};
+
+    p->d = d;
+    p->g = g;
+    p->max_threads = d->threads; /* oneDNN's primitives may use them all */
+    p->memory = lt_arena_new(0);
+    p->n_nodes = g->n_nodes;
+    p->names = lt_calloc((size_t)g->n_nodes + 1, sizeof *p->names);
+    p->constants = lt_calloc((size_t)g->n_values + 1, sizeof *p->constants);
+    p->address = lt_calloc((size_t)g->n_values + 1, sizeof *p->address);
+    for (lt_id v = 0; v < g->n_values; v++)
+        if (g->values[v].kind == LT_VALUE_CONST)
+            constant_store(g->values[v].type.dtype, g->values[v].constant, &p->constants[v]);
+    inputs_trace(p, g);
+    for (int i = 0; i < g->n_nodes; i++) {
+        int rc = node_build(p, &build, i);
+
+        if (rc < 0)
+            return rc;
+    }
+    *out = LT_TAKE(p);
+    return 0;
+}
+
+size_t lt_program_scratch(const struct lt_program *p)
+{
+    return p->scratch;
+}
+
+/* ---- binding */
+
+static void fixup_apply(const struct fixup *f, const void *base)
+{
+    const void *at = base ? (const char *)base + f->offset : NULL;
+
+    if (f->prim)
+        lt_prim_set(f->prim, f->arg, at);
+    else
+        *f->where = at;
+}
+
+static const void *address_of(const struct lt_program *p, const struct lt_plan *plan, lt_id v, char *persistent,
+                              char *arena)
+{
+    const struct lt_slot *s = &plan->slots[v];
+
+    if (p->g->values[v].kind == LT_VALUE_CONST)
+        return &p->constants[v];
+    switch (s->region) {
+    case LT_REGION_PERSISTENT:
+        return persistent + s->offset;
+    case LT_REGION_ARENA:
+        return arena + s->offset;
+    default:
+        return NULL;
+    }
+}
+
+/* Copies within one place do nothing: out of the list. */
+static void steps_prune(struct lt_program *p)
+{
+    int n = 0;
+
+    for (int i = 0; i < p->n_steps; i++) {
+        const struct copy *c = p->steps[i].args;
+
+        if (p->steps[i].fn == copy_fn && c->from && c->from == c->to)
+            continue;
+        p->steps[n++] = p->steps[i];
+    }
+    p->n_steps = n;
+}
+
+int lt_program_bind(struct lt_program *p, const struct lt_plan *plan, void *persistent, void *arena,
+                    struct lt_error *err)
+{
+    size_t values = (plan->arena_bytes + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN;
+    char *scratch = (char *)arena + values;
+
+    if (plan->graph != p->g)
+        return lt_error_set(err, -EINVAL, "the memory plan is of another graph");
+    if (plan->scratch_bytes < p->scratch)
+        return lt_error_set(err, -EINVAL, "the memory plan has %zu bytes of scratch, the program needs %zu",
+                            plan->scratch_bytes, p->scratch);
+    p->n_inputs = 0; /* bound again when the arena has moved */
+    memset(p->last, 0, (size_t)p->n_graph_inputs * sizeof *p->last);
+    for (lt_id v = 0; v < p->g->n_values; v++)
+        p->address[v] = address_of(p, plan, v, persistent, arena);
+    for (int i = 0; i < p->n_fixups; i++) {
+        struct fixup f = p->fixups[i];
+
+        if (f.kind == FIX_SCRATCH) {
+            fixup_apply(&f, scratch);
+        } else if (p->input_of[f.v] >= 0) {
+            f.v = p->input_of[f.v];
+            LT_GROW(p->inputs, p->n_inputs, p->cap_inputs);
+            p->inputs[p->n_inputs++] = f;
+        } else {
+            fixup_apply(&f, p->address[f.v]);
+        }
+    }
+    steps_prune(p);
+    return 0;
+}
+
+/* ---- running */
+
+static void inputs_set(struct lt_program *p, const void *const *inputs)
+{
+    for (int i = 0; i < p->n_inputs; i++) {
+        const struct fixup *f = &p->inputs[i];
+
+        if (inputs[f->v] != p->last[f->v])
+            fixup_apply(f, inputs[f->v]);
+    }
+    memcpy(p->last, inputs, (size_t)p->n_graph_inputs * sizeof *inputs);
+}
+
+int lt_program_run(struct lt_program *p, const void *const *inputs, struct lt_error *err)
+{
+    const struct step *end = p->steps + p->n_steps;
+
+    lt_par_enter(p->max_threads);
+    inputs_set(p, inputs);
+    for (const struct step *s = p->steps; s < end; s++) {
+        if (s->threads > 1)
+            lt_par_run(s->threads, s->fn, s->args, s->units);
+        else
+            s->fn(s->args, 0, s->units);
+        if (s->check) {
+            int rc = s->check(s->args, err);
+
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+void lt_program_free(struct lt_program *p)
+{
+    if (!p)
+        return;
+    for (int i = 0; i < p->n_prims; i++)
+        lt_prim_free(p->prims[i]);
+    for (int i = 0; i < p->n_nodes; i++)
+        lt_free(p->names[i]);
+    lt_free(p->names);
+    lt_free(p->prims);
+    lt_free(p->steps);
+    lt_free(p->fixups);
+    lt_free(p->inputs);
+    lt_free(p->input_of);
+    lt_free(p->constants);
+    lt_free(p->address);
+    lt_free(p->last);
+    lt_arena_free(p->memory);
+    lt_free(p);
+}
+
+const void *lt_program_value(const struct lt_program *p, lt_id v)
+{
+    return p->input_of[v] >= 0 ? p->last[p->input_of[v]] : p->address[v];
+}
+
+const char *lt_program_kernel_name(const struct lt_program *p, int node)
+{
+    return p->names[node] ? p->names[node] : "none";
+}
