@@ -11,6 +11,7 @@
 #include <string.h>
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "engine/graph/op.h"
@@ -40,6 +41,7 @@ struct lt_graph *lt_graph_new(const char *name)
     g->arena = lt_arena_new(0);
     g->name = graph_strdup(g, name);
     g->loss = LT_NONE;
+    g->names = lt_map_new(NULL);
     return g;
 }
 
@@ -51,6 +53,7 @@ void lt_graph_free(struct lt_graph *g)
     lt_free(g->nodes);
     lt_free(g->outputs);
     lt_free(g->grads);
+    lt_map_free(g->names);
     lt_arena_free(g->arena);
     lt_free(g);
 }
@@ -95,8 +98,10 @@ struct lt_graph *lt_graph_clone(const struct lt_graph *g)
     c->values = lt_calloc((size_t)g->n_values + 1, sizeof *c->values);
     for (int i = 0; i < g->n_values; i++) {
         c->values[i] = g->values[i];
-        if (g->values[i].name)
-            c->values[i].name = graph_strdup(c, g->values[i].name);
+        if (!g->values[i].name)
+            continue;
+        c->values[i].name = graph_strdup(c, g->values[i].name);
+        lt_map_set(c->names, c->values[i].name, (void *)(intptr_t)(i + 1));
     }
     c->cap_nodes = c->n_nodes = g->n_nodes;
     c->nodes = lt_calloc((size_t)g->n_nodes + 1, sizeof *c->nodes);
@@ -145,6 +150,7 @@ lt_id lt_graph_value(struct lt_graph *g, enum lt_value_kind kind, const char *na
     assert(name && lt_graph_find(g, name) == LT_NONE);
     v = value_add(g, kind, type);
     g->values[v].name = graph_strdup(g, name);
+    lt_map_set(g->names, name, (void *)(intptr_t)(v + 1));
     return v;
 }
 
@@ -165,10 +171,7 @@ void lt_graph_init(struct lt_graph *g, lt_id persistent, struct lt_init init)
 
 lt_id lt_graph_find(const struct lt_graph *g, const char *name)
 {
-    for (lt_id v = 0; v < g->n_values; v++)
-        if (g->values[v].name && !strcmp(g->values[v].name, name))
-            return v;
-    return LT_NONE;
+    return (lt_id)(intptr_t)lt_map_get(g->names, name) - 1; /* LT_NONE is -1 */
 }
 
 lt_id lt_graph_latest(const struct lt_graph *g, lt_id persistent)

@@ -15,6 +15,7 @@
 struct lt_arena;
 struct lt_buf;
 struct lt_error;
+struct lt_map;
 struct lt_op;
 
 typedef int32_t lt_id; /* a value */
@@ -98,6 +99,7 @@ struct lt_graph {
     const char *name;       /* "step", "micro", "eval", "predict" */
     struct lt_value *values;
     int n_values, cap_values;
+    struct lt_map *names; /* of inputs and persistent values: name → 1 + value */
     struct lt_node *nodes;
     int n_nodes, cap_nodes;
     struct lt_sym syms[LT_SYMS_MAX];

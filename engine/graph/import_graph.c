@@ -221,6 +221,19 @@ static const struct lt_op *op_of(struct lt_build *b, const Lt__V1__GraphNode *n)
     return NULL;
 }
 
+/* Shape rules multiply what they are given. */
+static bool attr_sane(struct lt_build *b, const char *name, const struct lt_attr *a)
+{
+    bool ok = a->kind != LT_ATTR_INTS || a->i <= LT_DIMS_MAX;
+
+    for (int64_t i = 0; ok && a->kind == LT_ATTR_INTS && i < a->i; i++)
+        ok = a->ints[i] >= -1 && a->ints[i] <= INT32_MAX;
+    if (!ok)
+        lt_build_problem(b, NULL, "attributes.%s: at most %d numbers from -1 to 2147483647", name,
+                         LT_DIMS_MAX);
+    return ok;
+}
+
 static bool attr_of(struct lt_build *b, const struct lt_op *op, const char *name,
                     const Lt__V1__Attribute *a, struct lt_attr *out)
 {
@@ -241,6 +254,8 @@ static bool attr_of(struct lt_build *b, const struct lt_op *op, const char *name
         break;
     default: lt_build_problem(b, NULL, "attributes.%s has no value", name); return false;
     }
+    if (!attr_sane(b, name, out))
+        return false;
     for (size_t i = 0; i < count; i++)
         if (!strcmp(names[i], name))
             return true;

@@ -2,7 +2,8 @@
  *
  * List scheduling: of the nodes whose operands are there, the one that frees most (or needs least) goes next, the
  * earlier one among equals. Greed can lose, so the result is kept only when its peak is lower than that of the order
- * the graph came with. Sizes are those of plain tensors: the point is which tensors live together. Deterministic.
+ * the graph came with; it isn't tried on graphs so long that looking at all nodes that are ready, every time, takes
+ * seconds. Sizes are those of plain tensors: the point is which tensors live together. Deterministic.
  */
 #include "engine/graph/pass.h"
 
@@ -12,6 +13,8 @@
 #include "base/mem.h"
 #include "engine/graph/edit.h"
 #include "engine/graph/op.h"
+
+#define GREEDY_NODES_MAX 8000
 
 struct order {
     const struct lt_graph *g;
@@ -165,7 +168,7 @@ int lt_graph_order(struct lt_graph *g, const struct lt_binding *b, struct lt_err
     struct order o = {.g = g};
     int *order, rc = lt_graph_sort(g, err);
 
-    if (rc < 0)
+    if (rc < 0 || g->n_nodes > GREEDY_NODES_MAX)
         return rc;
     order = lt_calloc((size_t)g->n_nodes + 1, sizeof *order);
     sizes(&o, b);

@@ -9,13 +9,9 @@
 static int product(const struct lt_node *n, const struct lt_dim *d, int ndim, struct lt_dim *out, struct lt_error *err)
 {
     *out = lt_dim_num(1);
-    for (int i = 0; i < ndim; i++) {
-        if (d[i].sym != LT_SYM_NONE && out->sym != LT_SYM_NONE)
-            return lt_refuse(n, err, "more than one symbolic dimension");
-        if (d[i].sym != LT_SYM_NONE)
-            out->sym = d[i].sym;
-        out->k *= d[i].k;
-    }
+    for (int i = 0; i < ndim; i++)
+        if (!lt_dim_mul(*out, d[i], out))
+            return lt_refuse(n, err, "more than one symbolic dimension, or too many elements");
     return 0;
 }
 
