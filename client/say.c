@@ -37,7 +37,7 @@ static const struct {
     const char *next;
 } outcomes[] = {
     {LT_RPC_INVALID_ARGUMENT, LT_EXIT_USAGE, NULL},
-    {LT_RPC_NOT_FOUND, LT_EXIT_NOT_FOUND, "`ltctl ps --all` lists the jobs"},
+    {LT_RPC_NOT_FOUND, LT_EXIT_NOT_FOUND, NULL},
     {LT_RPC_ALREADY_EXISTS, LT_EXIT_ERROR, NULL},
     {LT_RPC_PERMISSION_DENIED, LT_EXIT_NOT_PERMITTED, "jobs are their owner's; ask whoever submitted it, or root"},
     {LT_RPC_UNAUTHENTICATED, LT_EXIT_NOT_PERMITTED, "only the daemon's own user and root may talk to it"},

@@ -49,7 +49,7 @@ static int write_all(const void *data, size_t n)
 static void on_progress(void *arg, const char *text)
 {
     (void)arg;
-    fprintf(stderr, "%s\n", text);
+    fprintf(stderr, "progress %s\n", text); /* the word tells ltd and ltctl from what else comes here */
 }
 
 static Lt__V1__Problem **problems_out(const struct lt_problems *p, struct lt_arena *a)
