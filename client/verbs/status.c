@@ -22,7 +22,7 @@ static int run(struct lt_ctl *ctl)
     }
     lt_status_text(s, &text);
     fputs(text.data, stdout);
-    if (s->state == LT__V1__JOB_STATE__DONE && s->n_problems)
+    if (s->result == LT__V1__JOB_RESULT__REFUSED)
         lt_ctl_problem_messages(NULL, s->problems, s->n_problems);
     return 0;
 }

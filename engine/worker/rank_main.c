@@ -22,6 +22,7 @@
 #include "base/mem.h"
 #include "engine/train/train.h"
 #include "engine/worker/backend.h"
+#include "engine/worker/wake.h"
 #include "proto/plan.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
@@ -49,13 +50,18 @@ struct rank {
     Lt__V1__StartRank *start;
     struct lt_page *page;
     struct lt_journal *journal;
+    struct lt_wake *wake;
+    uint64_t told; /* the journal's size when the agent was last told */
 };
 
 static uint32_t commands(void *arg, const struct lt_position *pos)
 {
-    const struct rank *r = arg;
+    struct rank *r = arg;
 
-    (void)pos;
+    if (pos->step > 0 && lt_journal_size(r->journal) != r->told) {
+        r->told = lt_journal_size(r->journal);
+        lt_wake_poke(r->wake);
+    }
     return atomic_load_explicit(&r->page->command, memory_order_relaxed) | (terminated ? LT_COMMAND_STOP : 0);
 }
 
@@ -131,7 +137,7 @@ static int run(struct rank *r, const struct lt_backend *backend)
 
 int lt_rank_main(const char *attempt_dir)
 {
-    struct rank r = {.dir = attempt_dir, .arena = lt_arena_new(ARENA_CAP)};
+    struct rank r = {.dir = attempt_dir, .arena = lt_arena_new(ARENA_CAP), .wake = lt_wake_new(attempt_dir)};
     struct lt_error err = {0};
     const struct lt_backend *backend = lt_worker_backend(&err);
     int status = STATUS_INFRASTRUCTURE;
@@ -146,6 +152,7 @@ int lt_rank_main(const char *attempt_dir)
         lt_err("%s", err.text);
     lt_journal_close(r.journal);
     lt_page_unmap(r.page);
+    lt_wake_free(r.wake);
     lt_arena_free(r.arena);
     return status;
 }
