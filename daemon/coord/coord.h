@@ -2,9 +2,9 @@
  *
  * Inputs of one turn of the loop are given to the core as they come; at the turn's end their events go into the log
  * in one commit, and only then is anything sent, replied or told (group commit). When a commit fails, everybody who
- * waits gets the store's error and the agents' sessions are closed; the store's file is closed too, since after a
- * failed write nobody can say what a read would show. Ranks go on. It is probed every second: once it takes writes
- * again, the core is made anew from the log and agents are let in; until then every call is answered with the reason.
+ * waits gets the store's error, the agents' sessions are closed and the core is made anew from what the log says now.
+ * Ranks go on. The store is probed every second; until it takes writes again, whatever would change something is
+ * refused with the reason, and reading goes on.
  *
  * All of it runs on the loop's thread. Callbacks come from the end of a turn, or from inside lt_coord_core().
  */

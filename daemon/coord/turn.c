@@ -91,6 +91,8 @@ static void refuse_waiters(struct lt_coord *c, bool all)
 
 static void broke(struct lt_coord *c, const struct lt_error *why)
 {
+    struct lt_error err = {0};
+
     lt_err("nothing can be stored: %s", why->text);
     c->broken = *why;
     if (!c->broken.code)
@@ -98,8 +100,8 @@ static void broke(struct lt_coord *c, const struct lt_error *why)
     lt_actions_done(&c->actions);
     refuse_waiters(c, true);
     lt_coord_agents_drop(c, c->broken.text);
-    lt_core_free(c->core); /* it is ahead of the log */
-    c->core = NULL;
+    if (lt_coord_rebuild(c, &err) < 0) /* the core is ahead of the log */
+        lt_err("%s", err.text);
     lt_coord_probe_later(c);
 }
 
