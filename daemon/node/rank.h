@@ -91,7 +91,7 @@ void lt_rank_signal_again(struct lt_rank *r);                       /* what an e
 void lt_rank_ladder_stop(struct lt_rank *r);
 /* SIGKILL to the worker, its cgroup, and every process that carries the attempt's token (kill.c). */
 void lt_rank_kill_all(struct lt_rank *r);
-void lt_rank_cgroup_make(struct lt_rank *r); /* cgroup.c: where the node limits memory so */
+void lt_rank_cgroup_make(struct lt_rank *r); /* cgroup.c: where the node limits memory so; on the thread pool */
 void lt_rank_cgroup_remove(struct lt_rank *r);
 /* Gives the rank processors of its own, lowest free ones first (cpus.c). */
 void lt_rank_assign_cpus(struct lt_rank *r);

@@ -81,7 +81,7 @@ static int write_plan(const Lt__V1__StartRank *s, struct lt_error *err)
     return lt_file_replace(pb, bytes.data, bytes.len, 0666, err);
 }
 
-static int write_folder(const struct lt_rank *r, struct lt_error *err)
+static int write_folder(struct lt_rank *r, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *page_path = lt_attempt_path(r->dir, "page");
     LT_AUTO(lt_free) char *wake_path = lt_attempt_path(r->dir, "wake");
@@ -103,6 +103,7 @@ static int write_folder(const struct lt_rank *r, struct lt_error *err)
         if (rc < 0)
             return rc;
     }
+    lt_rank_cgroup_make(r); /* the spec names it */
     lt_buf_reserve(&bytes, lt__v1__start_rank__get_packed_size(r->spec) + 1);
     bytes.len = lt__v1__start_rank__pack(r->spec, (uint8_t *)bytes.data);
     rc = lt_file_replace(spec_path, bytes.data, bytes.len, 0600, err);
@@ -242,7 +243,6 @@ static void on_prepared(uv_work_t *w, int status)
     if (r->work_error.code) {
         fail(r, r->work_error.text);
     } else {
-        lt_rank_cgroup_make(r);
         rc = spawn(r);
         if (rc < 0) {
             LT_AUTO(lt_free) char *reason = lt_format("%s: %s", r->node->shim, uv_strerror(rc));

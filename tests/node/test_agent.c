@@ -130,6 +130,38 @@ static void test_ends_are_classified(void **state)
     }
 }
 
+/* Every line of /proc/PID/cgroup, as one text. */
+static char *cgroups_of(pid_t pid)
+{
+    LT_AUTO(lt_free) char *path = lt_format("/proc/%d/cgroup", (int)pid);
+    char *text = lt_test_read(path, NULL);
+
+    assert_non_null(text);
+    return text;
+}
+
+static void test_rank_has_its_own_cgroup(void **state)
+{
+    const char *limits = w.got[0]->hello->inventory->memory_limits;
+    bool expected = strcmp(limits, "none") != 0;
+    LT_AUTO(lt_free) char *spec = world_attempt_file(&w, "g", "spec");
+    pid_t pid;
+    size_t n;
+
+    (void)state;
+    world_start_rank(&w, "g", 1, "step wait");
+    pid = (pid_t)world_wait(&w, &at, STARTED, "g")->rank_started->pid;
+    assert_int_equal(strstr(cgroups_of(pid), "ltd-g.1.0") != NULL, expected);
+    world_signal(&w, "g", 1, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
+    gone("g");
+    if (expected) {
+        const char *folder = memmem(lt_test_read(spec, &n), n, "/sys/fs/cgroup", 14);
+
+        assert_non_null(folder);
+        assert_false(lt_file_exists(folder)); /* the path is the last field: its end is the text's */
+    }
+}
+
 static void test_killed_worker_is_infrastructure(void **state)
 {
     const Lt__V1__RankExited *x;
@@ -460,7 +492,7 @@ static void test_orderly_end_leaves_ranks_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(hello_has_inventory), TEST(rank_runs_and_ends), TEST(ends_are_classified), TEST(killed_worker_is_infrastructure),
+        TEST(hello_has_inventory), TEST(rank_runs_and_ends), TEST(ends_are_classified), TEST(rank_has_its_own_cgroup), TEST(killed_worker_is_infrastructure),
         TEST(killed_shim_takes_worker_along), TEST(nothing_is_left_behind), TEST(killed_agent_adopts_again),
         TEST(end_while_agent_is_away), TEST(records_come_again_until_acknowledged), TEST(start_is_idempotent_and_fenced),
         TEST(bad_starts_fail), TEST(ladder_ends_a_deaf_worker), TEST(forget_removes_the_folder), TEST(samples_show_the_page),

@@ -271,6 +271,8 @@ void world_start_rank(struct world *w, const char *job, uint32_t generation, con
     m.attempt = 1;
     m.generation = generation;
     m.cpus = 1;
+    m.has_memory_bytes = true;
+    m.memory_bytes = 64u << 20;
     m.spec = &spec;
     m.run_dir = w->run;
     m.job_name = (char *)script;

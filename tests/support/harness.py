@@ -3,6 +3,7 @@
 Nothing but Python's standard library. A test is a function that takes a World; run(tests) runs them and prints TAP.
 Waiting is always for a condition, with a deadline that only a broken program reaches.
 """
+import glob
 import json
 import os
 import shutil
@@ -193,6 +194,18 @@ class World:
 
     # ---- the end
 
+    def remove_cgroups(self, attempt):
+        """A world that was killed couldn't remove its ranks' groups."""
+        for folder in glob.glob("/sys/fs/cgroup/**/ltd-" + glob.escape(attempt), recursive=True):
+            for _ in range(100):
+                try:
+                    os.rmdir(folder)
+                    break
+                except FileNotFoundError:
+                    break
+                except OSError:
+                    time.sleep(0.01)
+
     def close(self):
         for p in self.children + self.daemons:
             if p.poll() is None:
@@ -213,6 +226,7 @@ class World:
                 there = identity(os.path.join(attempts, name, who))
                 if there and alive(there):
                     os.kill(there[0], signal.SIGKILL)
+            self.remove_cgroups(name)
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
