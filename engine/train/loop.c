@@ -155,10 +155,11 @@ static int not_finite(struct lt_trainer *t, double loss, struct lt_error *err)
     if (t->t->on_nonfinite == LT__V1__TRAINER__NON_FINITE__stop) {
         t->result->class = LT__V1__FAILURE_CLASS__CLASS_NONFINITE;
         return lt_error_set(err, -EDOM, "loss or gradient is not finite (loss %g) at update %" PRIu64 ", epoch %" PRIu64 ", batch %" PRIu64,
-                            loss, t->pos.step - 1, t->pos.epoch, t->pos.batch - 1);
+                            fabs(loss), t->pos.step - 1, t->pos.epoch, t->pos.batch - 1);
     }
-    lt_trainer_say(t, "update %" PRIu64 " left out: loss or gradient is not finite (loss %g; %" PRIu64 " so far)", t->pos.step - 1,
-                   loss, t->skipped);
+    if ((t->skipped & (t->skipped - 1)) == 0) /* 1, 2, 4, 8 …: a run that is lost must not fill the log */
+        lt_trainer_say(t, "update %" PRIu64 " left out: loss or gradient is not finite (loss %g; %" PRIu64 " so far)",
+                       t->pos.step - 1, fabs(loss), t->skipped);
     if (t->t->on_nonfinite == LT__V1__TRAINER__NON_FINITE__skip)
         return 0;
     t->rollback_sequence = t->sequence;

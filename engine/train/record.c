@@ -133,6 +133,6 @@ void lt_trainer_say_values(const struct lt_trainer *t, const char *head, const s
 
     lt_buf_str(&line, head);
     for (int i = 0; i < n; i++)
-        lt_buf_printf(&line, "  %s %.4g", values[i].name, values[i].value);
+        lt_buf_printf(&line, "  %s %.4g", values[i].name, isnan(values[i].value) ? (double)NAN : values[i].value);
     lt_trainer_say(t, "%s", line.data);
 }

@@ -128,8 +128,10 @@ static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *back
     } else {
         lt_plan_validate(spec, &problems);
         c.spec = spec;
-        if (!problems.errors)
+        if (!problems.errors) {
+            lt_problems_done(&problems); /* warnings of level 1 were given where the plan was read */
             lt_train_check(&c, &problems, &cost, &report);
+        }
     }
     rc = answer(&problems, &cost, &report, arena);
     lt_problems_done(&problems);
