@@ -218,6 +218,10 @@ void lt_md_text(const struct lt_md *m, char *buf, size_t n)
 struct cursor {
 #if !V3
     dnnl_primitive_desc_iterator_t it;
+    union {
+        dnnl_matmul_desc_t matmul;
+        dnnl_convolution_desc_t conv;
+    } desc; /* the iterator goes on reading it */
 #endif
     dnnl_primitive_desc_t pd;
 };
@@ -301,10 +305,10 @@ static dnnl_status_t matmul_open(struct cursor *c, const struct lt_matmul_spec *
 #if V3
     return dnnl_matmul_primitive_desc_create(&c->pd, engine, s->src->d, s->weights->d, bias, s->dst->d, attr);
 #else
-    dnnl_matmul_desc_t d;
-    dnnl_status_t st = dnnl_matmul_desc_init(&d, s->src->d, s->weights->d, bias, s->dst->d);
+    dnnl_matmul_desc_t *d = &c->desc.matmul;
+    dnnl_status_t st = dnnl_matmul_desc_init(d, s->src->d, s->weights->d, bias, s->dst->d);
 
-    return st == dnnl_success ? cursor_open(c, &d, attr, NULL) : st;
+    return st == dnnl_success ? cursor_open(c, d, attr, NULL) : st;
 #endif
 }
 
@@ -345,19 +349,19 @@ static dnnl_status_t conv_open(struct cursor *c, const struct lt_conv_spec *s, e
                                                                        hint, attr);
     }
 #else
-    dnnl_convolution_desc_t d;
+    dnnl_convolution_desc_t *d = &c->desc.conv;
     dnnl_status_t st;
 
     if (kind == LT_CONV_FORWARD)
-        st = dnnl_dilated_convolution_forward_desc_init(&d, dnnl_forward_training, alg, src, w, b, dst, k.stride,
+        st = dnnl_dilated_convolution_forward_desc_init(d, dnnl_forward_training, alg, src, w, b, dst, k.stride,
                                                         k.dilate, k.before, k.after);
     else if (kind == LT_CONV_DATA)
-        st = dnnl_dilated_convolution_backward_data_desc_init(&d, alg, src, w, dst, k.stride, k.dilate, k.before,
+        st = dnnl_dilated_convolution_backward_data_desc_init(d, alg, src, w, dst, k.stride, k.dilate, k.before,
                                                               k.after);
     else
-        st = dnnl_dilated_convolution_backward_weights_desc_init(&d, alg, src, w, b, dst, k.stride, k.dilate,
+        st = dnnl_dilated_convolution_backward_weights_desc_init(d, alg, src, w, b, dst, k.stride, k.dilate,
                                                                  k.before, k.after);
-    return st == dnnl_success ? cursor_open(c, &d, attr, hint) : st;
+    return st == dnnl_success ? cursor_open(c, d, attr, hint) : st;
 #endif
 }
 
