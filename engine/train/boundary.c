@@ -270,11 +270,9 @@ static bool recovery_due(const struct lt_trainer *t)
 {
     const struct lt_recovery *r = &t->recovery;
 
-    if (lt_saver_busy(t->saver))
-        return false;
-    if (r->every_n_steps)
+    if (r->every_n_steps) /* asked for by number: waits for the one before, if it must */
         return t->pos.step && t->pos.step % r->every_n_steps == 0 && t->pos.step != r->last_step && !lt_trainer_window_open(t);
-    return r->every_s > 0 && t->now_ns >= r->due_ns && !is_saved(t);
+    return r->every_s > 0 && t->now_ns >= r->due_ns && !lt_saver_busy(t->saver) && !is_saved(t);
 }
 
 int lt_trainer_final_save(struct lt_trainer *t, struct lt_error *err)
