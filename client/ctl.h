@@ -30,6 +30,9 @@ struct lt_ctl {
     struct lt_arena *arena;   /* lives as long as the call */
     struct lt_client *client; /* when LT_VERB_DAEMON; NULL before lt_ctl_connect() */
     char *socket;             /* path that is used */
+    const char *plan_path;    /* the plan that was read (plan_file.c), in the arena */
+    const char *plan_text;
+    size_t plan_len;
 };
 
 /* ---- arguments (options.c) */

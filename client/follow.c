@@ -103,7 +103,7 @@ static int refused(struct following *x)
     Lt__V1__JobStatus *s = NULL;
     int rc = lt_ctl_get(x->ctl, x->f->job, &s);
 
-    return rc ? rc : lt_submit_refused(x->ctl, s, x->f->file);
+    return rc ? rc : lt_submit_refused(x->ctl, s);
 }
 
 static int on_end(struct following *x, const Lt__V1__End *e)

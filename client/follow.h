@@ -9,9 +9,8 @@ struct lt_ctl;
 
 struct lt_follow {
     const char *job;
-    const char *file; /* the plan, for problems of a refused one; may be NULL */
-    bool follow;      /* until the job is done; else what there is now */
-    bool cancel;      /* Ctrl-C cancels instead of detaching */
+    bool follow; /* until the job is done; else what there is now */
+    bool cancel; /* Ctrl-C cancels instead of detaching */
     uint32_t rank;
     bool has_tail;
     uint64_t tail; /* lines */

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
@@ -62,9 +63,13 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
         return lt_ctl_fail(ctl, LT_EXIT_NOT_FOUND, "%s: there is no such file", path);
     if (rc < 0)
         return lt_ctl_fail(ctl, rc == -EACCES ? LT_EXIT_NOT_PERMITTED : LT_EXIT_REFUSED, "%s", err.text);
+    ctl->plan_path = path;
+    ctl->plan_text = lt_arena_strdup(ctl->arena, text.data ? text.data : "");
+    ctl->plan_len = strlen(ctl->plan_text);
     sets = lt_ctl_list(ctl, "set", &n_sets);
     spec = lt_text_check_spec(text.data ? text.data : "", text.len, folder, sets, n_sets, ctl->arena, &problems);
-    lt_ctl_problems(path, &problems);
+    if (problems.errors || !(ctl->verb->flags & LT_VERB_EXACT) || isatty(2))
+        lt_ctl_problems(path, &problems);
     rc = 0;
     if (!spec || problems.errors) {
         rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s has %zu problem%s, listed above; nothing was submitted", path,
@@ -73,4 +78,26 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
     lt_problems_done(&problems);
     *out = spec;
     return rc;
+}
+
+void lt_plan_file_problems(struct lt_ctl *ctl, Lt__V1__Problem *const *list, size_t n)
+{
+    struct lt_problems problems = {0};
+    const char *const *sets;
+    size_t n_sets;
+
+    if (!ctl->plan_text) {
+        lt_ctl_problem_messages(NULL, list, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const Lt__V1__Problem *p = list[i];
+
+        (p->severity == LT__V1__PROBLEM__SEVERITY__WARNING ? lt_problem_warn : lt_problem_add)(
+            &problems, p->path ? p->path : "", p->remedy, "%s", p->reason ? p->reason : "");
+    }
+    sets = lt_ctl_list(ctl, "set", &n_sets);
+    lt_text_place(ctl->plan_text, ctl->plan_len, sets, n_sets, &problems);
+    lt_ctl_problems(ctl->plan_path, &problems);
+    lt_problems_done(&problems);
 }

@@ -2,6 +2,7 @@
 #include "client/submit.h"
 
 #include "client/ctl.h"
+#include "client/plan_file.h"
 #include "client/status.h"
 #include "client/watch.h"
 #include "proto/plan.h"
@@ -20,9 +21,9 @@ int lt_submit(struct lt_ctl *ctl, Lt__V1__JobSpec *spec, const char **job)
     return rc;
 }
 
-int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s, const char *file)
+int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
 {
-    lt_ctl_problem_messages(file, s->problems, s->n_problems);
+    lt_plan_file_problems(ctl, s->problems, s->n_problems);
     if (s->n_problems == 0 && s->reason && s->reason[0])
         return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused: %s", s->reason);
     return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused, for what is listed above; job %s", s->id);
@@ -30,7 +31,6 @@ int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s, const char
 
 struct wait {
     struct lt_ctl *ctl;
-    const char *file;
     int exit_code;
     Lt__V1__JobStatus **last;
 };
@@ -43,13 +43,13 @@ static bool until_checked(void *arg, const Lt__V1__JobStatus *s, bool end)
     if (s->state == LT__V1__JOB_STATE__NEW || s->state == LT__V1__JOB_STATE__HELD_CHECKING)
         return true;
     if (s->state == LT__V1__JOB_STATE__DONE && s->result == LT__V1__JOB_RESULT__REFUSED)
-        w->exit_code = lt_submit_refused(w->ctl, s, w->file);
+        w->exit_code = lt_submit_refused(w->ctl, s);
     return false;
 }
 
-int lt_submit_wait_checked(struct lt_ctl *ctl, const char *job, const char *file)
+int lt_submit_wait_checked(struct lt_ctl *ctl, const char *job)
 {
-    struct wait w = {.ctl = ctl, .file = file};
+    struct wait w = {.ctl = ctl};
     int rc = lt_watch(ctl, job, -1, until_checked, &w);
 
     return rc ? rc : w.exit_code;
@@ -65,7 +65,7 @@ static bool until_done(void *arg, const Lt__V1__JobStatus *s, bool end)
     if (w->last)
         *w->last = (Lt__V1__JobStatus *)lt_message_copy(&s->base, w->ctl->arena);
     if (s->result == LT__V1__JOB_RESULT__REFUSED)
-        w->exit_code = lt_submit_refused(w->ctl, s, w->file);
+        w->exit_code = lt_submit_refused(w->ctl, s);
     return false;
 }
 

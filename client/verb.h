@@ -35,6 +35,7 @@ enum lt_verb_flags {
     LT_VERB_OUTPUT = 1, /* takes -o table|json|jsonl|yaml */
     LT_VERB_DAEMON = 2, /* needs a daemon */
     LT_VERB_STARTS = 4, /* starts an embedded one when there is none */
+    LT_VERB_EXACT = 8,  /* what it writes is the job's output: warnings are for terminals only (events keep them) */
 };
 
 struct lt_verb {

@@ -122,7 +122,7 @@ static int run(struct lt_ctl *ctl)
     if (rc)
         return rc;
     errors = count_errors(d);
-    lt_ctl_problem_messages(path, d->problems, d->n_problems);
+    lt_plan_file_problems(ctl, d->problems, d->n_problems);
     if (lt_ctl_output(ctl) != LT_OUTPUT_TABLE) {
         cJSON *o = report_of(d);
 

@@ -16,7 +16,7 @@ static const struct lt_option options[] = {
 static int run(struct lt_ctl *ctl)
 {
     const char *interrupt = lt_ctl_string(ctl, "on-interrupt");
-    struct lt_follow f = {.file = ctl->args[0], .follow = true};
+    struct lt_follow f = {.follow = true};
     Lt__V1__JobSpec *spec;
     int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
 
@@ -37,5 +37,5 @@ const struct lt_verb lt_verb_run = {
     .details = "Writes the job's output as it comes: its stdout to stdout, its stderr to stderr, byte for byte. On a terminal a line\n"
                "shows progress. Ctrl-C detaches; the job goes on. Starts a daemon for this user when none runs.",
     .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_STARTS, .run = run,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_EXACT, .run = run,
 };

@@ -44,7 +44,7 @@ static int run(struct lt_ctl *ctl)
         hold(ctl, spec);
     rc = lt_submit(ctl, spec, &job);
     if (rc == 0)
-        rc = lt_submit_wait_checked(ctl, job, ctl->args[0]);
+        rc = lt_submit_wait_checked(ctl, job);
     if (rc)
         return rc;
     puts(job);

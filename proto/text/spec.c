@@ -240,6 +240,23 @@ Lt__V1__JobSpec *lt_text_check_spec(const char *text, size_t n, const char *base
     return problems->errors == errors ? spec : NULL;
 }
 
+void lt_text_place(const char *text, size_t n, const char *const *sets, size_t n_sets,
+                   struct lt_problems *problems)
+{
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
+    struct lt_problems ignored = {0};
+    struct lt_node *root = lt_tree_read(text, n, 0, arena, &ignored);
+    const ProtobufCFieldDescriptor *f =
+        root && root->kind == LT_NODE_MAP ? take_kind(root, &ignored) : NULL;
+
+    for (size_t i = 0; f && i < n_sets; i++)
+        lt_tree_set(root, f->descriptor, sets[i], (int)i + 1, arena, &ignored);
+    for (size_t i = 0; f && i < problems->len; i++)
+        place(root, &problems->items[i]);
+    sort_by_place(problems, 0);
+    lt_problems_done(&ignored);
+}
+
 static void print_tree(struct lt_node *root, int flags, struct lt_buf *out)
 {
     if (flags & (LT_TEXT_JSON | LT_TEXT_PRETTY))

@@ -39,6 +39,9 @@ Lt__V1__JobSpec *lt_text_parse_spec(const char *text, size_t n, const char *base
 Lt__V1__JobSpec *lt_text_check_spec(const char *text, size_t n, const char *base_dir,
                                     const char *const *sets, size_t n_sets, struct lt_arena *arena,
                                     struct lt_problems *problems);
+/* Gives problems that were found elsewhere (levels 2 and 3, by path) their places in the text that the spec came from, and their
+ * order. A text that can't be read leaves them as they are. */
+void lt_text_place(const char *text, size_t n, const char *const *sets, size_t n_sets, struct lt_problems *problems);
 /* Applies --set strings to a message that exists (resume). Returns a new message or NULL. */
 Lt__V1__JobSpec *lt_text_apply_sets(const Lt__V1__JobSpec *spec, const char *const *sets,
                                     size_t n_sets, const char *base_dir, struct lt_arena *arena,
