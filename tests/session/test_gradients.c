@@ -107,13 +107,15 @@ static void check_tensor(struct lt_session *s, struct batch *b, int tensor, cons
     assert_int_equal(lt_session_init(s, NULL), 0);
 }
 
+static const struct lt_backend *be;
+
 static void check_net(const char *layers, const char *loss)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
     LT_AUTO(lt_free) char *text = lt_format("seed: 5\nmodel: {layers: [%s]}\ndata: {source: {idx: {dir: x}}, batch_size: 4}\n"
                                             "step: {loss: %s}\noptimizer: sgd\n", layers, loss);
     struct lt_session_config c = {.plan = plan_parse(arena, text), .fields = fields, .n_fields = 3,
-                                  .backend = &lt_backend_ref, .programs = 1u << LT_PROGRAM_STEP};
+                                  .backend = be, .programs = 1u << LT_PROGRAM_STEP};
     LT_AUTO(lt_session_close) struct lt_session *s = NULL;
     struct lt_error err = {0};
     struct batch b;
@@ -128,7 +130,7 @@ static void check_net(const char *layers, const char *loss)
 
 static void gradients_of_nets_are_right(void **state)
 {
-    (void)state;
+    be = *state;
     static const struct {
         const char *layers, *loss;
     } nets[] = {
@@ -156,7 +158,10 @@ static void gradients_of_nets_are_right(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(gradients_of_nets_are_right)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(gradients_of_nets_are_right, (void *)(uintptr_t)&lt_backend_ref),
+        cmocka_unit_test_prestate(gradients_of_nets_are_right, (void *)(uintptr_t)&lt_backend_cpu),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
