@@ -100,9 +100,10 @@ static const Lt__V1__CheckpointFold *by_name(const Lt__V1__JobFold *f, const cha
 
 static const char *checkpoint_path(const Lt__V1__CheckpointSaved *s, struct lt_arena *arena)
 {
-    if (lt_str_starts(s->name, "recovery/"))
-        return lt_arena_strdup(arena, s->name);
-    return lt_arena_format(arena, "%s/%s", s->recovery ? "recovery" : "checkpoints", s->name);
+    LT_BUF_AUTO path = {0};
+
+    lt_checkpoint_path(s, &path);
+    return lt_arena_strdup(arena, path.data);
 }
 
 static int no_checkpoint(const Lt__V1__JobFold *f, const char *name, struct lt_error *err)

@@ -34,7 +34,7 @@ void lt_core_explain(const struct lt_core *core, const Lt__V1__JobFold *fold, ui
 
 /* The user's checkpoints that exist, oldest first (recovery ones are not listed). Arena. */
 void lt_core_checkpoints(const Lt__V1__JobFold *fold, Lt__V1__ListCheckpointsResponse *out, struct lt_arena *arena);
-/* "best", "last", a name, or "recovery/NAME" → its folder relative to run_dir, in the arena. NULL name: best where
+/* "best", "last", a name, or "recovery/NAME" → its folder, relative to run_dir or absolute (a callback's own), in the arena. NULL name: best where
  * something is monitored, else last. -ENOENT with what there is in err. */
 int lt_core_find_checkpoint(const Lt__V1__JobFold *fold, const char *name, struct lt_arena *arena, const char **path,
                             const Lt__V1__CheckpointSaved **saved, struct lt_error *err);

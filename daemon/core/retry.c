@@ -7,8 +7,6 @@
  */
 #include "daemon/core/state.h"
 
-#include <string.h>
-
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -28,6 +26,16 @@ static const Lt__V1__RankExited *spokesman(const Lt__V1__JobFold *f)
     return f->n_ranks ? f->ranks[0]->exited : NULL;
 }
 
+/* A failure has a class, an end a result. */
+static struct lt_verdict complete(struct lt_verdict v)
+{
+    if (v.result == R(RESULT_NONE))
+        v.result = R(FAILED);
+    if (v.result == R(FAILED) && v.class == C(NONE))
+        v.class = C(JOB);
+    return v;
+}
+
 /* As if nobody had wished anything. */
 static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
 {
@@ -35,10 +43,10 @@ static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
     bool command = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
 
     if (f->finished)
-        return (struct lt_verdict){.result = f->finished->result, .class = f->finished->class_,
-                                   .reason = f->finished->reason};
+        return complete((struct lt_verdict){.result = f->finished->result, .class = f->finished->class_,
+                                            .reason = f->finished->reason});
     if (x && x->has_result && x->result != R(RESULT_NONE))
-        return (struct lt_verdict){.result = x->result, .class = x->class_, .reason = x->reason};
+        return complete((struct lt_verdict){.result = x->result, .class = x->class_, .reason = x->reason});
     if (x && x->class_ != C(NONE))
         return (struct lt_verdict){.result = R(FAILED), .class = x->class_, .reason = x->reason};
     if (x && x->status != 0)
@@ -113,6 +121,14 @@ struct lt_verdict lt_judge(const Lt__V1__JobFold *f)
     return v;
 }
 
+/* A callback may save into a folder of its own: then the name is the whole path. */
+void lt_checkpoint_path(const Lt__V1__CheckpointSaved *s, struct lt_buf *path)
+{
+    if (s->name[0] != '/' && !lt_str_starts(s->name, "recovery/"))
+        lt_buf_str(path, s->recovery ? "recovery/" : "checkpoints/");
+    lt_buf_str(path, s->name);
+}
+
 bool lt_restart_point(const Lt__V1__JobFold *f, struct lt_buf *path, uint64_t *step)
 {
     const Lt__V1__CheckpointSaved *best = NULL;
@@ -125,9 +141,7 @@ bool lt_restart_point(const Lt__V1__JobFold *f, struct lt_buf *path, uint64_t *s
     }
     if (!best)
         return false;
-    if (!lt_str_starts(best->name, "recovery/"))
-        lt_buf_str(path, best->recovery ? "recovery/" : "checkpoints/");
-    lt_buf_str(path, best->name);
+    lt_checkpoint_path(best, path);
     *step = best->step;
     return true;
 }

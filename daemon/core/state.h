@@ -154,6 +154,8 @@ struct lt_verdict {
     uint64_t delay_ms;
 };
 struct lt_verdict lt_judge(const Lt__V1__JobFold *f);
+/* Appends where a checkpoint lies: relative to run_dir, or absolute. */
+void lt_checkpoint_path(const Lt__V1__CheckpointSaved *s, struct lt_buf *path);
 /* Newest thing to start from: path relative to run_dir (into the buffer) and its step; false: from the start. */
 bool lt_restart_point(const Lt__V1__JobFold *f, struct lt_buf *path, uint64_t *step);
 

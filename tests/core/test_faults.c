@@ -65,6 +65,9 @@ static void weights_alone_are_no_starting_point(void **state)
     record(w, 0, "a", 1, 20, &r);
     gone(w, 0, "a", 1, CLASS(INFRASTRUCTURE), 137);
     assert_string_equal(fold(w, "a")->from_checkpoint, "checkpoints/u1");
+    saved(w, 0, "a", 2, 20, "/elsewhere/u2", 400); /* a callback's own folder */
+    gone(w, 0, "a", 2, CLASS(INFRASTRUCTURE), 137);
+    assert_string_equal(fold(w, "a")->from_checkpoint, "/elsewhere/u2");
 }
 
 static void some_ends_are_never_tried_again(void **state)
