@@ -1,8 +1,8 @@
 /* agent.c - what agents say of ranks
  *
- * Only the present generation of an attempt is heard, and only from the node it was placed on. Whatever an
- * older one says is answered so that its node can be done with it: running ranks are killed, records are
- * acknowledged unread, ended attempts are forgotten.
+ * Only the present generation of an attempt is heard, and only from the node it was placed on.
+ * Whatever an older one says is answered so that its node can be done with it: running ranks are
+ * killed, records are acknowledged unread, ended attempts are forgotten.
  */
 #include "daemon/core/state.h"
 
@@ -11,8 +11,9 @@
 
 #define S(name) LT__V1__JOB_STATE__##name
 
-bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const char *id, uint32_t attempt,
-                  uint32_t generation, uint32_t rank, struct lt_job **job, size_t *index)
+bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const char *id,
+                  uint32_t attempt, uint32_t generation, uint32_t rank, struct lt_job **job,
+                  size_t *index)
 {
     const Lt__V1__JobFold *f;
 
@@ -22,7 +23,8 @@ bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const 
     f = (*job)->fold;
     if (f->attempt != attempt || f->generation != generation)
         return false;
-    if (f->state != S(STARTING) && f->state != S(RUNNING) && f->state != S(STOPPING) && f->state != S(CLEANUP))
+    if (f->state != S(STARTING) && f->state != S(RUNNING) && f->state != S(STOPPING) &&
+        f->state != S(CLEANUP))
         return false;
     for (*index = 0; *index < f->n_ranks; ++*index)
         if (f->ranks[*index]->rank == rank)
@@ -91,7 +93,10 @@ static void emit_progress(struct lt_turn *t, struct lt_job *job, size_t i)
     if (i != 0 || (!s && !f && !job->reached_step))
         return;
     LT_SET(&p, epoch, f && f->has_epoch ? f->epoch : s ? s->epoch : 0);
-    LT_SET(&p, step, f && f->has_step ? f->step : s ? LT_MAX(s->step, job->reached_step) : job->reached_step);
+    LT_SET(&p, step,
+           f && f->has_step ? f->step
+           : s              ? LT_MAX(s->step, job->reached_step)
+                            : job->reached_step);
     if (s) {
         LT_SET(&p, step_ms, s->step_ms);
         LT_SET(&p, memory_bytes, s->memory_bytes);
@@ -135,7 +140,8 @@ static void on_samples(struct lt_turn *t, struct lt_node *node, const Lt__V1__Sa
         Lt__V1__Sample **slot;
         size_t i;
 
-        if (!job || !lt_find_rank(t->core, node, s->job, s->attempt, job->fold->generation, s->rank, &job, &i))
+        if (!job || !lt_find_rank(t->core, node, s->job, s->attempt, job->fold->generation, s->rank,
+                                  &job, &i))
             continue;
         slot = &job->ranks[i].sample;
         if (*slot)

@@ -1,9 +1,10 @@
 /* apply.c - the job machine: which event may follow which state, and what it does to the fold
  *
- * One table, [state][event]; NULL: cannot happen, -EPROTO, and a log that says otherwise is damaged. Events
- * tell what *has been decided*: nothing here looks at budgets, nodes or clocks, so that logs of every release
- * replay whatever the policy of the day is. Handlers check first and change last: a refused event changes
- * nothing. What is to be done about a state is decided in due.c.
+ * One table, [state][event]; NULL: cannot happen, -EPROTO, and a log that says otherwise is
+ * damaged. Events tell what *has been decided*: nothing here looks at budgets, nodes or clocks, so
+ * that logs of every release replay whatever the policy of the day is. Handlers check first and
+ * change last: a refused event changes nothing. What is to be done about a state is decided in
+ * due.c.
  */
 #include "daemon/core/state.h"
 
@@ -136,22 +137,24 @@ static int on_removed(Lt__V1__JobFold *f, Lt__V1__Event *e)
 #define FACTS                                                                                      \
     E(RESOLVED) = lt_apply_resolved, E(PROFILE) = lt_apply_profile,                                \
     E(FINGERPRINT) = lt_apply_fingerprint, E(CHECKPOINT_SAVED) = lt_apply_checkpoint_saved,        \
-    E(CHECKPOINT_REMOVED) = lt_apply_checkpoint_removed, E(EARLY_STOPPED) = lt_apply_early_stopped, \
-    E(REWOUND) = lt_apply_rewound, E(CONDITION) = lt_apply_condition,                              \
-    E(PROGRESS_SAVED) = lt_apply_progress, E(FINISHED) = lt_apply_finished,                        \
-    E(RANK_EXITED) = lt_apply_rank_exited
+    E(CHECKPOINT_REMOVED) = lt_apply_checkpoint_removed,                                           \
+    E(EARLY_STOPPED) = lt_apply_early_stopped, E(REWOUND) = lt_apply_rewound,                      \
+    E(CONDITION) = lt_apply_condition, E(PROGRESS_SAVED) = lt_apply_progress,                      \
+    E(FINISHED) = lt_apply_finished, E(RANK_EXITED) = lt_apply_rank_exited
 #define WISHES                                                                                     \
     E(CANCEL_REQUESTED) = on_cancel, E(STOP_REQUESTED) = on_stop, E(TIME_LIMIT_REACHED) = on_time
 
 static lt_apply_fn *const table[LT_STATE_N][EVENT_N] = {
-    [S(HELD_CHECKING)] = {E(REFUSED) = on_refused, E(CHECKED) = on_checked, E(RELEASED) = on_released,
-                          E(QUEUED) = on_queued, WISHES, E(DONE) = on_done},
+    [S(HELD_CHECKING)] = {E(REFUSED) = on_refused, E(CHECKED) = on_checked,
+                          E(RELEASED) = on_released, E(QUEUED) = on_queued, WISHES,
+                          E(DONE) = on_done},
     [S(HELD_USER)] = {E(RELEASED) = on_released, E(QUEUED) = on_queued, WISHES, E(DONE) = on_done},
     [S(QUEUED)] = {E(RESERVED) = on_reserved, WISHES, E(DONE) = on_done},
     [S(RESERVED)] = {E(ATTEMPT_STARTED) = lt_apply_attempt_started, E(QUEUED) = on_queued,
                      E(CONDITION) = lt_apply_condition, WISHES, E(DONE) = on_done},
     [S(STARTING)] = {E(RUNNING) = lt_apply_running, FACTS, WISHES},
-    [S(RUNNING)] = {E(RUNNING) = lt_apply_running, FACTS, WISHES, E(CHECKPOINT_REQUESTED) = on_checkpoint_requested},
+    [S(RUNNING)] = {E(RUNNING) = lt_apply_running, FACTS, WISHES,
+                    E(CHECKPOINT_REQUESTED) = on_checkpoint_requested},
     [S(STOPPING)] = {E(RUNNING) = lt_apply_running, FACTS, WISHES},
     [S(CLEANUP)] = {FACTS, WISHES, E(ATTEMPT_ENDED) = lt_apply_attempt_ended, E(DONE) = on_done},
     [S(RECOVERING)] = {E(ATTEMPT_STARTED) = lt_apply_attempt_started, E(QUEUED) = on_queued,
@@ -178,7 +181,8 @@ int lt_job_apply(Lt__V1__JobFold *f, Lt__V1__Event *e)
     return rc;
 }
 
-/* `new` is the moment inside this function: a submitted job is durable, and its plan is being checked. */
+/* `new` is the moment inside this function: a submitted job is durable, and its plan is being
+ * checked. */
 static int apply_submitted(struct lt_core *core, Lt__V1__Event *e)
 {
     Lt__V1__Submitted *s = e->submitted;
@@ -230,21 +234,24 @@ int lt_core_apply(struct lt_core *core, Lt__V1__Event *e, struct lt_error *err)
     int rc;
 
     if (!e->has_seq || e->seq != core->last_seq + 1)
-        return lt_error_set(err, -EPROTO, "event %llu follows event %llu", (unsigned long long)e->seq,
-                            (unsigned long long)core->last_seq);
+        return lt_error_set(err, -EPROTO, "event %llu follows event %llu",
+                            (unsigned long long)e->seq, (unsigned long long)core->last_seq);
     if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED) {
-        lt_core_set_draining(core, e->node_drained->node ? e->node_drained->node : "", e->node_drained->active);
+        lt_core_set_draining(core, e->node_drained->node ? e->node_drained->node : "",
+                             e->node_drained->active);
         rc = 0;
     } else if (e->type_case == LT__V1__EVENT__TYPE__NOT_SET && !e->job) {
         rc = 0; /* of a removed job; only its place in the log is left */
     } else if (!e->job) {
         rc = -EPROTO;
     } else {
-        rc = e->type_case == LT__V1__EVENT__TYPE_SUBMITTED ? apply_submitted(core, e) : apply_to_job(core, e);
+        rc = e->type_case == LT__V1__EVENT__TYPE_SUBMITTED ? apply_submitted(core, e)
+                                                           : apply_to_job(core, e);
     }
     if (rc < 0)
-        return lt_error_set(err, rc, "event %llu: %s does not fit job %s", (unsigned long long)e->seq,
-                            lt_event_type_name(e), e->job ? e->job : "(none)");
+        return lt_error_set(err, rc, "event %llu: %s does not fit job %s",
+                            (unsigned long long)e->seq, lt_event_type_name(e),
+                            e->job ? e->job : "(none)");
     core->last_seq = e->seq;
     return 0;
 }

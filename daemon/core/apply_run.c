@@ -1,4 +1,4 @@
-/* apply_run.c - what an attempt's events do to the fold: ranks, checkpoints, how far it came, how it ended */
+/* apply_run.c - what an attempt's events do to the fold: ranks, checkpoints, progress, the end */
 #include "daemon/core/state.h"
 
 #include <errno.h>
@@ -50,7 +50,8 @@ int lt_apply_attempt_started(Lt__V1__JobFold *f, Lt__V1__Event *e)
 {
     const Lt__V1__AttemptStarted *a = e->attempt_started;
 
-    if (!f->reserved || e->attempt != f->attempt + 1 || a->generation <= f->generation || a->n_ranks == 0)
+    if (!f->reserved || e->attempt != f->attempt + 1 || a->generation <= f->generation ||
+        a->n_ranks == 0)
         return -EPROTO;
     clear_attempt(f);
     LT_SET(f, attempt, e->attempt);

@@ -1,8 +1,8 @@
 /* check.c - levels 2 and 3 of a plan's checks: which node is asked, and what its answer means
  *
- * A node gets half as many checks at a time as it has processors (they scan data and compile graphs beside
- * training). The question is soft: when the node goes before it answered, another one is asked. The answer is
- * an event.
+ * A node gets half as many checks at a time as it has processors (they scan data and compile graphs
+ * beside training). The question is soft: when the node goes before it answered, another one is
+ * asked. The answer is an event.
  */
 #include "daemon/core/state.h"
 
@@ -34,7 +34,8 @@ static struct lt_node *pick_node(const struct lt_core *core)
         if (!n->session || n->checks >= check_limit(n))
             continue;
         if (!best || (lt_core_draining(core, best->name) && !lt_core_draining(core, name)) ||
-            (n->checks < best->checks && lt_core_draining(core, best->name) == lt_core_draining(core, name)))
+            (n->checks < best->checks &&
+             lt_core_draining(core, best->name) == lt_core_draining(core, name)))
             best = n;
     }
     return best;
@@ -115,8 +116,8 @@ static void add_problem(Lt__V1__Refused *r, const char *path, const char *remedy
 }
 
 /* What the plan needs, against the largest node there is, and against what it said itself. */
-static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f, const Lt__V1__Checked *cost,
-                       Lt__V1__Refused *refused)
+static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f,
+                       const Lt__V1__Checked *cost, Lt__V1__Refused *refused)
 {
     const Lt__V1__Job *job = lt_spec_job(f->spec);
     const Lt__V1__Resources *r = job ? job->resources : NULL;
@@ -129,13 +130,17 @@ static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f, con
     if (limit && cost->memory_bytes > limit) {
         lt_print_size(need, sizeof need, cost->memory_bytes);
         lt_print_size(have, sizeof have, limit);
-        add_problem(refused, "job.resources.memory", "a larger limit, or a smaller batch_size or model",
-                    lt_format("the plan needs %s (%llu bytes) of memory, but may use %s (%llu bytes)", need,
-                              (unsigned long long)cost->memory_bytes, have, (unsigned long long)limit));
-    } else if (l.memory && l.memory->inventory->memory_bytes && memory > l.memory->inventory->memory_bytes) {
+        add_problem(
+            refused, "job.resources.memory", "a larger limit, or a smaller batch_size or model",
+            lt_format("the plan needs %s (%llu bytes) of memory, but may use %s (%llu bytes)", need,
+                      (unsigned long long)cost->memory_bytes, have, (unsigned long long)limit));
+    } else if (l.memory && l.memory->inventory->memory_bytes &&
+               memory > l.memory->inventory->memory_bytes) {
         lt_print_size(have, sizeof have, l.memory->inventory->memory_bytes);
-        add_problem(refused, "job.resources.memory", "a smaller batch_size or model, or a node with more memory",
-                    lt_format("the plan needs %s (%llu bytes) of memory; the largest node, %s, has %s (%llu bytes)",
+        add_problem(refused, "job.resources.memory",
+                    "a smaller batch_size or model, or a node with more memory",
+                    lt_format("the plan needs %s (%llu bytes) of memory; the largest node, %s, has "
+                              "%s (%llu bytes)",
                               need, (unsigned long long)memory, l.memory->name, have,
                               (unsigned long long)l.memory->inventory->memory_bytes));
     }
@@ -143,7 +148,8 @@ static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f, con
         r->cpus->count > l.cpus->inventory->cpus)
         add_problem(refused, "job.resources.cpus", "auto, or at most what a node has",
                     lt_format("%llu processors are asked for; the largest node, %s, has %u",
-                              (unsigned long long)r->cpus->count, l.cpus->name, l.cpus->inventory->cpus));
+                              (unsigned long long)r->cpus->count, l.cpus->name,
+                              l.cpus->inventory->cpus));
 }
 
 static void emit_refused(struct lt_turn *t, const struct lt_job *job, Lt__V1__Refused *refused)

@@ -1,6 +1,7 @@
-/* client.c - what people ask for: each wish becomes an event, then a reply, then what follows from it
+/* client.c - what people ask for: a wish becomes an event, then a reply, then what follows
  *
- * Repeating a wish is harmless: what was already asked for is answered as if it were new, without an event.
+ * Repeating a wish is harmless: what was already asked for is answered as if it were new, without
+ * an event.
  */
 #include "daemon/core/state.h"
 
@@ -15,7 +16,8 @@
 
 #define S(name) LT__V1__JOB_STATE__##name
 
-static struct lt_job *known_request(const struct lt_core *core, uint32_t uid, const char *request_id)
+static struct lt_job *known_request(const struct lt_core *core, uint32_t uid,
+                                    const char *request_id)
 {
     char *key = lt_format("%u/%s", uid, request_id);
     struct lt_job *job = lt_map_get(core->requests, key);
@@ -30,16 +32,19 @@ static bool request_valid(struct lt_turn *t, const struct lt_core_input *in)
     const struct lt_job *known = known_request(t->core, in->uid, s->request_id);
 
     if (!s->request_id[0]) {
-        lt_reply(t, in->token, -EINVAL, NULL, "request_id is missing: make one, unique for each submission");
+        lt_reply(t, in->token, -EINVAL, NULL,
+                 "request_id is missing: make one, unique for each submission");
         return false;
     }
-    if (known && lt_str_eq(known->fold->spec_hash, s->spec_hash) && lt_str_eq(known->fold->parent, s->parent)) {
+    if (known && lt_str_eq(known->fold->spec_hash, s->spec_hash) &&
+        lt_str_eq(known->fold->parent, s->parent)) {
         lt_reply(t, in->token, 0, known->fold->id, NULL);
         return false;
     }
     if (known) {
-        lt_reply(t, in->token, -EEXIST, known->fold->id, "request %s has already submitted another plan as job %s",
-                 s->request_id, known->fold->id);
+        lt_reply(t, in->token, -EEXIST, known->fold->id,
+                 "request %s has already submitted another plan as job %s", s->request_id,
+                 known->fold->id);
         return false;
     }
     if (!in->job[0] || lt_core_job(t->core, in->job)) {
@@ -80,7 +85,8 @@ static struct lt_job *named(struct lt_turn *t, const struct lt_core_input *in)
     return job;
 }
 
-static void not_now(struct lt_turn *t, const struct lt_core_input *in, const struct lt_job *job, const char *what)
+static void not_now(struct lt_turn *t, const struct lt_core_input *in, const struct lt_job *job,
+                    const char *what)
 {
     const Lt__V1__JobFold *f = job->fold;
 
@@ -88,8 +94,8 @@ static void not_now(struct lt_turn *t, const struct lt_core_input *in, const str
              f->state == S(DONE) ? lt_job_result_name(f->result) : lt_job_state_name(f->state));
 }
 
-static void wish(struct lt_turn *t, const struct lt_core_input *in, Lt__V1__StopKind kind, Lt__V1__JobResult result,
-                 Lt__V1__Event *e)
+static void wish(struct lt_turn *t, const struct lt_core_input *in, Lt__V1__StopKind kind,
+                 Lt__V1__JobResult result, Lt__V1__Event *e)
 {
     struct lt_job *job = named(t, in);
 

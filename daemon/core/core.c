@@ -1,8 +1,8 @@
 /* core.c - one step: hand the input to its handler, then see what became possible
  *
- * Everything that could have changed is looked at by level, not by edge: a job is advanced until its state
- * asks for nothing more (due.c), then checks and the queue are served. So a step that was cut short by a
- * crash needs no special treatment: the next look does what was left.
+ * Everything that could have changed is looked at by level, not by edge: a job is advanced until
+ * its state asks for nothing more (due.c), then checks and the queue are served. So a step that was
+ * cut short by a crash needs no special treatment: the next look does what was left.
  */
 #include "daemon/core/core.h"
 
@@ -228,7 +228,8 @@ static bool input_valid(const struct lt_core_input *in)
         return false;
     if ((in->kind == LT_IN_AGENT || in->kind == LT_IN_AGENT_LOST) && !in->session)
         return false;
-    if (in->kind == LT_IN_SUBMIT && (!in->submit.spec || !in->submit.request_id || !in->submit.spec_hash))
+    if (in->kind == LT_IN_SUBMIT &&
+        (!in->submit.spec || !in->submit.request_id || !in->submit.spec_hash))
         return false;
     return in->kind != LT_IN_AGENT || in->message;
 }
@@ -240,7 +241,8 @@ static void notify_changed(struct lt_turn *t, size_t first)
 
     for (size_t i = first; i < n; i++) {
         struct lt_action *a = &t->out->items[i];
-        struct lt_job *job = a->kind == LT_DO_APPEND && a->job ? lt_core_job(t->core, a->job) : NULL;
+        struct lt_job *job =
+            a->kind == LT_DO_APPEND && a->job ? lt_core_job(t->core, a->job) : NULL;
 
         if (job)
             lt_core_notify(t, job);
@@ -249,8 +251,8 @@ static void notify_changed(struct lt_turn *t, size_t first)
     }
 }
 
-int lt_core_step(struct lt_core *core, const struct lt_core_input *in, uint64_t wall_ns, uint64_t mono_ns,
-                 struct lt_actions *out)
+int lt_core_step(struct lt_core *core, const struct lt_core_input *in, uint64_t wall_ns,
+                 uint64_t mono_ns, struct lt_actions *out)
 {
     struct lt_turn t = {.core = core, .wall_ns = wall_ns, .mono_ns = mono_ns, .out = out};
     size_t first = out->len;

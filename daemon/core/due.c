@@ -1,9 +1,9 @@
 /* due.c - what the fold of a job says must happen next
  *
- * One function per state; each does at most one thing and says whether it made an event. Called until nobody
- * has anything left to do, after every input that touches the job and once for every job after a restart.
- * Whatever looks as if it were done twice isn't: what is done is either an event, which changes the state, or
- * a message, which is sent once per session.
+ * One function per state; each does at most one thing and says whether it made an event. Called
+ * until nobody has anything left to do, after every input that touches the job and once for every
+ * job after a restart. Whatever looks as if it were done twice isn't: what is done is either an
+ * event, which changes the state, or a message, which is sent once per session.
  */
 #include "daemon/core/state.h"
 
@@ -235,7 +235,8 @@ bool lt_time_is_up(struct lt_turn *t, struct lt_job *job)
 
     if (!job->limit_at_ns && job->fold->has_started_ns)
         job->limit_at_ns = limit_at(t, job);
-    if (!job->limit_at_ns || t->mono_ns < job->limit_at_ns || job->fold->stop > LT__V1__STOP_KIND__STOP_PREEMPT)
+    if (!job->limit_at_ns || t->mono_ns < job->limit_at_ns ||
+        job->fold->stop > LT__V1__STOP_KIND__STOP_PREEMPT)
         return false;
     e.type_case = LT__V1__EVENT__TYPE_TIME_LIMIT_REACHED;
     e.time_limit_reached = &reached;

@@ -1,7 +1,7 @@
 /* emit.c - events and messages into actions
  *
- * An event is packed first and applied from its packed form, exactly as a replay will do it: the live fold
- * and the replayed one can't differ by a field that was set without being written.
+ * An event is packed first and applied from its packed form, exactly as a replay will do it: the
+ * live fold and the replayed one can't differ by a field that was set without being written.
  */
 #include "daemon/core/state.h"
 
@@ -68,7 +68,8 @@ void lt_send(struct lt_turn *t, uint64_t session, Lt__V1__CoordinatorMessage *m)
     pack_into(a, &m->base);
 }
 
-void lt_reply(struct lt_turn *t, uint64_t token, int status, const char *job, const char *format, ...)
+void lt_reply(struct lt_turn *t, uint64_t token, int status, const char *job, const char *format,
+              ...)
 {
     struct lt_action *a;
     char text[512];

@@ -35,7 +35,8 @@ static void explain_checking(const struct question *q)
     else if (q->job->check_session)
         lt_buf_str(q->out, "Its plan and data are being checked.");
     else if (connected(q->core))
-        lt_buf_str(q->out, "Its plan waits to be checked: the nodes are busy with other plans' checks.");
+        lt_buf_str(q->out,
+                   "Its plan waits to be checked: the nodes are busy with other plans' checks.");
     else
         lt_buf_str(q->out, "Its plan waits to be checked: no node is connected.");
 }
@@ -78,7 +79,8 @@ static void print_room(const struct question *q, const struct lt_node *n)
     lt_print_size(total_text, sizeof total_text, total);
     print_need(q, n);
     lt_buf_printf(q->out, "; node %s has %u of %u free", n->name,
-                  n->inventory->cpus > use.cpus ? n->inventory->cpus - use.cpus : 0, n->inventory->cpus);
+                  n->inventory->cpus > use.cpus ? n->inventory->cpus - use.cpus : 0,
+                  n->inventory->cpus);
     if (total && lt_need_on(q->f, n).memory)
         lt_buf_printf(q->out, " and %s of %s", free_text, total_text);
     print_users(q, n->name);
@@ -109,8 +111,10 @@ static void explain_small(const struct question *q, const struct lt_node *n)
     char has[32];
 
     if (q->f->first_isa && q->f->has_profile && !lt_str_eq(q->f->first_isa, n->inventory->isa)) {
-        lt_buf_printf(q->out, "Its first attempt ran with %s, and the plan asks for the same bits; node %s has %s.",
-                      q->f->first_isa, n->name, n->inventory->isa ? n->inventory->isa : "something else");
+        lt_buf_printf(
+            q->out,
+            "Its first attempt ran with %s, and the plan asks for the same bits; node %s has %s.",
+            q->f->first_isa, n->name, n->inventory->isa ? n->inventory->isa : "something else");
         return;
     }
     print_need(q, n);
@@ -148,15 +152,19 @@ static void explain_queued(const struct question *q)
         explain_small(q, nearest);
         break;
     case DRAINING:
-        lt_buf_printf(q->out, "Node %s is draining and takes no new work; `ltctl nodes undrain %s` changes that.",
-                      nearest->name, nearest->name);
+        lt_buf_printf(
+            q->out,
+            "Node %s is draining and takes no new work; `ltctl nodes undrain %s` changes that.",
+            nearest->name, nearest->name);
         break;
     case FULL:
         print_room(q, nearest);
         break;
     case BEHIND:
-        lt_buf_printf(q->out, "There is room on node %s, but starting now would delay job %s, which waits before it.",
-                      nearest->name, head->fold->id);
+        lt_buf_printf(
+            q->out,
+            "There is room on node %s, but starting now would delay job %s, which waits before it.",
+            nearest->name, head->fold->id);
         break;
     case FREE:
         lt_buf_printf(q->out, "It starts on node %s now.", nearest->name);
@@ -186,7 +194,8 @@ static void explain_ranks(const struct question *q)
         if (r->exited)
             continue;
         if (!n || !n->session) {
-            lt_buf_printf(q->out, "Node %s is not connected; rank %u may still run there.", r->node, r->rank);
+            lt_buf_printf(q->out, "Node %s is not connected; rank %u may still run there.", r->node,
+                          r->rank);
             return;
         }
         if (q->f->state == S(STARTING) && !r->started) {
@@ -214,13 +223,15 @@ static void explain_done(const struct question *q)
 }
 
 static void (*const explainers[LT_STATE_N])(const struct question *) = {
-    [S(HELD_CHECKING)] = explain_checking, [S(HELD_USER)] = explain_held,  [S(QUEUED)] = explain_queued,
-    [S(RESERVED)] = explain_waiting,       [S(STARTING)] = explain_ranks,  [S(RUNNING)] = explain_ranks,
-    [S(RECOVERING)] = explain_waiting,     [S(STOPPING)] = explain_ranks,  [S(CLEANUP)] = explain_ranks,
-    [S(DONE)] = explain_done,
+    [S(HELD_CHECKING)] = explain_checking, [S(HELD_USER)] = explain_held,
+    [S(QUEUED)] = explain_queued,          [S(RESERVED)] = explain_waiting,
+    [S(STARTING)] = explain_ranks,         [S(RUNNING)] = explain_ranks,
+    [S(RECOVERING)] = explain_waiting,     [S(STOPPING)] = explain_ranks,
+    [S(CLEANUP)] = explain_ranks,          [S(DONE)] = explain_done,
 };
 
-void lt_core_explain(const struct lt_core *core, const Lt__V1__JobFold *fold, uint64_t mono_ns, struct lt_buf *out)
+void lt_core_explain(const struct lt_core *core, const Lt__V1__JobFold *fold, uint64_t mono_ns,
+                     struct lt_buf *out)
 {
     struct question q = {core, lt_core_job(core, fold->id), fold, mono_ns, out};
 

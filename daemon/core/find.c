@@ -23,7 +23,8 @@ struct lt_job *lt_core_match(const struct lt_core *core, const char *job, struct
         if (!lt_str_starts(id, job))
             continue;
         if (found) {
-            lt_error_set(err, -EINVAL, "%s is the beginning of several jobs: %s and %s", job, found->fold->id, id);
+            lt_error_set(err, -EINVAL, "%s is the beginning of several jobs: %s and %s", job,
+                         found->fold->id, id);
             return NULL;
         }
         found = value;
@@ -33,7 +34,8 @@ struct lt_job *lt_core_match(const struct lt_core *core, const char *job, struct
     return found;
 }
 
-int lt_core_find(const struct lt_core *core, const char *job, const Lt__V1__JobFold **out, struct lt_error *err)
+int lt_core_find(const struct lt_core *core, const char *job, const Lt__V1__JobFold **out,
+                 struct lt_error *err)
 {
     struct lt_error why = {0};
     const struct lt_job *found = lt_core_match(core, job ? job : "", &why);
@@ -79,7 +81,8 @@ static const Lt__V1__CheckpointFold *last_of(const Lt__V1__JobFold *f)
     const Lt__V1__CheckpointFold *last = NULL;
 
     for (size_t i = 0; i < f->n_checkpoints; i++)
-        if (!f->checkpoints[i]->saved->recovery && (!last || f->checkpoints[i]->saved->step >= last->saved->step))
+        if (!f->checkpoints[i]->saved->recovery &&
+            (!last || f->checkpoints[i]->saved->step >= last->saved->step))
             last = f->checkpoints[i];
     return last;
 }
@@ -115,11 +118,13 @@ static int no_checkpoint(const Lt__V1__JobFold *f, const char *name, struct lt_e
             lt_buf_printf(&names, "%s%s", names.len ? ", " : "", f->checkpoints[i]->saved->name);
     if (!names.len)
         return lt_error_set(err, -ENOENT, "job %s has saved no checkpoint yet", f->id);
-    return lt_error_set(err, -ENOENT, "job %s has no checkpoint %s; it has %s", f->id, name, names.data);
+    return lt_error_set(err, -ENOENT, "job %s has no checkpoint %s; it has %s", f->id, name,
+                        names.data);
 }
 
-int lt_core_find_checkpoint(const Lt__V1__JobFold *fold, const char *name, struct lt_arena *arena, const char **path,
-                            const Lt__V1__CheckpointSaved **saved, struct lt_error *err)
+int lt_core_find_checkpoint(const Lt__V1__JobFold *fold, const char *name, struct lt_arena *arena,
+                            const char **path, const Lt__V1__CheckpointSaved **saved,
+                            struct lt_error *err)
 {
     const Lt__V1__CheckpointFold *c;
 
@@ -138,7 +143,8 @@ int lt_core_find_checkpoint(const Lt__V1__JobFold *fold, const char *name, struc
     return 0;
 }
 
-void lt_core_checkpoints(const Lt__V1__JobFold *fold, Lt__V1__ListCheckpointsResponse *out, struct lt_arena *arena)
+void lt_core_checkpoints(const Lt__V1__JobFold *fold, Lt__V1__ListCheckpointsResponse *out,
+                         struct lt_arena *arena)
 {
     const Lt__V1__CheckpointFold *best = best_of(fold), *last = last_of(fold);
 

@@ -1,8 +1,8 @@
 /* fold.c - the fold's message in memory, and readers of a job's spec
  *
- * The fold is the generated struct itself, on the heap, so that a snapshot is protobuf_c_message_pack() and
- * nothing has to be kept in step by hand. Strings and arrays in it come from base/mem.h, whose allocator is
- * malloc, as protobuf-c's own.
+ * The fold is the generated struct itself, on the heap, so that a snapshot is
+ * protobuf_c_message_pack() and nothing has to be kept in step by hand. Strings and arrays in it
+ * come from base/mem.h, whose allocator is malloc, as protobuf-c's own.
  */
 #include "daemon/core/state.h"
 
@@ -100,8 +100,10 @@ int64_t lt_fold_priority(const Lt__V1__JobFold *f)
     return job && job->has_priority ? job->priority : 0;
 }
 
-/* From `reserved` to `queued` or `done`: also between attempts, so that a restart needs no new place. */
+/* From `reserved` to `queued` or `done`: also between attempts, so that a restart needs no new
+ * place. */
 bool lt_fold_holds_cores(const Lt__V1__JobFold *f)
 {
-    return f->reserved && f->state >= LT__V1__JOB_STATE__RESERVED && f->state < LT__V1__JOB_STATE__DONE;
+    return f->reserved && f->state >= LT__V1__JOB_STATE__RESERVED &&
+           f->state < LT__V1__JOB_STATE__DONE;
 }

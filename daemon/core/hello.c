@@ -1,12 +1,13 @@
 /* hello.c - a node comes or comes back: what it knows against what we know
  *
- * After any crash, of either side, this is where both meet again. Hello lists every attempt that the node has
- * not been told to forget:
+ * After any crash, of either side, this is where both meet again. Hello lists every attempt that
+ * the node has not been told to forget:
  *
- *   we expect it, it runs            adopted; its records follow
- *   we expect it, it ended           its last records and RankGone follow by themselves
- *   we expect it, node knows nothing it ran: lost, as by a crash. It had not started: StartRank (again)
- *   we don't expect it               killed if it runs, else forgotten
+ *   we expect it, it runs         adopted; its records follow
+ *   we expect it, it ended        its last records and RankGone follow by themselves
+ *   we expect it, the node        it ran: lost, as by a crash; it had not started: StartRank,
+ *     knows nothing of it           again
+ *   we don't expect it            killed if it runs, else forgotten
  */
 #include "daemon/core/state.h"
 
@@ -77,8 +78,10 @@ static void miss_attempt(struct lt_turn *t, const struct lt_node *n, struct lt_j
     for (size_t i = 0; i < job->fold->n_ranks; i++) {
         const Lt__V1__RankFold *r = job->fold->ranks[i];
 
-        if (!r->exited && r->started && lt_str_eq(r->node, n->name) && job->ranks[i].start_session != n->session)
-            lt_rank_lost(t, job, r, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, "its node no longer knows the rank");
+        if (!r->exited && r->started && lt_str_eq(r->node, n->name) &&
+            job->ranks[i].start_session != n->session)
+            lt_rank_lost(t, job, r, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+                         "its node no longer knows the rank");
     }
 }
 

@@ -1,10 +1,10 @@
 /* place.c - the ranks of an attempt: started, signalled, missed and given up
  *
- * Every command goes to a rank at most once per session of its node: a session that broke may have lost it,
- * and the next Hello says what the node knows. Not seen is not dead: a lost node is a condition first; only
- * after LT_NODE_DEAD_NS, and only if another node could take the job or nobody wants it any more, is the rank
- * given up. Should it live, its generation is old by then: nothing it says is taken, and it is killed when its
- * node returns.
+ * Every command goes to a rank at most once per session of its node: a session that broke may have
+ * lost it, and the next Hello says what the node knows. Not seen is not dead: a lost node is a
+ * condition first; only after LT_NODE_DEAD_NS, and only if another node could take the job or
+ * nobody wants it any more, is the rank given up. Should it live, its generation is old by then:
+ * nothing it says is taken, and it is killed when its node returns.
  */
 #include "daemon/core/state.h"
 
@@ -12,8 +12,8 @@
 #include "base/map.h"
 #include "base/str.h"
 
-void lt_send_signal(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt, uint32_t generation,
-                    uint32_t rank, Lt__V1__RankSignal signal)
+void lt_send_signal(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt,
+                    uint32_t generation, uint32_t rank, Lt__V1__RankSignal signal)
 {
     Lt__V1__SignalRank s = LT__V1__SIGNAL_RANK__INIT;
     Lt__V1__CoordinatorMessage m = LT__V1__COORDINATOR_MESSAGE__INIT;
@@ -40,10 +40,11 @@ void lt_send_forget(struct lt_turn *t, uint64_t session, const char *job, uint32
     lt_send(t, session, &m);
 }
 
-static void signal_rank(struct lt_turn *t, struct lt_job *job, size_t i, uint64_t session, Lt__V1__RankSignal signal)
+static void signal_rank(struct lt_turn *t, struct lt_job *job, size_t i, uint64_t session,
+                        Lt__V1__RankSignal signal)
 {
-    lt_send_signal(t, session, job->fold->id, job->fold->attempt, job->fold->generation, job->fold->ranks[i]->rank,
-                   signal);
+    lt_send_signal(t, session, job->fold->id, job->fold->attempt, job->fold->generation,
+                   job->fold->ranks[i]->rank, signal);
 }
 
 /* Without a checkpoint of its own: where the spec says. */
@@ -65,8 +66,9 @@ void lt_start_attempt(struct lt_turn *t, struct lt_job *job, const struct lt_nod
     LT_SET(&place, rank, 0);
     place.node = node->name;
     LT_SET(&a, generation, job->fold->generation + 1);
-    a.from_checkpoint = lt_restart_point(job->fold, &path, &step) ? path.data
-                                                                  : (char *)spec_checkpoint(job->fold->spec);
+    a.from_checkpoint = lt_restart_point(job->fold, &path, &step)
+                            ? path.data
+                            : (char *)spec_checkpoint(job->fold->spec);
     LT_SET(&a, from_step, step);
     a.ranks = places;
     a.n_ranks = 1;
@@ -103,8 +105,8 @@ static void send_start(struct lt_turn *t, const struct lt_job *job, size_t i, ui
     lt_send(t, session, &m);
 }
 
-static void emit_condition(struct lt_turn *t, struct lt_job *job, Lt__V1__Condition__Kind kind, bool active,
-                           const char *detail)
+static void emit_condition(struct lt_turn *t, struct lt_job *job, Lt__V1__Condition__Kind kind,
+                           bool active, const char *detail)
 {
     Lt__V1__Condition c = LT__V1__CONDITION__INIT;
     Lt__V1__Event e = LT_EVENT_INIT;
@@ -126,8 +128,8 @@ static bool has_condition(const Lt__V1__JobFold *f, Lt__V1__Condition__Kind kind
     return false;
 }
 
-void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r, Lt__V1__FailureClass class,
-                  const char *reason)
+void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r,
+                  Lt__V1__FailureClass class, const char *reason)
 {
     Lt__V1__RankExited x = LT__V1__RANK_EXITED__INIT;
     Lt__V1__Event e = LT_EVENT_INIT;
@@ -154,18 +156,23 @@ static bool elsewhere(const struct lt_core *core, const Lt__V1__JobFold *f, cons
     return false;
 }
 
-static bool miss_rank(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r, const struct lt_node *n)
+static bool miss_rank(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r,
+                      const struct lt_node *n)
 {
     Lt__V1__JobFold *f = job->fold;
-    bool unwanted = f->stop > LT__V1__STOP_KIND__STOP_PREEMPT || f->state == LT__V1__JOB_STATE__CLEANUP;
+    bool unwanted =
+        f->stop > LT__V1__STOP_KIND__STOP_PREEMPT || f->state == LT__V1__JOB_STATE__CLEANUP;
     LT_BUF_AUTO why = {0};
 
-    if (t->mono_ns - n->lost_ns >= LT_NODE_DEAD_NS && (unwanted || elsewhere(t->core, f, n->name))) {
-        lt_buf_printf(&why, "node %s was not seen for %d s", n->name, (int)(LT_NODE_DEAD_NS / LT_SECOND));
+    if (t->mono_ns - n->lost_ns >= LT_NODE_DEAD_NS &&
+        (unwanted || elsewhere(t->core, f, n->name))) {
+        lt_buf_printf(&why, "node %s was not seen for %d s", n->name,
+                      (int)(LT_NODE_DEAD_NS / LT_SECOND));
         lt_rank_lost(t, job, r, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, why.data);
         return true;
     }
-    if (t->mono_ns - n->lost_ns < LT_NODE_UNKNOWN_NS || has_condition(f, LT__V1__CONDITION__KIND__NODE_UNKNOWN))
+    if (t->mono_ns - n->lost_ns < LT_NODE_UNKNOWN_NS ||
+        has_condition(f, LT__V1__CONDITION__KIND__NODE_UNKNOWN))
         return false;
     emit_condition(t, job, LT__V1__CONDITION__KIND__NODE_UNKNOWN, true, n->name);
     return true;
@@ -209,9 +216,11 @@ static bool tell_start(struct lt_turn *t, struct lt_job *job)
         lt_emit(t, f->id, &e);
         return true;
     }
-    if (n->inventory && n->inventory->build && f->first_build && !lt_str_eq(n->inventory->build, f->first_build) &&
+    if (n->inventory && n->inventory->build && f->first_build &&
+        !lt_str_eq(n->inventory->build, f->first_build) &&
         !has_condition(f, LT__V1__CONDITION__KIND__BITS_CHANGED)) {
-        emit_condition(t, job, LT__V1__CONDITION__KIND__BITS_CHANGED, true, "another build of the engine");
+        emit_condition(t, job, LT__V1__CONDITION__KIND__BITS_CHANGED, true,
+                       "another build of the engine");
         return true;
     }
     return false;
@@ -268,7 +277,8 @@ static void signal_all(struct lt_turn *t, struct lt_job *job, Lt__V1__RankSignal
         struct lt_rank *r = &job->ranks[i];
         uint64_t session = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns)->session;
 
-        if (!session || job->fold->ranks[i]->exited || (r->signal_session == session && r->signal == want))
+        if (!session || job->fold->ranks[i]->exited ||
+            (r->signal_session == session && r->signal == want))
             continue;
         signal_rank(t, job, i, session, want);
         r->signal_session = session;
@@ -284,8 +294,10 @@ bool lt_due_stopping(struct lt_turn *t, struct lt_job *job)
     if (watch_nodes(t, job) || never_started(t, job))
         return true;
     if (job->fold->stop == LT__V1__STOP_KIND__STOP_TIME && !job->grace_at_ns)
-        job->grace_at_ns = t->mono_ns + lt_left_ns(LT_LIMIT_GRACE_NS, job->fold->stop_ns, t->wall_ns);
-    if (job->fold->stop == LT__V1__STOP_KIND__STOP_CANCEL || (job->grace_at_ns && t->mono_ns >= job->grace_at_ns))
+        job->grace_at_ns =
+            t->mono_ns + lt_left_ns(LT_LIMIT_GRACE_NS, job->fold->stop_ns, t->wall_ns);
+    if (job->fold->stop == LT__V1__STOP_KIND__STOP_CANCEL ||
+        (job->grace_at_ns && t->mono_ns >= job->grace_at_ns))
         want = LT__V1__RANK_SIGNAL__SIGNAL_CANCEL;
     signal_all(t, job, want);
     return false;

@@ -1,8 +1,8 @@
 /* record.c - records of a rank's journal: which become events
  *
- * Each event carries the position behind its record, so that after a crash the fold says which records are
- * known; the acknowledgement follows the event. A record makes at most one event, the last of its step:
- * otherwise a crash between two of them would lose one.
+ * Each event carries the position behind its record, so that after a crash the fold says which
+ * records are known; the acknowledgement follows the event. A record makes at most one event, the
+ * last of its step: otherwise a crash between two of them would lose one.
  */
 #include "daemon/core/state.h"
 
@@ -29,7 +29,8 @@ FACT(early_stopped, EARLY_STOPPED)
 FACT(finished, FINISHED)
 FACT(condition, CONDITION)
 
-static bool take_checkpoint_saved(struct lt_job *job, const Lt__V1__JournalRecord *r, struct taken *to)
+static bool take_checkpoint_saved(struct lt_job *job, const Lt__V1__JournalRecord *r,
+                                  struct taken *to)
 {
     if (!r->checkpoint_saved->name || !r->checkpoint_saved->name[0])
         return false;
@@ -65,11 +66,12 @@ static bool take_fingerprint(struct lt_job *job, const Lt__V1__JournalRecord *r,
     return !job->fold->has_fingerprint;
 }
 
-/* It may begin earlier than told, when the checkpoint it was given could not be read. The first attempt of a
- * resumed job begins where its parent's checkpoint was. */
+/* It may begin earlier than told, when the checkpoint it was given could not be read. The first
+ * attempt of a resumed job begins where its parent's checkpoint was. */
 static bool take_started(struct lt_job *job, const Lt__V1__JournalRecord *r, struct taken *to)
 {
-    if (job->fold->attempt < 2 || r->started->step >= LT_MAX(job->fold->reached_step, job->reached_step))
+    if (job->fold->attempt < 2 ||
+        r->started->step >= LT_MAX(job->fold->reached_step, job->reached_step))
         return false;
     lt__v1__rewound__init(&to->rewound);
     LT_SET(&to->rewound, to_step, r->started->step);
@@ -90,7 +92,8 @@ static bool take_nothing(struct lt_job *job, const Lt__V1__JournalRecord *r, str
 static bool take_metrics(struct lt_job *job, const Lt__V1__JournalRecord *r, struct taken *to)
 {
     (void)to;
-    job->reached_step = LT_MAX(job->reached_step, r->metrics->step + 1); /* index of the update → updates */
+    job->reached_step =
+        LT_MAX(job->reached_step, r->metrics->step + 1); /* index of the update → updates */
     return false;
 }
 
@@ -109,7 +112,8 @@ static record_fn *const takers[] = {
     T(CONDITION) = take_condition,
 };
 
-static void acknowledge(struct lt_turn *t, uint64_t session, const Lt__V1__Record *m, uint64_t offset)
+static void acknowledge(struct lt_turn *t, uint64_t session, const Lt__V1__Record *m,
+                        uint64_t offset)
 {
     Lt__V1__RecordAck a = LT__V1__RECORD_ACK__INIT;
     Lt__V1__CoordinatorMessage c = LT__V1__COORDINATOR_MESSAGE__INIT;
@@ -162,7 +166,8 @@ void lt_on_record(struct lt_turn *t, struct lt_node *node, const Lt__V1__Record 
         return;
     }
     rank = &job->ranks[i];
-    rank->seen_offset = LT_MAX(rank->seen_offset, job->fold->ranks[i]->journal_offset); /* after a replay */
+    rank->seen_offset =
+        LT_MAX(rank->seen_offset, job->fold->ranks[i]->journal_offset); /* after a replay */
     if (m->end_offset > rank->seen_offset) {
         rank->seen_offset = m->end_offset;
         take_record(t, job, i, m);

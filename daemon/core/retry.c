@@ -1,9 +1,9 @@
 /* retry.c - how an attempt ended, whether another follows, and from where
  *
- * What the worker said last (`finished`) goes before what the node saw of its process. Budgets are per class;
- * out of memory, plan, data and non-finite losses never retry: the next attempt would end alike. The first
- * restart is at once, later ones 1, 2, 4 … 60 s apart as long as no attempt saves a new checkpoint: a broken
- * node must not burn the budget in a second.
+ * What the worker said last (`finished`) goes before what the node saw of its process. Budgets are
+ * per class; out of memory, plan, data and non-finite losses never retry: the next attempt would
+ * end alike. The first restart is at once, later ones 1, 2, 4 … 60 s apart as long as no attempt
+ * saves a new checkpoint: a broken node must not burn the budget in a second.
  */
 #include "daemon/core/state.h"
 
@@ -43,22 +43,26 @@ static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
     bool command = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
 
     if (f->finished)
-        return complete((struct lt_verdict){.result = f->finished->result, .class = f->finished->class_,
+        return complete((struct lt_verdict){.result = f->finished->result,
+                                            .class = f->finished->class_,
                                             .reason = f->finished->reason});
     if (x && x->has_result && x->result != R(RESULT_NONE))
-        return complete((struct lt_verdict){.result = x->result, .class = x->class_, .reason = x->reason});
+        return complete(
+            (struct lt_verdict){.result = x->result, .class = x->class_, .reason = x->reason});
     if (x && x->class_ != C(NONE))
         return (struct lt_verdict){.result = R(FAILED), .class = x->class_, .reason = x->reason};
     if (x && x->status != 0)
         return (struct lt_verdict){.result = R(FAILED), .class = C(JOB), .reason = x->reason};
     if (command)
         return (struct lt_verdict){.result = R(SUCCEEDED)};
-    return (struct lt_verdict){.result = R(FAILED), .class = C(INFRASTRUCTURE),
-                               .reason = x && x->reason ? x->reason : "the worker ended without saying how"};
+    return (struct lt_verdict){.result = R(FAILED),
+                               .class = C(INFRASTRUCTURE),
+                               .reason = x && x->reason ? x->reason
+                                                        : "the worker ended without saying how"};
 }
 
-/* A wish that was acknowledged is kept: nothing starts again, and the result says what was asked for, unless
- * the job was through, or failed for a reason of its own. */
+/* A wish that was acknowledged is kept: nothing starts again, and the result says what was asked
+ * for, unless the job was through, or failed for a reason of its own. */
 static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v)
 {
     static const Lt__V1__JobResult wished[] = {
@@ -67,7 +71,8 @@ static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v
         [LT__V1__STOP_KIND__STOP_CANCEL] = R(CANCELLED),
     };
     /* A non-zero exit alone is how programs answer to a signal. */
-    bool own_fault = v.result == R(FAILED) && v.class != C(INFRASTRUCTURE) && (v.class != C(JOB) || f->finished);
+    bool own_fault =
+        v.result == R(FAILED) && v.class != C(INFRASTRUCTURE) && (v.class != C(JOB) || f->finished);
 
     if (f->stop == LT__V1__STOP_KIND__STOP_CANCEL)
         return (struct lt_verdict){.result = R(CANCELLED)};

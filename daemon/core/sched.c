@@ -1,9 +1,9 @@
 /* sched.c - which queued job starts where
  *
- * By priority, then by age. The first job that finds no room is the head; jobs behind it may start only where
- * the head would still fit once everything that held cores before it was queued is over: a backfilled job may
- * run for ever without delaying the head. Without known running times this is all that can be promised, and it
- * is kept without any.
+ * By priority, then by age. The first job that finds no room is the head; jobs behind it may start
+ * only where the head would still fit once everything that held cores before it was queued is over:
+ * a backfilled job may run for ever without delaying the head. Without known running times this is
+ * all that can be promised, and it is kept without any.
  */
 #include "daemon/core/state.h"
 
@@ -29,7 +29,8 @@ static bool shares_cores(const Lt__V1__JobFold *f)
 /* A later attempt must give the first one's bits: same instruction set, same number of threads. */
 static bool bound_to_profile(const Lt__V1__JobFold *f)
 {
-    const Lt__V1__Trainer *trainer = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? f->spec->plan->trainer : NULL;
+    const Lt__V1__Trainer *trainer =
+        f->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? f->spec->plan->trainer : NULL;
 
     return f->has_profile &&
            (!trainer || trainer->reproducible == LT__V1__TRAINER__REPRODUCIBLE__strict);
@@ -61,7 +62,8 @@ static struct lt_use use_since(const struct lt_core *core, const char *node, uin
         for (const struct lt_job *job = core->lists[s].first; job; job = job->next) {
             const Lt__V1__JobFold *f = job->fold;
 
-            if (!lt_fold_holds_cores(f) || f->reserved_seq <= since || !lt_str_eq(f->reserved->node, node))
+            if (!lt_fold_holds_cores(f) || f->reserved_seq <= since ||
+                !lt_str_eq(f->reserved->node, node))
                 continue;
             use.cpus += shares_cores(f) ? 0 : f->reserved->cpus;
             use.memory += f->reserved->memory_bytes;
@@ -97,7 +99,8 @@ bool lt_node_ready(const struct lt_core *core, const struct lt_node *n)
 
 bool lt_node_has_room(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n)
 {
-    return lt_node_could(f, n) && fits(n, lt_use_of(core, n->name), lt_need_on(f, n), (struct lt_need){0});
+    return lt_node_could(f, n) &&
+           fits(n, lt_use_of(core, n->name), lt_need_on(f, n), (struct lt_need){0});
 }
 
 bool lt_spares_head(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n,
@@ -105,7 +108,8 @@ bool lt_spares_head(const struct lt_core *core, const Lt__V1__JobFold *f, const 
 {
     if (!lt_node_ready(core, n) || !lt_node_could(head, n))
         return true;
-    return fits(n, use_since(core, n->name, head->queued_seq), lt_need_on(f, n), lt_need_on(head, n));
+    return fits(n, use_since(core, n->name, head->queued_seq), lt_need_on(f, n),
+                lt_need_on(head, n));
 }
 
 struct lt_job *lt_queue_head(const struct lt_core *core)
@@ -124,7 +128,8 @@ static const char *home(const struct lt_core *core, const Lt__V1__JobFold *f)
 }
 
 /* At home if possible; else where the least is left over, so that large gaps stay. */
-static struct lt_node *choose_node(const struct lt_core *core, const Lt__V1__JobFold *f, const Lt__V1__JobFold *head)
+static struct lt_node *choose_node(const struct lt_core *core, const Lt__V1__JobFold *f,
+                                   const Lt__V1__JobFold *head)
 {
     struct lt_node *best = NULL;
     uint32_t best_left = UINT32_MAX;
@@ -135,7 +140,8 @@ static struct lt_node *choose_node(const struct lt_core *core, const Lt__V1__Job
         struct lt_node *n = node;
         uint32_t left;
 
-        if (!lt_node_ready(core, n) || !lt_node_has_room(core, f, n) || (head && !lt_spares_head(core, f, n, head)))
+        if (!lt_node_ready(core, n) || !lt_node_has_room(core, f, n) ||
+            (head && !lt_spares_head(core, f, n, head)))
             continue;
         if (lt_str_eq(name, at_home))
             return n;

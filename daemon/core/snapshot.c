@@ -1,7 +1,7 @@
 /* snapshot.c - the fold from the log, and to and from one message
  *
- * The same events give the same bytes: a snapshot is the packed fold, the fold is changed by events alone, and
- * nothing soft is in it.
+ * The same events give the same bytes: a snapshot is the packed fold, the fold is changed by events
+ * alone, and nothing soft is in it.
  */
 #include "daemon/core/state.h"
 
@@ -25,7 +25,8 @@ int lt_core_replay(struct lt_core *core, const void *data, size_t len, struct lt
     int rc;
 
     if (!e)
-        return lt_error_set(err, -EPROTO, "event %llu: not an event", (unsigned long long)core->last_seq + 1);
+        return lt_error_set(err, -EPROTO, "event %llu: not an event",
+                            (unsigned long long)core->last_seq + 1);
     rc = lt_core_apply(core, e, err);
     lt__v1__event__free_unpacked(e, NULL);
     return rc;

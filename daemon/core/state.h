@@ -1,7 +1,8 @@
 /* state.h - what the core's own files share: the fold of each job, and beside it what is soft
  *
- * Inside daemon/core only. The fold (Lt__V1__JobFold) changes in apply*.c alone, from events alone. Soft
- * state is whatever a restart may forget: sessions, what was sent over them, samples, monotonic deadlines.
+ * Inside daemon/core only. The fold (Lt__V1__JobFold) changes in apply*.c alone, from events alone.
+ * Soft state is whatever a restart may forget: sessions, what was sent over them, samples,
+ * monotonic deadlines.
  */
 #ifndef LT_DAEMON_CORE_STATE_H
 #define LT_DAEMON_CORE_STATE_H
@@ -17,8 +18,8 @@
 #define LT_SECOND UINT64_C(1000000000)
 
 #define LT_NODE_UNKNOWN_NS (10 * LT_SECOND)        /* unseen so long: condition NODE_UNKNOWN */
-#define LT_NODE_DEAD_NS (300 * LT_SECOND)          /* so long: a new generation elsewhere, if there is an elsewhere */
-#define LT_LIMIT_GRACE_NS (60 * LT_SECOND)         /* from the polite stop at the time limit to the kill ladder */
+#define LT_NODE_DEAD_NS (300 * LT_SECOND)           /* so long: a new generation elsewhere */
+#define LT_LIMIT_GRACE_NS (60 * LT_SECOND)          /* from the polite stop to the kill ladder */
 #define LT_DONE_KEPT_NS (7 * 24 * 3600 * LT_SECOND) /* then an ended job leaves the fold */
 #define LT_RETRY_DELAY_MAX_S 60
 
@@ -57,7 +58,7 @@ struct lt_list {
 struct lt_node {
     char *name;
     uint64_t session;             /* 0: not connected */
-    uint64_t lost_ns;             /* when it was last seen going, monotonic; valid without a session */
+    uint64_t lost_ns; /* when it was last seen going, monotonic; valid without a session */
     Lt__V1__Inventory *inventory; /* last one it told; NULL: never seen, a job's fold names it */
     char *version;
     unsigned checks;              /* CheckRequests without an answer */
@@ -97,11 +98,13 @@ double lt_spec_time_limit_s(const Lt__V1__JobSpec *spec);            /* 0: none 
 int64_t lt_fold_priority(const Lt__V1__JobFold *f);
 bool lt_fold_holds_cores(const Lt__V1__JobFold *f);                  /* its reservation counts */
 
-/* apply.c, apply_run.c: [state][event]; takes what it needs out of e. -EPROTO: illegal, nothing changed. */
+/* apply.c, apply_run.c: [state][event]; takes what it needs out of e. -EPROTO: illegal, nothing
+ * changed. */
 typedef int lt_apply_fn(Lt__V1__JobFold *f, Lt__V1__Event *e);
 int lt_job_apply(Lt__V1__JobFold *f, Lt__V1__Event *e);
-lt_apply_fn lt_apply_attempt_started, lt_apply_running, lt_apply_rank_exited, lt_apply_attempt_ended, lt_apply_resolved,
-    lt_apply_profile, lt_apply_fingerprint, lt_apply_checkpoint_saved, lt_apply_checkpoint_removed, lt_apply_early_stopped,
+lt_apply_fn lt_apply_attempt_started, lt_apply_running, lt_apply_rank_exited,
+    lt_apply_attempt_ended, lt_apply_resolved, lt_apply_profile, lt_apply_fingerprint,
+    lt_apply_checkpoint_saved, lt_apply_checkpoint_removed, lt_apply_early_stopped,
     lt_apply_rewound, lt_apply_condition, lt_apply_progress, lt_apply_finished;
 int lt_core_apply(struct lt_core *core, Lt__V1__Event *e, struct lt_error *err);
 
@@ -115,7 +118,8 @@ void lt_list_add(struct lt_core *core, struct lt_job *job); /* to the list of it
 void lt_list_remove(struct lt_list *l, struct lt_job *job);
 void lt_core_relist(struct lt_core *core, struct lt_job *job, Lt__V1__JobState before);
 void lt_job_reset_ranks(struct lt_job *job);
-struct lt_node *lt_core_node(struct lt_core *core, const char *name, uint64_t mono_ns); /* made when missing */
+/* Made when missing. */
+struct lt_node *lt_core_node(struct lt_core *core, const char *name, uint64_t mono_ns);
 struct lt_node *lt_core_node_of_session(const struct lt_core *core, uint64_t session);
 
 /* emit.c: events and messages into actions */
@@ -123,8 +127,8 @@ struct lt_node *lt_core_node_of_session(const struct lt_core *core, uint64_t ses
 /* Stamps, packs, applies, appends. e's content is borrowed. */
 void lt_emit(struct lt_turn *t, const char *job, Lt__V1__Event *e);
 void lt_send(struct lt_turn *t, uint64_t session, Lt__V1__CoordinatorMessage *m);
-void lt_reply(struct lt_turn *t, uint64_t token, int status, const char *job, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));
+void lt_reply(struct lt_turn *t, uint64_t token, int status, const char *job, const char *format,
+              ...) __attribute__((format(printf, 5, 6)));
 void lt_core_notify(struct lt_turn *t, struct lt_job *job);
 struct lt_action *lt_action_add(struct lt_turn *t, enum lt_action_kind kind, const char *job);
 
@@ -137,13 +141,13 @@ bool lt_time_is_up(struct lt_turn *t, struct lt_job *job);
 bool lt_due_starting(struct lt_turn *t, struct lt_job *job);
 bool lt_due_running(struct lt_turn *t, struct lt_job *job);
 bool lt_due_stopping(struct lt_turn *t, struct lt_job *job);
-bool lt_kill_rest(struct lt_turn *t, struct lt_job *job); /* ranks left of an attempt that has failed */
+bool lt_kill_rest(struct lt_turn *t, struct lt_job *job); /* of an attempt that has failed */
 void lt_start_attempt(struct lt_turn *t, struct lt_job *job, const struct lt_node *node);
-void lt_send_signal(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt, uint32_t generation,
-                    uint32_t rank, Lt__V1__RankSignal signal);
+void lt_send_signal(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt,
+                    uint32_t generation, uint32_t rank, Lt__V1__RankSignal signal);
 void lt_send_forget(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt);
-void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r, Lt__V1__FailureClass class,
-                  const char *reason);
+void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r,
+                  Lt__V1__FailureClass class, const char *reason);
 
 /* retry.c: how an attempt ended, and what follows */
 struct lt_verdict {
@@ -156,7 +160,8 @@ struct lt_verdict {
 struct lt_verdict lt_judge(const Lt__V1__JobFold *f);
 /* Appends where a checkpoint lies: relative to run_dir, or absolute. */
 void lt_checkpoint_path(const Lt__V1__CheckpointSaved *s, struct lt_buf *path);
-/* Newest thing to start from: path relative to run_dir (into the buffer) and its step; false: from the start. */
+/* Newest thing to start from: path relative to run_dir (into the buffer) and its step; false: from
+ * the start. */
 bool lt_restart_point(const Lt__V1__JobFold *f, struct lt_buf *path, uint64_t *step);
 
 /* check.c */
@@ -179,7 +184,8 @@ struct lt_use lt_use_of(const struct lt_core *core, const char *node);
 /* Could it ever run there? Connected or not. */
 bool lt_node_could(const Lt__V1__JobFold *f, const struct lt_node *n);
 bool lt_node_ready(const struct lt_core *core, const struct lt_node *n);
-bool lt_node_has_room(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n);
+bool lt_node_has_room(const struct lt_core *core, const Lt__V1__JobFold *f,
+                      const struct lt_node *n);
 /* May f start on n without delaying head (which waits before it)? */
 bool lt_spares_head(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n,
                     const Lt__V1__JobFold *head);
@@ -189,11 +195,12 @@ void lt_schedule(struct lt_turn *t);
 
 /* client.c, agent.c, hello.c, record.c, timer.c: one handler per input */
 typedef void lt_input_fn(struct lt_turn *t, const struct lt_core_input *in);
-lt_input_fn lt_on_submit, lt_on_cancel, lt_on_stop, lt_on_release, lt_on_checkpoint, lt_on_remove, lt_on_drain,
-    lt_on_undrain, lt_on_agent, lt_on_agent_lost, lt_on_timer;
+lt_input_fn lt_on_submit, lt_on_cancel, lt_on_stop, lt_on_release, lt_on_checkpoint, lt_on_remove,
+    lt_on_drain, lt_on_undrain, lt_on_agent, lt_on_agent_lost, lt_on_timer;
 void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m);
-bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const char *id, uint32_t attempt,
-                  uint32_t generation, uint32_t rank, struct lt_job **job, size_t *index);
+bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const char *id,
+                  uint32_t attempt, uint32_t generation, uint32_t rank, struct lt_job **job,
+                  size_t *index);
 /* The rank is there: `running`, unless that is known. pid 0: unknown. */
 void lt_rank_runs(struct lt_turn *t, struct lt_job *job, size_t i, uint32_t pid);
 void lt_on_record(struct lt_turn *t, struct lt_node *node, const Lt__V1__Record *m);

@@ -8,7 +8,8 @@
 
 #define S(name) LT__V1__JOB_STATE__##name
 
-static const char *rank_state(const struct lt_core *core, const Lt__V1__JobFold *f, const Lt__V1__RankFold *r)
+static const char *rank_state(const struct lt_core *core, const Lt__V1__JobFold *f,
+                              const Lt__V1__RankFold *r)
 {
     const struct lt_node *n = lt_map_get(core->nodes, r->node);
 
@@ -25,8 +26,8 @@ static const Lt__V1__Sample *lead_sample(const struct lt_job *job)
     return job && job->n_ranks && job->fold->state != S(DONE) ? job->ranks[0].sample : NULL;
 }
 
-static Lt__V1__RankStatus *rank_status(const struct lt_core *core, const struct lt_job *job, const Lt__V1__JobFold *f,
-                                       size_t i, struct lt_arena *arena)
+static Lt__V1__RankStatus *rank_status(const struct lt_core *core, const struct lt_job *job,
+                                       const Lt__V1__JobFold *f, size_t i, struct lt_arena *arena)
 {
     Lt__V1__RankStatus *s = lt_arena_alloc(arena, sizeof *s);
     const Lt__V1__Sample *live = job->ranks[i].sample;
@@ -50,10 +51,12 @@ static Lt__V1__RankStatus *rank_status(const struct lt_core *core, const struct 
     return s;
 }
 
-static void fill_position(const struct lt_job *job, const Lt__V1__JobFold *f, Lt__V1__JobStatus *out)
+static void fill_position(const struct lt_job *job, const Lt__V1__JobFold *f,
+                          Lt__V1__JobStatus *out)
 {
     const Lt__V1__Sample *live = lead_sample(job);
-    uint64_t step = LT_MAX(f->from_step, f->reached_step), epoch = f->progress ? f->progress->epoch : 0;
+    uint64_t step = LT_MAX(f->from_step, f->reached_step),
+             epoch = f->progress ? f->progress->epoch : 0;
 
     if (f->finished && f->finished->has_epoch)
         epoch = f->finished->epoch;
@@ -87,7 +90,8 @@ static void fill_best(const Lt__V1__JobFold *f, Lt__V1__JobStatus *out)
             out->best = f->checkpoints[i]->saved;
 }
 
-void lt_core_status(const struct lt_core *core, const Lt__V1__JobFold *f, Lt__V1__JobStatus *out, struct lt_arena *arena)
+void lt_core_status(const struct lt_core *core, const Lt__V1__JobFold *f, Lt__V1__JobStatus *out,
+                    struct lt_arena *arena)
 {
     const struct lt_job *job = lt_core_job(core, f->id);
 
@@ -122,7 +126,8 @@ void lt_core_status(const struct lt_core *core, const Lt__V1__JobFold *f, Lt__V1
 
 /* ---- nodes */
 
-static const char *node_state(const struct lt_core *core, const struct lt_node *n, struct lt_use use)
+static const char *node_state(const struct lt_core *core, const struct lt_node *n,
+                              struct lt_use use)
 {
     if (!n->session)
         return "unknown";
@@ -145,7 +150,8 @@ static void fill_jobs(const struct lt_core *core, const struct lt_node *n, Lt__V
                 out->jobs[out->n_jobs++] = job->fold->id;
 }
 
-void lt_core_nodes(const struct lt_core *core, Lt__V1__NodesListResponse *out, struct lt_arena *arena)
+void lt_core_nodes(const struct lt_core *core, Lt__V1__NodesListResponse *out,
+                   struct lt_arena *arena)
 {
     const char *name;
     void *value;
@@ -165,7 +171,8 @@ void lt_core_nodes(const struct lt_core *core, Lt__V1__NodesListResponse *out, s
         if (n->inventory) {
             LT_SET(s, cpus_free, n->inventory->cpus > use.cpus ? n->inventory->cpus - use.cpus : 0);
             LT_SET(s, memory_free_bytes,
-                   n->inventory->memory_bytes > use.memory ? n->inventory->memory_bytes - use.memory : 0);
+                   n->inventory->memory_bytes > use.memory ? n->inventory->memory_bytes - use.memory
+                                                           : 0);
         }
         fill_jobs(core, n, s, arena);
     }

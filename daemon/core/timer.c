@@ -40,7 +40,8 @@ static void sooner(uint64_t *deadline, uint64_t at, uint64_t now)
         *deadline = at;
 }
 
-static void node_deadlines(struct lt_core *core, const struct lt_job *job, uint64_t now, uint64_t *deadline)
+static void node_deadlines(struct lt_core *core, const struct lt_job *job, uint64_t now,
+                           uint64_t *deadline)
 {
     const Lt__V1__JobFold *f = job->fold;
 
@@ -54,7 +55,8 @@ static void node_deadlines(struct lt_core *core, const struct lt_job *job, uint6
     }
 }
 
-static void reservation_deadline(struct lt_core *core, const struct lt_job *job, uint64_t now, uint64_t *deadline)
+static void reservation_deadline(struct lt_core *core, const struct lt_job *job, uint64_t now,
+                                 uint64_t *deadline)
 {
     const struct lt_node *n = lt_core_node(core, job->fold->reserved->node, now);
 
@@ -78,6 +80,7 @@ uint64_t lt_next_deadline(struct lt_core *core, uint64_t wall_ns, uint64_t mono_
                 reservation_deadline(core, job, mono_ns, &deadline);
         }
     if (oldest)
-        sooner(&deadline, mono_ns + lt_left_ns(LT_DONE_KEPT_NS, oldest->fold->ended_ns, wall_ns), mono_ns);
+        sooner(&deadline, mono_ns + lt_left_ns(LT_DONE_KEPT_NS, oldest->fold->ended_ns, wall_ns),
+               mono_ns);
     return deadline;
 }

@@ -37,7 +37,8 @@ int lt_blobs_open(const char *dir, struct lt_error *err)
     return rc;
 }
 
-int lt_blob_writer_open(const char *dir, uint64_t max, struct lt_blob_writer **out, struct lt_error *err)
+int lt_blob_writer_open(const char *dir, uint64_t max, struct lt_blob_writer **out,
+                        struct lt_error *err)
 {
     static unsigned long long number;
     LT_AUTO(lt_blob_writer_close) struct lt_blob_writer *w = lt_calloc(1, sizeof *w);
@@ -115,7 +116,8 @@ static int move_into_place(struct lt_blob_writer *w, const char *hash, struct lt
     return rc;
 }
 
-int lt_blob_writer_finish(struct lt_blob_writer *writer, char hash[65], uint64_t *size, struct lt_error *err)
+int lt_blob_writer_finish(struct lt_blob_writer *writer, char hash[65], uint64_t *size,
+                          struct lt_error *err)
 {
     LT_AUTO(lt_blob_writer_close) struct lt_blob_writer *w = writer;
     char digest[65];

@@ -1,7 +1,7 @@
 /* blobs.h - files by the SHA-256 of their content: <dir>/blobs/ab/abcdef…
  *
- * Written under a temporary name, synced, renamed: a blob is there whole or not at all. All writes go through
- * sys/file.h.
+ * Written under a temporary name, synced, renamed: a blob is there whole or not at all. All writes
+ * go through sys/file.h.
  */
 #ifndef LT_DAEMON_STORE_BLOBS_H
 #define LT_DAEMON_STORE_BLOBS_H
@@ -17,10 +17,12 @@ struct lt_error;
 int lt_blobs_open(const char *dir, struct lt_error *err);
 
 /* max: bytes it may hold (-EFBIG beyond). */
-int lt_blob_writer_open(const char *dir, uint64_t max, struct lt_blob_writer **out, struct lt_error *err);
+int lt_blob_writer_open(const char *dir, uint64_t max, struct lt_blob_writer **out,
+                        struct lt_error *err);
 int lt_blob_writer_add(struct lt_blob_writer *w, const void *data, size_t n, struct lt_error *err);
 /* Durable under its name when this returns 0. Frees w in any case. */
-int lt_blob_writer_finish(struct lt_blob_writer *w, char hash[65], uint64_t *size, struct lt_error *err);
+int lt_blob_writer_finish(struct lt_blob_writer *w, char hash[65], uint64_t *size,
+                          struct lt_error *err);
 void lt_blob_writer_close(struct lt_blob_writer *w); /* gives up; NULL is fine */
 LT_DEFINE_AUTO(struct lt_blob_writer *, lt_blob_writer_close)
 

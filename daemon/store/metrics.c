@@ -1,7 +1,8 @@
 /* metrics.c - values by job, name and step
  *
- * Values are kept as the 64 bits of a double: SQLite has no NaN. A record's values and its offset are written
- * in one transaction, so a record that comes again after a crash is known or unknown as a whole.
+ * Values are kept as the 64 bits of a double: SQLite has no NaN. A record's values and its offset
+ * are written in one transaction, so a record that comes again after a crash is known or unknown as
+ * a whole.
  */
 #include "daemon/store/metrics.h"
 
@@ -25,12 +26,14 @@ struct lt_metrics {
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, job TEXT NOT NULL UNIQUE);"
     "CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-    "CREATE TABLE IF NOT EXISTS points (row INTEGER PRIMARY KEY AUTOINCREMENT, job INTEGER NOT NULL,"
-    " attempt INTEGER NOT NULL, step INTEGER NOT NULL, epoch INTEGER NOT NULL, name INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS points (row INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " job INTEGER NOT NULL, attempt INTEGER NOT NULL, step INTEGER NOT NULL,"
+    " epoch INTEGER NOT NULL, name INTEGER NOT NULL,"
     " bits INTEGER NOT NULL);"
     "CREATE INDEX IF NOT EXISTS points_of_job ON points (job, row);"
     "CREATE INDEX IF NOT EXISTS points_by_name ON points (job, name, row);"
-    "CREATE TABLE IF NOT EXISTS offsets (job INTEGER, attempt INTEGER, rank INTEGER, end_offset INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS offsets (job INTEGER, attempt INTEGER, rank INTEGER,"
+    " end_offset INTEGER NOT NULL,"
     " PRIMARY KEY (job, attempt, rank)) WITHOUT ROWID;";
 
 static int prepare_all(struct lt_metrics *m, struct lt_error *err)
@@ -39,12 +42,16 @@ static int prepare_all(struct lt_metrics *m, struct lt_error *err)
         sqlite3_stmt **slot;
         const char *sql;
     } all[] = {
-        {&m->intern_job, "INSERT INTO jobs (job) VALUES (?1) ON CONFLICT (job) DO UPDATE SET job = ?1 RETURNING id"},
-        {&m->intern_name, "INSERT INTO names (name) VALUES (?1) ON CONFLICT (name) DO UPDATE SET name = ?1 RETURNING id"},
-        {&m->offset, "SELECT end_offset FROM offsets WHERE job = (SELECT id FROM jobs WHERE job = ?1)"
-                     " AND attempt = ?2 AND rank = ?3"},
+        {&m->intern_job, "INSERT INTO jobs (job) VALUES (?1)"
+                         " ON CONFLICT (job) DO UPDATE SET job = ?1 RETURNING id"},
+        {&m->intern_name, "INSERT INTO names (name) VALUES (?1)"
+                          " ON CONFLICT (name) DO UPDATE SET name = ?1 RETURNING id"},
+        {&m->offset,
+         "SELECT end_offset FROM offsets WHERE job = (SELECT id FROM jobs WHERE job = ?1)"
+         " AND attempt = ?2 AND rank = ?3"},
         {&m->set_offset, "INSERT OR REPLACE INTO offsets VALUES (?1, ?2, ?3, ?4)"},
-        {&m->insert, "INSERT INTO points (job, attempt, step, epoch, name, bits) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+        {&m->insert, "INSERT INTO points (job, attempt, step, epoch, name, bits)"
+                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
     };
     int rc = 0;
 
@@ -121,7 +128,8 @@ void lt_metrics_close(struct lt_metrics *m)
 
 /* ---- writing */
 
-static int intern(struct lt_metrics *m, sqlite3_stmt *q, const char *text, int64_t *id, struct lt_error *err)
+static int intern(struct lt_metrics *m, sqlite3_stmt *q, const char *text, int64_t *id,
+                  struct lt_error *err)
 {
     int rc;
 
@@ -146,8 +154,8 @@ static int run(struct lt_metrics *m, sqlite3_stmt *q, struct lt_error *err)
     return rc;
 }
 
-static int write_values(struct lt_metrics *m, int64_t job, uint32_t attempt, const Lt__V1__MetricValues *v,
-                        struct lt_error *err)
+static int write_values(struct lt_metrics *m, int64_t job, uint32_t attempt,
+                        const Lt__V1__MetricValues *v, struct lt_error *err)
 {
     int rc = 0;
 
@@ -174,8 +182,8 @@ static int usable(struct lt_metrics *m, struct lt_error *err)
     return m->db ? 0 : connect_metrics(m, err);
 }
 
-int lt_metrics_append(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank, uint64_t end_offset,
-                      const Lt__V1__MetricValues *values, struct lt_error *err)
+int lt_metrics_append(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
+                      uint64_t end_offset, const Lt__V1__MetricValues *values, struct lt_error *err)
 {
     int64_t id;
     int rc = usable(m, err);
@@ -267,8 +275,8 @@ static bool superseded(const struct cuts *cuts, const struct lt_metric_point *p)
 }
 
 /* Columns: row, attempt, step, epoch, name, bits. */
-static int each_point(struct lt_metrics *m, sqlite3_stmt *q, const struct cuts *cuts, size_t max, lt_metrics_fn *fn,
-                      void *arg, struct lt_error *err)
+static int each_point(struct lt_metrics *m, sqlite3_stmt *q, const struct cuts *cuts, size_t max,
+                      lt_metrics_fn *fn, void *arg, struct lt_error *err)
 {
     size_t n = 0;
     int step = SQLITE_DONE;
@@ -292,14 +300,18 @@ static int each_point(struct lt_metrics *m, sqlite3_stmt *q, const struct cuts *
             return rc;
         n++;
     }
-    return step == SQLITE_ROW || step == SQLITE_DONE ? 0 : lt_sql_fail(m->db, step, m->path, "read", err);
+    return step == SQLITE_ROW || step == SQLITE_DONE
+               ? 0
+               : lt_sql_fail(m->db, step, m->path, "read", err);
 }
 
-#define POINTS "SELECT p.row, p.attempt, p.step, p.epoch, n.name, p.bits FROM points p JOIN names n ON n.id = p.name"
+#define POINTS                                                                                     \
+    "SELECT p.row, p.attempt, p.step, p.epoch, n.name, p.bits FROM points p"                      \
+    " JOIN names n ON n.id = p.name"
 #define OF_JOB " WHERE p.job = (SELECT id FROM jobs WHERE job = ?1)"
 
-int lt_metrics_read(struct lt_metrics *m, const char *job, uint64_t since, bool rewound, size_t max, lt_metrics_fn *fn,
-                    void *arg, struct lt_error *err)
+int lt_metrics_read(struct lt_metrics *m, const char *job, uint64_t since, bool rewound, size_t max,
+                    lt_metrics_fn *fn, void *arg, struct lt_error *err)
 {
     LT_STMT_AUTO *q = NULL;
     struct cuts cuts = {0};
@@ -308,7 +320,8 @@ int lt_metrics_read(struct lt_metrics *m, const char *job, uint64_t since, bool 
     if (rc == 0 && rewound)
         rc = load_cuts(m, job, &cuts, err);
     if (rc == 0)
-        rc = lt_sql_prepare(m->db, m->path, POINTS OF_JOB " AND p.row > ?2 ORDER BY p.row", &q, err);
+        rc =
+            lt_sql_prepare(m->db, m->path, POINTS OF_JOB " AND p.row > ?2 ORDER BY p.row", &q, err);
     if (rc == 0) {
         sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);
         sqlite3_bind_int64(q, 2, (sqlite3_int64)since);
@@ -318,14 +331,18 @@ int lt_metrics_read(struct lt_metrics *m, const char *job, uint64_t since, bool 
     return rc;
 }
 
-int lt_metrics_latest(struct lt_metrics *m, const char *job, lt_metrics_fn *fn, void *arg, struct lt_error *err)
+int lt_metrics_latest(struct lt_metrics *m, const char *job, lt_metrics_fn *fn, void *arg,
+                      struct lt_error *err)
 {
     LT_STMT_AUTO *q = NULL;
     int rc = usable(m, err);
 
     if (rc == 0)
-        rc = lt_sql_prepare(m->db, m->path, POINTS " WHERE p.row IN (SELECT max(row) FROM points WHERE job ="
-                            " (SELECT id FROM jobs WHERE job = ?1) GROUP BY name) ORDER BY n.name", &q, err);
+        rc = lt_sql_prepare(m->db, m->path,
+                            POINTS
+                            " WHERE p.row IN (SELECT max(row) FROM points WHERE job ="
+                            " (SELECT id FROM jobs WHERE job = ?1) GROUP BY name) ORDER BY n.name",
+                            &q, err);
     if (rc < 0)
         return rc;
     sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);

@@ -24,12 +24,14 @@ uint32_t lt_row_crc(uint32_t before, uint64_t seq, const char *job, const void *
 static int damaged(const struct lt_store *s, uint64_t seq, const char *how, struct lt_error *err)
 {
     return lt_error_set(err, -EBADMSG,
-                        "%s: table events, row seq=%llu %s. Nothing was changed. Restore the file from a backup; or, to "
+                        "%s: table events, row seq=%llu %s. Nothing was changed. Restore the file "
+                        "from a backup; or, to "
                         "give up all jobs' history, move it away and start again",
                         s->path, (unsigned long long)seq, how);
 }
 
-/* What stands for an event of a removed job: lt.v1.Event with a seq and nothing else (tag 1, varint). */
+/* What stands for an event of a removed job: lt.v1.Event with a seq and nothing else (tag 1,
+ * varint). */
 static size_t blank_event(uint8_t out[11], uint64_t seq)
 {
     size_t n = 0;
@@ -42,8 +44,8 @@ static size_t blank_event(uint8_t out[11], uint64_t seq)
 }
 
 /* Columns: seq, job, crc, payload, gone, crc of the row before (NULL: none). */
-static int check_row(const struct lt_store *s, sqlite3_stmt *q, struct lt_store_event *e, uint8_t blank[11],
-                     struct lt_error *err)
+static int check_row(const struct lt_store *s, sqlite3_stmt *q, struct lt_store_event *e,
+                     uint8_t blank[11], struct lt_error *err)
 {
     uint32_t before = (uint32_t)sqlite3_column_int64(q, 5);
 
@@ -66,13 +68,15 @@ static int check_row(const struct lt_store *s, sqlite3_stmt *q, struct lt_store_
 }
 
 #define COLUMNS                                                                                    \
-    "SELECT e.seq, e.job, e.crc, e.payload, e.gone, (SELECT p.crc FROM events p WHERE p.seq = e.seq - 1)" \
+    "SELECT e.seq, e.job, e.crc, e.payload, e.gone, (SELECT p.crc FROM events p WHERE p.seq = "    \
+    "e.seq - 1)"                                                                                   \
     " FROM events e WHERE e.seq > ?1 "
 
-int lt_store_read(struct lt_store *s, uint64_t from, const char *job, size_t max, lt_store_read_fn *fn, void *arg,
-                  struct lt_error *err)
+int lt_store_read(struct lt_store *s, uint64_t from, const char *job, size_t max,
+                  lt_store_read_fn *fn, void *arg, struct lt_error *err)
 {
-    static const char all[] = COLUMNS "ORDER BY e.seq", of_job[] = COLUMNS "AND e.job = ?2 AND e.gone = 0 ORDER BY e.seq";
+    static const char all[] = COLUMNS "ORDER BY e.seq",
+                      of_job[] = COLUMNS "AND e.job = ?2 AND e.gone = 0 ORDER BY e.seq";
     LT_STMT_AUTO *q = NULL;
     uint64_t next = from + 1;
     uint8_t blank[11];
@@ -102,7 +106,8 @@ int lt_store_read(struct lt_store *s, uint64_t from, const char *job, size_t max
     }
     if (step != SQLITE_ROW && step != SQLITE_DONE)
         return lt_sql_fail(s->db, step, s->path, "read", err);
-    if (!job && step == SQLITE_DONE && (!max || n < max) && next != s->last_seq + 1 && from < s->last_seq)
+    if (!job && step == SQLITE_DONE && (!max || n < max) && next != s->last_seq + 1 &&
+        from < s->last_seq)
         return damaged(s, next, "is missing", err);
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 /* crc32c over (crc of the row before, seq, job with its NUL, payload); numbers little endian. */
-uint32_t lt_row_crc(uint32_t before, uint64_t seq, const char *job, const void *payload, size_t len);
+uint32_t lt_row_crc(uint32_t before, uint64_t seq, const char *job, const void *payload,
+                    size_t len);
 
 #endif

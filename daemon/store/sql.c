@@ -42,10 +42,12 @@ int lt_sql_fail(sqlite3 *db, int rc, const char *path, const char *what, struct 
     int code = lt_sql_errno(db, rc);
 
     if (code == -EBADMSG)
-        return lt_error_set(err, code, "%s: %s: the file is damaged (%s)", path, what, sqlite3_errmsg(db));
+        return lt_error_set(err, code, "%s: %s: the file is damaged (%s)", path, what,
+                            sqlite3_errmsg(db));
     if (code == -EWOULDBLOCK)
         return lt_error_set(err, code, "%s: another process is using it", path);
-    return lt_error_set(err, code ? code : -EIO, "%s: %s: %s", path, what, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+    return lt_error_set(err, code ? code : -EIO, "%s: %s: %s", path, what,
+                        db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 }
 
 int lt_sql_exec(sqlite3 *db, const char *path, const char *sql, struct lt_error *err)
@@ -55,19 +57,22 @@ int lt_sql_exec(sqlite3 *db, const char *path, const char *sql, struct lt_error 
     return rc == SQLITE_OK ? 0 : lt_sql_fail(db, rc, path, sql, err);
 }
 
-int lt_sql_prepare(sqlite3 *db, const char *path, const char *sql, sqlite3_stmt **out, struct lt_error *err)
+int lt_sql_prepare(sqlite3 *db, const char *path, const char *sql, sqlite3_stmt **out,
+                   struct lt_error *err)
 {
     int rc = sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
 
     return rc == SQLITE_OK ? 0 : lt_sql_fail(db, rc, path, sql, err);
 }
 
-/* Exclusive before the first access: then WAL's index lives in memory, and there is no third file. */
+/* Exclusive before the first access: then WAL's index lives in memory, and there is no third file.
+ */
 static int configure(sqlite3 *db, const char *path, const char *synchronous, struct lt_error *err)
 {
     char *sync = lt_format("PRAGMA synchronous = %s", synchronous);
     const char *const pragmas[] = {
-        "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA mmap_size = 0", "PRAGMA journal_mode = WAL", sync,
+        "PRAGMA locking_mode = EXCLUSIVE", "PRAGMA mmap_size = 0",
+        "PRAGMA journal_mode = WAL",       sync,
         "PRAGMA cache_size = -1024",       "PRAGMA temp_store = MEMORY",
     };
     int rc = 0;
@@ -78,7 +83,8 @@ static int configure(sqlite3 *db, const char *path, const char *synchronous, str
     return rc;
 }
 
-int lt_sql_open(const char *path, const char *vfs, const char *synchronous, sqlite3 **out, struct lt_error *err)
+int lt_sql_open(const char *path, const char *vfs, const char *synchronous, sqlite3 **out,
+                struct lt_error *err)
 {
     sqlite3 *db = NULL;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;

@@ -1,8 +1,9 @@
 /* store.c - the event log in SQLite: append, probe, snapshots
  *
- * After a commit has failed nobody knows what of it lies in the WAL: the transaction is rolled back in memory,
- * but a crash could still bring it back. So after a failed write the file is closed and opened again: what is
- * read from then on is what a restarted daemon would read. Writes are refused until lt_store_probe() succeeds.
+ * After a commit has failed nobody knows what of it lies in the WAL: the transaction is rolled back
+ * in memory, but a crash could still bring it back. So after a failed write the file is closed and
+ * opened again: what is read from then on is what a restarted daemon would read. Writes are refused
+ * until lt_store_probe() succeeds.
  */
 #include "daemon/store/store.h"
 
@@ -24,15 +25,18 @@
 
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, job TEXT NOT NULL, crc INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS events (seq INTEGER PRIMARY KEY, job TEXT NOT NULL,"
+    " crc INTEGER NOT NULL,"
     " gone INTEGER NOT NULL DEFAULT 0, payload BLOB NOT NULL);"
     "CREATE INDEX IF NOT EXISTS events_of_job ON events (job, seq);"
-    "CREATE TABLE IF NOT EXISTS snapshots (seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL, data BLOB NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS snapshots (seq INTEGER PRIMARY KEY, crc INTEGER NOT NULL,"
+    " data BLOB NOT NULL);"
     "CREATE TABLE IF NOT EXISTS forgotten (job TEXT PRIMARY KEY, seq INTEGER NOT NULL);"
     "CREATE TABLE IF NOT EXISTS probe (id INTEGER PRIMARY KEY, n INTEGER NOT NULL);"
     "INSERT OR IGNORE INTO meta VALUES ('version', 1);";
 
-static int64_t query_number(struct lt_store *s, const char *sql, int64_t otherwise, int *rc, struct lt_error *err)
+static int64_t query_number(struct lt_store *s, const char *sql, int64_t otherwise, int *rc,
+                            struct lt_error *err)
 {
     LT_STMT_AUTO *q = NULL;
     int step;
@@ -56,7 +60,8 @@ static int check_version(struct lt_store *s, struct lt_error *err)
     if (rc < 0)
         return rc;
     if (version != LT_STORE_SCHEMA_VERSION)
-        return lt_error_set(err, -ENOTSUP, "%s: its version is %lld, this program knows %d: run the newer program",
+        return lt_error_set(err, -ENOTSUP,
+                            "%s: its version is %lld, this program knows %d: run the newer program",
                             s->path, (long long)version, LT_STORE_SCHEMA_VERSION);
     return 0;
 }
@@ -67,20 +72,24 @@ static int load_end(struct lt_store *s, struct lt_error *err)
 
     s->last_seq = (uint64_t)query_number(s, "SELECT max(seq) FROM events", 0, &rc, err);
     if (rc == 0)
-        s->last_crc = (uint32_t)query_number(s, "SELECT crc FROM events ORDER BY seq DESC LIMIT 1", 0, &rc, err);
+        s->last_crc = (uint32_t)query_number(s, "SELECT crc FROM events ORDER BY seq DESC LIMIT 1",
+                                             0, &rc, err);
     if (rc == 0)
         s->snapshot_seq = (uint64_t)query_number(s, "SELECT max(seq) FROM snapshots", 0, &rc, err);
     if (rc == 0 && s->snapshot_seq > s->last_seq)
-        return lt_error_set(err, -EBADMSG, "%s: the log ends at event %llu, but a snapshot is of event %llu: its end is "
-                            "lost. Restore the file from a backup, or move it away to begin anew", s->path,
-                            (unsigned long long)s->last_seq, (unsigned long long)s->snapshot_seq);
+        return lt_error_set(
+            err, -EBADMSG,
+            "%s: the log ends at event %llu, but a snapshot is of event %llu: its end is "
+            "lost. Restore the file from a backup, or move it away to begin anew",
+            s->path, (unsigned long long)s->last_seq, (unsigned long long)s->snapshot_seq);
     return rc;
 }
 
 static int prepare_all(struct lt_store *s, struct lt_error *err)
 {
-    return lt_sql_prepare(s->db, s->path, "INSERT INTO events (seq, job, crc, payload) VALUES (?, ?, ?, ?)", &s->insert,
-                          err);
+    return lt_sql_prepare(s->db, s->path,
+                          "INSERT INTO events (seq, job, crc, payload) VALUES (?, ?, ?, ?)",
+                          &s->insert, err);
 }
 
 static void disconnect(struct lt_store *s)
@@ -115,7 +124,8 @@ static int connect_store(struct lt_store *s, struct lt_error *err)
     return rc;
 }
 
-int lt_store_open(const char *dir, const struct lt_store_options *options, struct lt_store **out, struct lt_error *err)
+int lt_store_open(const char *dir, const struct lt_store_options *options, struct lt_store **out,
+                  struct lt_error *err)
 {
     LT_AUTO(lt_store_close) struct lt_store *s = lt_calloc(1, sizeof *s);
     int rc;
@@ -141,20 +151,24 @@ void lt_store_close(struct lt_store *s)
 
 int lt_store_readable(const struct lt_store *s, struct lt_error *err)
 {
-    return s->db ? 0 : lt_error_set(err, -EIO, "%s: can't be opened after a failed write, until a probe succeeds", s->path);
+    return s->db ? 0
+                 : lt_error_set(err, -EIO,
+                                "%s: can't be opened after a failed write, until a probe succeeds",
+                                s->path);
 }
 
 static int writable(const struct lt_store *s, struct lt_error *err)
 {
     if (s->suspect)
-        return lt_error_set(err, -EIO, "%s: a write has failed; no other until a probe succeeds", s->path);
+        return lt_error_set(err, -EIO, "%s: a write has failed; no other until a probe succeeds",
+                            s->path);
     return lt_store_readable(s, err);
 }
 
 /* ---- append */
 
-static int insert_events(struct lt_store *s, const struct lt_store_event *events, size_t n, uint32_t *crc,
-                         struct lt_error *err)
+static int insert_events(struct lt_store *s, const struct lt_store_event *events, size_t n,
+                         uint32_t *crc, struct lt_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         const char *job = events[i].job ? events[i].job : "";
@@ -164,7 +178,8 @@ static int insert_events(struct lt_store *s, const struct lt_store_event *events
         sqlite3_bind_int64(s->insert, 1, (sqlite3_int64)events[i].seq);
         sqlite3_bind_text(s->insert, 2, job, -1, SQLITE_STATIC);
         sqlite3_bind_int64(s->insert, 3, *crc);
-        sqlite3_bind_blob64(s->insert, 4, events[i].len ? events[i].data : "", events[i].len, SQLITE_STATIC);
+        sqlite3_bind_blob64(s->insert, 4, events[i].len ? events[i].data : "", events[i].len,
+                            SQLITE_STATIC);
         rc = sqlite3_step(s->insert);
         if (rc != SQLITE_DONE)
             rc = lt_sql_fail(s->db, rc, s->path, "append", err);
@@ -178,8 +193,8 @@ static int insert_events(struct lt_store *s, const struct lt_store_event *events
 }
 
 /* Between BEGIN and COMMIT. */
-static int transact(struct lt_store *s, int (*body)(struct lt_store *, void *, struct lt_error *), void *arg,
-                    struct lt_error *err)
+static int transact(struct lt_store *s, int (*body)(struct lt_store *, void *, struct lt_error *),
+                    void *arg, struct lt_error *err)
 {
     int rc = lt_sql_exec(s->db, s->path, "BEGIN IMMEDIATE", err);
 
@@ -208,7 +223,8 @@ static int append_body(struct lt_store *s, void *arg, struct lt_error *err)
     return insert_events(s, b->events, b->n, &b->crc, err);
 }
 
-int lt_store_append(struct lt_store *s, const struct lt_store_event *events, size_t n, struct lt_error *err)
+int lt_store_append(struct lt_store *s, const struct lt_store_event *events, size_t n,
+                    struct lt_error *err)
 {
     struct batch b = {events, n, s->last_crc};
     int rc = writable(s, err);
@@ -216,7 +232,8 @@ int lt_store_append(struct lt_store *s, const struct lt_store_event *events, siz
     for (size_t i = 0; rc == 0 && i < n; i++)
         if (events[i].seq != s->last_seq + 1 + i)
             rc = lt_error_set(err, -ESTALE, "%s: event %llu can't follow event %llu", s->path,
-                              (unsigned long long)events[i].seq, (unsigned long long)(s->last_seq + i));
+                              (unsigned long long)events[i].seq,
+                              (unsigned long long)(s->last_seq + i));
     if (rc < 0 || n == 0)
         return rc;
     rc = transact(s, append_body, &b, err);
@@ -235,7 +252,9 @@ uint64_t lt_store_last_seq(const struct lt_store *s)
 static int probe_body(struct lt_store *s, void *arg, struct lt_error *err)
 {
     (void)arg;
-    return lt_sql_exec(s->db, s->path, "INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1", err);
+    return lt_sql_exec(s->db, s->path,
+                       "INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET n = n + 1",
+                       err);
 }
 
 int lt_store_probe(struct lt_store *s, struct lt_error *err)
@@ -257,9 +276,11 @@ struct snapshot {
     size_t len;
 };
 
-/* Events of removed jobs that no kept snapshot needs become empty rows; their crc stays, the next row's hangs on it. */
+/* Events of removed jobs that no kept snapshot needs become empty rows; their crc stays, the next
+ * row's hangs on it. */
 static const char prune[] =
-    "DELETE FROM snapshots WHERE seq NOT IN (SELECT seq FROM snapshots ORDER BY seq DESC LIMIT " SNAPSHOTS_KEPT ");"
+    "DELETE FROM snapshots WHERE seq NOT IN (SELECT seq FROM snapshots ORDER BY seq DESC "
+    "LIMIT " SNAPSHOTS_KEPT ");"
     "UPDATE events SET payload = x'', gone = 1 WHERE job IN (SELECT job FROM forgotten WHERE seq <="
     " (SELECT min(seq) FROM snapshots));"
     "DELETE FROM forgotten WHERE seq <= (SELECT min(seq) FROM snapshots);";
@@ -268,7 +289,8 @@ static int snapshot_body(struct lt_store *s, void *arg, struct lt_error *err)
 {
     const struct snapshot *snap = arg;
     LT_STMT_AUTO *q = NULL;
-    int rc = lt_sql_prepare(s->db, s->path, "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", &q, err);
+    int rc = lt_sql_prepare(s->db, s->path, "INSERT OR REPLACE INTO snapshots VALUES (?, ?, ?)", &q,
+                            err);
 
     if (rc < 0)
         return rc;
@@ -281,14 +303,15 @@ static int snapshot_body(struct lt_store *s, void *arg, struct lt_error *err)
     return lt_sql_exec(s->db, s->path, prune, err);
 }
 
-int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, size_t len, struct lt_error *err)
+int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, size_t len,
+                           struct lt_error *err)
 {
     struct snapshot snap = {seq, data, len};
     int rc = writable(s, err);
 
     if (rc == 0 && seq > s->last_seq)
-        rc = lt_error_set(err, -EINVAL, "%s: a snapshot of event %llu, which isn't in the log", s->path,
-                          (unsigned long long)seq);
+        rc = lt_error_set(err, -EINVAL, "%s: a snapshot of event %llu, which isn't in the log",
+                          s->path, (unsigned long long)seq);
     if (rc == 0)
         rc = transact(s, snapshot_body, &snap, err);
     if (rc == 0)
@@ -296,13 +319,15 @@ int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, s
     return rc;
 }
 
-int lt_store_snapshot_load(struct lt_store *s, uint64_t *seq, struct lt_buf *out, struct lt_error *err)
+int lt_store_snapshot_load(struct lt_store *s, uint64_t *seq, struct lt_buf *out,
+                           struct lt_error *err)
 {
     LT_STMT_AUTO *q = NULL;
     int rc = lt_store_readable(s, err);
 
     if (rc == 0)
-        rc = lt_sql_prepare(s->db, s->path, "SELECT seq, crc, data FROM snapshots ORDER BY seq DESC", &q, err);
+        rc = lt_sql_prepare(s->db, s->path,
+                            "SELECT seq, crc, data FROM snapshots ORDER BY seq DESC", &q, err);
     if (rc < 0)
         return rc;
     while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
@@ -328,7 +353,8 @@ uint64_t lt_store_since_snapshot(const struct lt_store *s)
 static int forget_body(struct lt_store *s, void *arg, struct lt_error *err)
 {
     LT_STMT_AUTO *q = NULL;
-    int rc = lt_sql_prepare(s->db, s->path, "INSERT OR REPLACE INTO forgotten VALUES (?, ?)", &q, err);
+    int rc =
+        lt_sql_prepare(s->db, s->path, "INSERT OR REPLACE INTO forgotten VALUES (?, ?)", &q, err);
 
     if (rc < 0)
         return rc;

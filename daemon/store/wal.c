@@ -1,10 +1,12 @@
-/* wal.c - walks the frames as SQLite's recovery would (https://www.sqlite.org/fileformat2.html#walformat)
+/* wal.c - walks the frames as SQLite's recovery would
+ * (https://www.sqlite.org/fileformat2.html#walformat)
  *
- * Header: magic, version, page size, checkpoint number, salt 1, salt 2, checksum 1, 2. Frame: page number, size
- * of the database after a commit (else 0), both salts, checksum 1, 2, the page. Big endian; the checksum's words
- * are of the order that the magic's last bit names, and each frame's continues the one before. Every commit is
- * synced (synchronous=FULL) before the next transaction is written. So a bad frame with a commit and then a
- * further frame of the same chain behind it was whole once: that is damage, not a torn write.
+ * Header: magic, version, page size, checkpoint number, salt 1, salt 2, checksum 1, 2. Frame: page
+ * number, size of the database after a commit (else 0), both salts, checksum 1, 2, the page. Big
+ * endian; the checksum's words are of the order that the magic's last bit names, and each frame's
+ * continues the one before. Every commit is synced (synchronous=FULL) before the next transaction
+ * is written. So a bad frame with a commit and then a further frame of the same chain behind it was
+ * whole once: that is damage, not a torn write.
  */
 #include "daemon/store/wal.h"
 
@@ -60,7 +62,8 @@ static bool read_frame(const struct wal *w, uint64_t index)
     size_t size = FRAME + w->page_size;
     off_t at = (off_t)(HEADER + index * size);
 
-    return pread(w->fd, w->frame, size, at) == (ssize_t)size && memcmp(w->frame + 8, w->salts, 8) == 0;
+    return pread(w->fd, w->frame, size, at) == (ssize_t)size &&
+           memcmp(w->frame + 8, w->salts, 8) == 0;
 }
 
 static struct sum told(const struct wal *w)
@@ -70,7 +73,8 @@ static struct sum told(const struct wal *w)
 
 static struct sum computed(const struct wal *w, struct sum before)
 {
-    return add(add(before, w->big_endian, w->frame, 8), w->big_endian, w->frame + FRAME, w->page_size);
+    return add(add(before, w->big_endian, w->frame, 8), w->big_endian, w->frame + FRAME,
+               w->page_size);
 }
 
 static bool same(struct sum x, struct sum y)
@@ -106,11 +110,14 @@ static int walk(struct wal *w, struct sum sum, struct lt_error *err)
             return !goes_on(w, i, sum)
                        ? 0
                        : lt_error_set(err, -EBADMSG,
-                                      "%s: frame %llu (byte %llu) is damaged, and acknowledged changes lie behind it. "
-                                      "Nothing was changed. Restore events.db and events.db-wal from a backup; or, to "
+                                      "%s: frame %llu (byte %llu) is damaged, and acknowledged "
+                                      "changes lie behind it. "
+                                      "Nothing was changed. Restore events.db and events.db-wal "
+                                      "from a backup; or, to "
                                       "give up what came after, delete %s",
                                       w->path, (unsigned long long)i + 1,
-                                      (unsigned long long)(HEADER + i * (FRAME + w->page_size)), w->path);
+                                      (unsigned long long)(HEADER + i * (FRAME + w->page_size)),
+                                      w->path);
         sum = next;
     }
     return 0;
@@ -128,7 +135,8 @@ static int check_open(struct wal *w, struct lt_error *err)
     w->page_size = big32(h + 8);
     memcpy(w->salts, h + 16, 8);
     sum = add((struct sum){0, 0}, w->big_endian, h, HEADER - 8);
-    if (!same(sum, (struct sum){big32(h + 24), big32(h + 28)}) || w->page_size < 512 || w->page_size > PAGE_MAX)
+    if (!same(sum, (struct sum){big32(h + 24), big32(h + 28)}) || w->page_size < 512 ||
+        w->page_size > PAGE_MAX)
         return 0;
     w->frame = lt_malloc(FRAME + w->page_size);
     rc = walk(w, sum, err);

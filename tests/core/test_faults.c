@@ -43,8 +43,9 @@ static void a_crash_restarts_from_the_newest_checkpoint(void **state)
     sampled(w, 0, "a", 1, 230);
     forget_trace(w);
     gone(w, 0, "a", 1, CLASS(INFRASTRUCTURE), 137);
-    expect(w, "a progress_saved\na rank_exited\na attempt_ended infrastructure retry\n> n0 forget a.1\n"
-              "a attempt_started 2 n0\na rewound 200\n> n0 start a.2 recovery/r2\n");
+    expect(w, "a progress_saved\na rank_exited\na attempt_ended infrastructure retry\n"
+              "> n0 forget a.1\na attempt_started 2 n0\na rewound 200\n"
+              "> n0 start a.2 recovery/r2\n");
     assert_int_equal(fold(w, "a")->from_step, 200);
 }
 
@@ -72,7 +73,8 @@ static void weights_alone_are_no_starting_point(void **state)
 
 static void some_ends_are_never_tried_again(void **state)
 {
-    static const Lt__V1__FailureClass classes[] = {CLASS(PLAN), CLASS(DATA), CLASS(OOM), CLASS(NONFINITE), CLASS(JOB)};
+    static const Lt__V1__FailureClass classes[] = {CLASS(PLAN), CLASS(DATA), CLASS(OOM),
+                                                   CLASS(NONFINITE), CLASS(JOB)};
     struct world *w = *state;
 
     for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++) {
@@ -192,8 +194,8 @@ static void a_rank_that_its_node_forgot_has_crashed(void **state)
     node_lost(w, 0);
     forget_trace(w);
     node_up(w, 0, 4, 16 * GB);
-    expect(w, "a rank_exited\na attempt_ended infrastructure retry\n> n0 forget a.1\na attempt_started 2 n0\n"
-              "> n0 start a.2\n");
+    expect(w, "a rank_exited\na attempt_ended infrastructure retry\n> n0 forget a.1\n"
+              "a attempt_started 2 n0\n> n0 start a.2\n");
 }
 
 static void stopped_before_it_was_started(void **state)
@@ -236,8 +238,8 @@ static void a_dead_nodes_job_moves_and_its_ghost_is_killed(void **state)
     wait_s(w, 299);
     forget_trace(w);
     wait_s(w, 1);
-    expect(w, "a rank_exited\na condition no 2\na attempt_ended infrastructure retry\na queued\na reserved n1 4\na attempt_started 2 n1\n"
-              "> n1 start a.2\n");
+    expect(w, "a rank_exited\na condition no 2\na attempt_ended infrastructure retry\na queued\n"
+              "a reserved n1 4\na attempt_started 2 n1\n> n1 start a.2\n");
     started(w, 1, "a", 2);
     forget_trace(w);
     node_back(w, 0, "a", 1, true);
@@ -259,10 +261,11 @@ static void a_start_that_fails_is_tried_again(void **state)
     checked(w, 0, "a", GB);
     forget_trace(w);
     start_failed(w, 0, "a", 1);
-    expect(w, "a rank_exited\na attempt_ended infrastructure retry\n> n0 forget a.1\na attempt_started 2 n0\n"
-              "> n0 start a.2\n");
+    expect(w, "a rank_exited\na attempt_ended infrastructure retry\n> n0 forget a.1\n"
+              "a attempt_started 2 n0\n> n0 start a.2\n");
     start_failed(w, 0, "a", 2);
-    expect(w, "a rank_exited\na attempt_ended infrastructure\n> n0 forget a.2\na done failed infrastructure\n");
+    expect(w, "a rank_exited\na attempt_ended infrastructure\n> n0 forget a.2\n"
+              "a done failed infrastructure\n");
     assert_string_equal(fold(w, "a")->reason, "no such user");
 }
 

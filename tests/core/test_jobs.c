@@ -48,7 +48,8 @@ static void from_submit_to_success(void **state)
     finished(w, 0, "a", 1, 200, RESULT(SUCCEEDED), CLASS(NONE));
     expect(w, "a finished\n> n0 ack a.1 200\n");
     gone(w, 0, "a", 1, CLASS(NONE), 0);
-    expect(w, "a progress_saved\na rank_exited\na attempt_ended none\n> n0 forget a.1\na done succeeded none\n");
+    expect(w, "a progress_saved\na rank_exited\na attempt_ended none\n> n0 forget a.1\n"
+              "a done succeeded none\n");
     gone(w, 0, "a", 1, CLASS(NONE), 0); /* it was not heard */
     expect(w, "> n0 forget a.1\n");
 }
@@ -65,17 +66,20 @@ static void a_refused_plan_is_never_queued(void **state)
     submit(w, "b", OPTIONS(0));
     forget_trace(w);
     checked(w, 0, "b", 20 * GB);
-    expect(w, "b refused the plan needs 20.0 GiB (21474836480 bytes) of memory; the largest node, n0, has 16.0 GiB "
-              "(17179869184 bytes)\nb done refused plan\n");
+    expect(w, "b refused the plan needs 20.0 GiB (21474836480 bytes) of memory; the "
+              "largest node, n0, has 16.0 GiB (17179869184 bytes)\n"
+              "b done refused plan\n");
     submit(w, "c", OPTIONS(.memory = 2 * GB));
     forget_trace(w);
     checked(w, 0, "c", 3 * GB);
-    expect(w, "c refused the plan needs 3.0 GiB (3221225472 bytes) of memory, but may use 2.0 GiB (2147483648 bytes)\n"
+    expect(w, "c refused the plan needs 3.0 GiB (3221225472 bytes) of memory, but may use "
+              "2.0 GiB (2147483648 bytes)\n"
               "c done refused plan\n");
     submit(w, "d", OPTIONS(.cpus = 5));
     forget_trace(w);
     checked(w, 0, "d", GB);
-    expect(w, "d refused 5 processors are asked for; the largest node, n0, has 4\nd done refused plan\n");
+    expect(w, "d refused 5 processors are asked for; the largest node, n0, has 4\n"
+              "d done refused plan\n");
 }
 
 static void a_request_makes_one_job(void **state)
@@ -86,7 +90,8 @@ static void a_request_makes_one_job(void **state)
     submit(w, "b", OPTIONS(.request = "r"));
     submit(w, "c", OPTIONS(.request = "r", .hash = "other"));
     submit(w, "d", OPTIONS(.request = ""));
-    expect(w, "a submitted\n= 0 a\n= 0 a\n= -17 a: request r has already submitted another plan as job a\n"
+    expect(w, "a submitted\n= 0 a\n= 0 a\n"
+              "= -17 a: request r has already submitted another plan as job a\n"
               "= -22 -: request_id is missing: make one, unique for each submission\n");
     world_restart(w);
     submit(w, "e", OPTIONS(.request = "r"));
@@ -103,7 +108,8 @@ static void held_until_released(void **state)
     expect(w, "a submitted\n= 0 a\n> n0 check a\na checked\n");
     assert_int_equal(fold(w, "a")->state, LT__V1__JOB_STATE__HELD_USER);
     ask(w, LT_IN_RELEASE, "a");
-    expect(w, "a released\n= 0 a\na queued\na reserved n0 4\na attempt_started 1 n0\n> n0 start a.1\n");
+    expect(w, "a released\n= 0 a\na queued\na reserved n0 4\na attempt_started 1 n0\n"
+              "> n0 start a.1\n");
     ask(w, LT_IN_RELEASE, "a");
     expect(w, "= 0 a\n");
     submit(w, "b", OPTIONS(.hold = true));
@@ -133,7 +139,8 @@ static void cancelled_wherever_it_is(void **state)
     finished(w, 0, "b", 1, 50, RESULT(SUCCEEDED), CLASS(NONE));
     forget_trace(w);
     gone(w, 0, "b", 1, CLASS(NONE), 0); /* it was through by itself, but cancel was acknowledged */
-    expect(w, "b progress_saved\nb rank_exited\nb attempt_ended none\n> n0 forget b.1\nb done cancelled none\n");
+    expect(w, "b progress_saved\nb rank_exited\nb attempt_ended none\n> n0 forget b.1\n"
+              "b done cancelled none\n");
     run_job(w, "c", OPTIONS(0));
     gone(w, 0, "c", 1, CLASS(INFRASTRUCTURE), 137);
     started(w, 0, "c", 2);
@@ -157,7 +164,8 @@ static void stop_saves_and_ends(void **state)
     finished(w, 0, "a", 1, 20, RESULT(STOPPED), CLASS(NONE));
     forget_trace(w);
     gone(w, 0, "a", 1, CLASS(NONE), 0);
-    expect(w, "a progress_saved\na rank_exited\na attempt_ended none\n> n0 forget a.1\na done stopped none\n");
+    expect(w, "a progress_saved\na rank_exited\na attempt_ended none\n> n0 forget a.1\n"
+              "a done stopped none\n");
 }
 
 static void what_a_stopping_job_ends_as(void **state)
@@ -170,7 +178,8 @@ static void what_a_stopping_job_ends_as(void **state)
     } cases[] = {
         {RESULT(SUCCEEDED), CLASS(NONE), CLASS(NONE), 0, RESULT(SUCCEEDED)},
         {RESULT(STOPPED), CLASS(NONE), CLASS(NONE), 0, RESULT(STOPPED)},
-        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(INFRASTRUCTURE), 137, RESULT(STOPPED)}, /* not started again */
+        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(INFRASTRUCTURE), 137,
+         RESULT(STOPPED)}, /* not started again */
         {RESULT(FAILED), CLASS(NONFINITE), CLASS(JOB), 1, RESULT(FAILED)},
         {RESULT(RESULT_NONE), CLASS(NONE), CLASS(OOM), 137, RESULT(FAILED)},
     };
@@ -198,7 +207,8 @@ static void a_cancel_outranks_a_stop(void **state)
     ask(w, LT_IN_STOP, "a");
     ask(w, LT_IN_CANCEL, "a");
     ask(w, LT_IN_STOP, "a");
-    expect(w, "a stop_requested\n= 0 a\n> n0 stop a.1\na cancel_requested\n= 0 a\n> n0 cancel a.1\n= 0 a\n");
+    expect(w, "a stop_requested\n= 0 a\n> n0 stop a.1\na cancel_requested\n= 0 a\n"
+              "> n0 cancel a.1\n= 0 a\n");
 }
 
 static void a_time_limit_counts_from_the_first_start(void **state)
@@ -296,12 +306,14 @@ static void illegal_events_change_nothing(void **state)
     for (size_t cut = 1; cut <= w->log.len; cut++)
         for (size_t next = 0; next < w->log.len; next++) {
             struct lt_core *core = lt_core_new();
-            Lt__V1__Event *e = lt__v1__event__unpack(NULL, w->log.items[next].len, w->log.items[next].data);
+            Lt__V1__Event *e =
+                lt__v1__event__unpack(NULL, w->log.items[next].len, w->log.items[next].data);
             uint8_t packed[4096], *before, *after;
             size_t n_before, n_after, n;
 
             for (size_t i = 0; i < cut; i++)
-                assert_int_equal(lt_core_replay(core, w->log.items[i].data, w->log.items[i].len, NULL), 0);
+                assert_int_equal(
+                    lt_core_replay(core, w->log.items[i].data, w->log.items[i].len, NULL), 0);
             e->seq = cut + 1;
             n = lt__v1__event__pack(e, packed);
             lt_core_snapshot(core, &before, &n_before);

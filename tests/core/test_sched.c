@@ -73,8 +73,10 @@ static void auto_takes_the_nodes_processors(void **state)
     queue(w, "b", OPTIONS(0));
     assert_string_equal(place(w, "a"), "n0");
     assert_string_equal(place(w, "b"), "");
-    explain(w, "b", "It needs 4 processors and 1.0 GiB of memory; node n0 has 0 of 4 free and 15.0 GiB of 16.0 GiB "
-                    "(held by a).");
+    explain(w, "b",
+            "It needs 4 processors and 1.0 GiB of memory; node n0 has 0 of 4 free and 15.0 GiB of "
+            "16.0 GiB "
+            "(held by a).");
     done(w, 0, "a");
     assert_string_equal(place(w, "b"), "n0");
 }
@@ -110,9 +112,13 @@ static void backfill_never_delays_the_head(void **state)
     assert_string_equal(place(w, "big"), "");
     assert_string_equal(place(w, "small"), "n0");
     assert_string_equal(place(w, "small2"), ""); /* small may run for ever */
-    explain(w, "big", "It needs 2 processors and 1.0 GiB of memory; node n0 has 1 of 4 free and 14.0 GiB of 16.0 GiB "
-                      "(held by a, small).");
-    explain(w, "small2", "There is room on node n0, but starting now would delay job head, which waits before it.");
+    explain(w, "big",
+            "It needs 2 processors and 1.0 GiB of memory; node n0 has 1 of 4 free and 14.0 GiB of "
+            "16.0 GiB "
+            "(held by a, small).");
+    explain(
+        w, "small2",
+        "There is room on node n0, but starting now would delay job head, which waits before it.");
     done(w, 0, "a");
     assert_string_equal(place(w, "head"), "n0");
 }
@@ -139,7 +145,8 @@ static void memory_counts_too(void **state)
     queue(w, "c", OPTIONS(.cpus = 1, .memory = 6 * GB));
     assert_string_equal(place(w, "a"), "n0");
     assert_string_equal(place(w, "b"), "");
-    assert_string_equal(place(w, "c"), ""); /* fits beside a, but not beside b, which waits before it */
+    assert_string_equal(place(w, "c"),
+                        ""); /* fits beside a, but not beside b, which waits before it */
     done(w, 0, "a");
     assert_string_equal(place(w, "b"), "n0");
     done(w, 0, "b");
@@ -178,7 +185,8 @@ static void draining_takes_no_new_work(void **state)
     ask(w, LT_IN_DRAIN, "n9");
     expect(w, "- node_drained\n= 0 -\n= -2 -: no node n9 was seen\n");
     queue(w, "a", OPTIONS(0));
-    explain(w, "a", "Node n0 is draining and takes no new work; `ltctl nodes undrain n0` changes that.");
+    explain(w, "a",
+            "Node n0 is draining and takes no new work; `ltctl nodes undrain n0` changes that.");
     world_restart(w); /* it stays so */
     node_up(w, 0, 4, 16 * GB);
     assert_string_equal(place(w, "a"), "");
@@ -258,17 +266,22 @@ static void checkpoints_by_name(void **state)
     const char *path;
 
     run_job(w, "a", OPTIONS(0));
-    assert_int_equal(lt_core_find_checkpoint(fold(w, "a"), "last", arena, &path, &saved_as, NULL), -ENOENT);
+    assert_int_equal(lt_core_find_checkpoint(fold(w, "a"), "last", arena, &path, &saved_as, NULL),
+                     -ENOENT);
     saved(w, 0, "a", 1, 10, "u-best", 10);
     saved(w, 0, "a", 1, 20, "r5", 15);
     saved(w, 0, "a", 1, 30, "u2", 20);
     lt_core_checkpoints(fold(w, "a"), &list, arena);
     assert_int_equal(list.n_checkpoints, 2);
     assert_true(list.checkpoints[0]->best && list.checkpoints[1]->last);
-    static const char *const names[][2] = {{"best", "checkpoints/u-best"}, {"last", "checkpoints/u2"},
-        {"u2", "checkpoints/u2"}, {"recovery/r5", "recovery/r5"}, {NULL, "checkpoints/u-best"}};
+    static const char *const names[][2] = {{"best", "checkpoints/u-best"},
+                                           {"last", "checkpoints/u2"},
+                                           {"u2", "checkpoints/u2"},
+                                           {"recovery/r5", "recovery/r5"},
+                                           {NULL, "checkpoints/u-best"}};
     for (size_t i = 0; i < 5; i++) {
-        assert_int_equal(lt_core_find_checkpoint(fold(w, "a"), names[i][0], arena, &path, &saved_as, NULL), 0);
+        assert_int_equal(
+            lt_core_find_checkpoint(fold(w, "a"), names[i][0], arena, &path, &saved_as, NULL), 0);
         assert_string_equal(path, names[i][1]);
     }
     lt_arena_free(arena);

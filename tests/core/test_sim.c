@@ -1,4 +1,4 @@
-/* test_sim.c - daemon/core through many lives: LT_SIM_SEEDS histories (1000), from seed LT_SIM_SEED (1) on
+/* test_sim.c - daemon/core through many lives: LT_SIM_SEEDS (1000) histories from LT_SIM_SEED (1)
  *
  * A failing seed prints the command that repeats it; LT_SIM_TRACE=1 shows the history.
  */
@@ -27,7 +27,8 @@ static uint64_t number(const char *name, uint64_t otherwise)
 
 static void print_repeat(void)
 {
-    fprintf(stderr, "repeat: LT_SIM_SEED=%llu LT_SIM_SEEDS=1 LT_SIM_TRACE=1 build/tests/test_core_sim\n",
+    fprintf(stderr,
+            "repeat: LT_SIM_SEED=%llu LT_SIM_SEEDS=1 LT_SIM_TRACE=1 build/tests/test_core_sim\n",
             (unsigned long long)current);
 }
 
@@ -51,7 +52,8 @@ static void histories_hold(void **state)
             print_repeat();
             fail();
         }
-    print_message("# %llu histories, %llu steps of the core\n", (unsigned long long)n, (unsigned long long)steps);
+    print_message("# %llu histories, %llu steps of the core\n", (unsigned long long)n,
+                  (unsigned long long)steps);
 }
 
 int main(void)

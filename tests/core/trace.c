@@ -60,7 +60,8 @@ static void print_event(struct world *w, const struct lt_action *a)
     if (e->type_case == LT__V1__EVENT__TYPE_REFUSED)
         lt_buf_printf(&w->text, " %s", e->refused->problems[0]->reason);
     if (e->type_case == LT__V1__EVENT__TYPE_DONE)
-        lt_buf_printf(&w->text, " %s %s", lt_job_result_name(e->done->result), lt_failure_class_name(e->done->class_));
+        lt_buf_printf(&w->text, " %s %s", lt_job_result_name(e->done->result),
+                      lt_failure_class_name(e->done->class_));
     lt_buf_char(&w->text, '\n');
     lt__v1__event__free_unpacked(e, NULL);
 }
@@ -75,11 +76,13 @@ static void print_send(struct world *w, const struct lt_action *a)
         lt_buf_printf(&line, "check %s", m->check->job);
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_START:
-        lt_buf_printf(&line, "start %s.%u%s%s", m->start->job, m->start->attempt, m->start->checkpoint ? " " : "",
+        lt_buf_printf(&line, "start %s.%u%s%s", m->start->job, m->start->attempt,
+                      m->start->checkpoint ? " " : "",
                       m->start->checkpoint ? m->start->checkpoint : "");
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_SIGNAL:
-        lt_buf_printf(&line, "%s %s.%u", signal_names[m->signal->signal], m->signal->job, m->signal->attempt);
+        lt_buf_printf(&line, "%s %s.%u", signal_names[m->signal->signal], m->signal->job,
+                      m->signal->attempt);
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_RECORD_ACK:
         lt_buf_printf(&line, "ack %s.%u %llu", m->record_ack->job, m->record_ack->attempt,
@@ -145,8 +148,8 @@ static void step(struct world *w, const struct lt_core_input *in)
         } else if (a->kind == LT_DO_SEND) {
             print_send(w, a);
         } else if (a->kind == LT_DO_REPLY) {
-            lt_buf_printf(&w->text, "= %d %s%s%s\n", a->status, a->job ? a->job : "-", a->text ? ": " : "",
-                          a->text ? a->text : "");
+            lt_buf_printf(&w->text, "= %d %s%s%s\n", a->status, a->job ? a->job : "-",
+                          a->text ? ": " : "", a->text ? a->text : "");
         } else if (a->kind == LT_DO_CLOSE) {
             lt_buf_printf(&w->text, "x n%d %s\n", node_of(w, a->session), a->text);
         }
@@ -213,7 +216,8 @@ void submit(struct world *w, const char *job, struct job_options o)
     retries.has_infrastructure = retries.has_job = 1;
     retries.infrastructure = o.retries ? o.retries : 10;
     retries.job = o.job_retries;
-    cpus.value_case = o.cpus ? LT__V1__COUNT_OR_AUTO__VALUE_COUNT : LT__V1__COUNT_OR_AUTO__VALUE_AUTO;
+    cpus.value_case =
+        o.cpus ? LT__V1__COUNT_OR_AUTO__VALUE_COUNT : LT__V1__COUNT_OR_AUTO__VALUE_AUTO;
     cpus.count = o.cpus ? o.cpus : 1;
     memory.has_bytes = 1;
     memory.bytes = o.memory;
@@ -240,14 +244,18 @@ void submit(struct world *w, const char *job, struct job_options o)
         spec.command = &command;
     else
         spec.plan = &plan;
-    in.submit = (struct lt_submit){.request_id = o.request ? o.request : job, .spec = &spec, .parent = o.parent,
-                                   .spec_hash = o.hash ? o.hash : "h", .run_dir = "/runs/x"};
+    in.submit = (struct lt_submit){.request_id = o.request ? o.request : job,
+                                   .spec = &spec,
+                                   .parent = o.parent,
+                                   .spec_hash = o.hash ? o.hash : "h",
+                                   .run_dir = "/runs/x"};
     step(w, &in);
 }
 
 void ask(struct world *w, enum lt_input_kind kind, const char *name)
 {
-    step(w, &(struct lt_core_input){.kind = kind, .token = 2, .job = name, .node = name, .uid = 1000});
+    step(w,
+         &(struct lt_core_input){.kind = kind, .token = 2, .job = name, .node = name, .uid = 1000});
 }
 
 /* ---- nodes */
@@ -262,7 +270,8 @@ static void say(struct world *w, int n, Lt__V1__AgentMessage__MessageCase kind, 
     step(w, &in);
 }
 
-static void hello(struct world *w, int n, uint32_t cpus, uint64_t memory, const char *isa, Lt__V1__KnownAttempt *known)
+static void hello(struct world *w, int n, uint32_t cpus, uint64_t memory, const char *isa,
+                  Lt__V1__KnownAttempt *known)
 {
     Lt__V1__Hello h = LT__V1__HELLO__INIT;
     Lt__V1__Inventory inventory = LT__V1__INVENTORY__INIT;
@@ -350,7 +359,8 @@ void start_failed(struct world *w, int n, const char *job, uint32_t attempt)
     say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED, &f);
 }
 
-void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__FailureClass class, int status)
+void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__FailureClass class,
+          int status)
 {
     Lt__V1__RankGone g = LT__V1__RANK_GONE__INIT;
     Lt__V1__RankExited x = LT__V1__RANK_EXITED__INIT;
@@ -366,7 +376,8 @@ void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__Fai
     say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE, &g);
 }
 
-void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, Lt__V1__JournalRecord *r)
+void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
+            Lt__V1__JournalRecord *r)
 {
     Lt__V1__Record m = LT__V1__RECORD__INIT;
 
@@ -379,7 +390,8 @@ void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t 
 }
 
 /* A name that begins with r is a recovery checkpoint's. */
-void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, const char *name, uint64_t step)
+void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
+           const char *name, uint64_t step)
 {
     Lt__V1__CheckpointSaved c = LT__V1__CHECKPOINT_SAVED__INIT;
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
@@ -394,8 +406,8 @@ void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t e
     record(w, n, job, attempt, end_offset, &r);
 }
 
-void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, Lt__V1__JobResult result,
-              Lt__V1__FailureClass class)
+void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
+              Lt__V1__JobResult result, Lt__V1__FailureClass class)
 {
     Lt__V1__Finished f = LT__V1__FINISHED__INIT;
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;

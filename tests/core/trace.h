@@ -4,8 +4,8 @@
  *   > n0 start a.1 recovery/r5  a message to node n0 (start, signal, check, ack, forget)
  *   = 0 a                       a reply: status, job, text
  *   x n0 …                      a session is closed
- * Welcomes, notifications and metrics are left out. After every call the fold is held against a replay of all
- * events so far, byte by byte.
+ * Welcomes, notifications and metrics are left out. After every call the fold is held against a
+ * replay of all events so far, byte by byte.
  */
 #ifndef LT_TESTS_CORE_TRACE_H
 #define LT_TESTS_CORE_TRACE_H
@@ -53,17 +53,21 @@ const Lt__V1__JobFold *fold(struct world *w, const char *job);
 void submit(struct world *w, const char *job, struct job_options o);
 void ask(struct world *w, enum lt_input_kind kind, const char *job_or_node);
 void node_up(struct world *w, int n, uint32_t cpus, uint64_t memory); /* knows of no attempt */
-void node_back(struct world *w, int n, const char *job, uint32_t attempt, bool running); /* 4 processors, 16 GiB */
+/* 4 processors, 16 GiB. */
+void node_back(struct world *w, int n, const char *job, uint32_t attempt, bool running);
 void node_lost(struct world *w, int n);
 void checked(struct world *w, int n, const char *job, uint64_t memory);
 void check_refused(struct world *w, int n, const char *job);
 void started(struct world *w, int n, const char *job, uint32_t attempt);
 void start_failed(struct world *w, int n, const char *job, uint32_t attempt);
-void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__FailureClass class, int status);
-void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, Lt__V1__JournalRecord *r);
-void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, const char *name, uint64_t step);
-void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset, Lt__V1__JobResult result,
-              Lt__V1__FailureClass class);
+void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__FailureClass class,
+          int status);
+void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
+            Lt__V1__JournalRecord *r);
+void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
+           const char *name, uint64_t step);
+void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
+              Lt__V1__JobResult result, Lt__V1__FailureClass class);
 void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t step);
 /* Up to a running first attempt on n0, quietly. */
 void run_job(struct world *w, const char *job, struct job_options o);

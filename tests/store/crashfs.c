@@ -158,7 +158,8 @@ static int x_write(sqlite3_file *h, const void *data, int n, sqlite3_int64 at)
     struct disk_file *f = file_of(h);
     int rc = operation((size_t)at + (size_t)n > f->now.len, SQLITE_IOERR_WRITE);
 
-    if (rc == SQLITE_OK || (rc == SQLITE_IOERR_WRITE && fired && n > 1)) /* the one that fails writes half */
+    if (rc == SQLITE_OK ||
+        (rc == SQLITE_IOERR_WRITE && fired && n > 1)) /* the one that fails writes half */
         remember(f, (size_t)at, data, rc == SQLITE_OK ? (size_t)n : (size_t)n / 2);
     return rc;
 }
@@ -254,14 +255,16 @@ static struct disk_file *make(const char *name)
     return NULL;
 }
 
-static int x_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *h, int flags, int *out_flags)
+static int x_open(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *h, int flags,
+                  int *out_flags)
 {
     struct handle *handle = (struct handle *)h;
 
     (void)vfs;
     h->pMethods = NULL;
     handle->f = find(name);
-    if (dead || (!handle->f && !(flags & SQLITE_OPEN_CREATE)) || (!handle->f && !(handle->f = make(name))))
+    if (dead || (!handle->f && !(flags & SQLITE_OPEN_CREATE)) ||
+        (!handle->f && !(handle->f = make(name))))
         return SQLITE_CANTOPEN;
     handle->f->exists = true;
     h->pMethods = &methods;

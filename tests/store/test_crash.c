@@ -1,7 +1,8 @@
-/* test_crash.c - the event log through crashes at every write and sync, failing operations, full disks
+/* test_crash.c - the event log through crashes at every write and sync, failing operations, full
+ * disks
  *
- * What was acknowledged is there afterwards, in order and unchanged; what was not is there as a whole batch or
- * not at all.
+ * What was acknowledged is there afterwards, in order and unchanged; what was not is there as a
+ * whole batch or not at all.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -84,7 +85,8 @@ static int see(void *arg, const struct lt_store_event *e)
     char text[6000];
     size_t n = payload(e->seq, text);
 
-    seen->wrong = seen->wrong || e->seq != seen->last + 1 || e->len != n || memcmp(e->data, text, n) != 0;
+    seen->wrong =
+        seen->wrong || e->seq != seen->last + 1 || e->len != n || memcmp(e->data, text, n) != 0;
     seen->last = e->seq;
     return 0;
 }
@@ -123,9 +125,9 @@ static void nothing_acknowledged_is_lost_at_any_crash(void **state)
                 fail_msg("operation %u, seed %llu: %s", k, (unsigned long long)seed, err.text);
             last = check_log(s);
             if (last != r.acked && last != r.attempted)
-                fail_msg("operation %u, seed %llu: acknowledged %llu, attempted %llu, found %llu", k,
-                         (unsigned long long)seed, (unsigned long long)r.acked, (unsigned long long)r.attempted,
-                         (unsigned long long)last);
+                fail_msg("operation %u, seed %llu: acknowledged %llu, attempted %llu, found %llu",
+                         k, (unsigned long long)seed, (unsigned long long)r.acked,
+                         (unsigned long long)r.attempted, (unsigned long long)last);
             assert_int_equal(append_batch(s, 2), 0); /* and it goes on */
             assert_int_equal(check_log(s), last + 2);
             lt_store_close(s);

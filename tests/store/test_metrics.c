@@ -29,8 +29,8 @@ static struct lt_metrics *open_metrics(const char *dir, bool want_renewed)
     return m;
 }
 
-static void append(struct lt_metrics *m, const char *job, uint32_t attempt, uint64_t offset, uint64_t step,
-                   const char *name, double value)
+static void append(struct lt_metrics *m, const char *job, uint32_t attempt, uint64_t offset,
+                   uint64_t step, const char *name, double value)
 {
     Lt__V1__MetricValue v = LT__V1__METRIC_VALUE__INIT, *list[] = {&v};
     Lt__V1__MetricValues values = LT__V1__METRIC_VALUES__INIT;
@@ -54,7 +54,8 @@ static int join(void *arg, const struct lt_metric_point *p)
     return 0;
 }
 
-static void expect(struct lt_metrics *m, const char *job, uint64_t since, bool rewound, size_t max, const char *text)
+static void expect(struct lt_metrics *m, const char *job, uint64_t since, bool rewound, size_t max,
+                   const char *text)
 {
     LT_BUF_AUTO got = {0};
 
@@ -134,7 +135,8 @@ static void a_damaged_file_is_put_aside(void **state)
     char *old;
 
     (void)state;
-    lt_test_write(lt_test_path(dir, "metrics.db"), "this is no database, but it is long enough to be looked at........", 66);
+    lt_test_write(lt_test_path(dir, "metrics.db"),
+                  "this is no database, but it is long enough to be looked at........", 66);
     m = open_metrics(dir, true);
     append(m, "j", 1, 1, 0, "loss", 1);
     expect(m, "j", 0, false, 0, "1 0 loss 0x1p+0\n");

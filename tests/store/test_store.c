@@ -33,14 +33,16 @@ static struct lt_store *open_store(const char *dir)
 
 static void append(struct lt_store *s, const char *job, const char *text)
 {
-    struct lt_store_event e = {.seq = lt_store_last_seq(s) + 1, .job = job, .data = text, .len = strlen(text)};
+    struct lt_store_event e = {
+        .seq = lt_store_last_seq(s) + 1, .job = job, .data = text, .len = strlen(text)};
 
     assert_int_equal(lt_store_append(s, &e, 1, NULL), 0);
 }
 
 static int join(void *arg, const struct lt_store_event *e)
 {
-    lt_buf_printf(arg, "%llu %s %.*s\n", (unsigned long long)e->seq, e->job, (int)e->len, (const char *)e->data);
+    lt_buf_printf(arg, "%llu %s %.*s\n", (unsigned long long)e->seq, e->job, (int)e->len,
+                  (const char *)e->data);
     return 0;
 }
 
@@ -78,7 +80,8 @@ static void events_come_back_in_order(void **state)
 static void a_gap_is_refused(void **state)
 {
     struct lt_store *s = open_store(lt_test_dir());
-    struct lt_store_event e[2] = {{.seq = 1, .job = "a", .data = "x", .len = 1}, {.seq = 3, .job = "a", .data = "y", .len = 1}};
+    struct lt_store_event e[2] = {{.seq = 1, .job = "a", .data = "x", .len = 1},
+                                  {.seq = 3, .job = "a", .data = "y", .len = 1}};
 
     (void)state;
     assert_int_equal(lt_store_append(s, e, 2, NULL), -ESTALE);
@@ -130,7 +133,9 @@ static void snapshots_have_a_spare(void **state)
 
     sqlite3 *db;
     assert_int_equal(sqlite3_open(lt_test_path(dir, "events.db"), &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "UPDATE snapshots SET data = x'00' WHERE seq = 3", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(
+        sqlite3_exec(db, "UPDATE snapshots SET data = x'00' WHERE seq = 3", NULL, NULL, NULL),
+        SQLITE_OK);
     sqlite3_close(db);
     s = open_store(dir);
     assert_int_equal(lt_store_snapshot_load(s, &seq, &got, NULL), 0);
@@ -216,7 +221,8 @@ static void copy(const char *from_dir, const char *to_dir, const char *name)
     free(data);
 }
 
-/* Any bit of the file: found when opened or read, or it was in unused space and nothing is different. */
+/* Any bit of the file: found when opened or read, or it was in unused space and nothing is
+ * different. */
 static void no_flipped_bit_goes_unnoticed(void **state)
 {
     const char *dir = lt_test_dir(), *other = lt_test_dir();
@@ -254,7 +260,8 @@ static void no_flipped_bit_goes_unnoticed(void **state)
     assert_true(noticed > 10);
 }
 
-/* After a kill the newest events are in the WAL alone. SQLite would silently drop everything behind a bad frame. */
+/* After a kill the newest events are in the WAL alone. SQLite would silently drop everything behind
+ * a bad frame. */
 static void a_flipped_bit_in_the_wal_is_named(void **state)
 {
     const char *dir = lt_test_dir(), *other;
@@ -281,7 +288,8 @@ static void a_flipped_bit_in_the_wal_is_named(void **state)
     other = lt_test_dir();
     copy(dir, other, "events.db");
     copy(dir, other, "events.db-wal");
-    assert_int_equal(truncate(lt_test_path(other, "events.db-wal"), st.st_size - 100), 0); /* torn: no damage */
+    assert_int_equal(truncate(lt_test_path(other, "events.db-wal"), st.st_size - 100),
+                     0); /* torn: no damage */
     lt_store_close(open_store(other));
     lt_store_close(s);
 }

@@ -1,4 +1,5 @@
-/* client.c - people: they submit, ask again when nobody answered, change their minds, and believe what they are told */
+/* client.c - people: they submit, ask again when nobody answered, change their minds, and believe
+ * what they are told */
 #include "tests/core/sim/sim.h"
 
 #include <errno.h>
@@ -7,7 +8,19 @@
 
 #include "base/mem.h"
 
-enum op { SUBMIT, SUBMIT_AGAIN, SUBMIT_OTHER, CANCEL, STOP, RELEASE, CHECKPOINT, REMOVE, DRAIN, UNDRAIN, OP_N };
+enum op {
+    SUBMIT,
+    SUBMIT_AGAIN,
+    SUBMIT_OTHER,
+    CANCEL,
+    STOP,
+    RELEASE,
+    CHECKPOINT,
+    REMOVE,
+    DRAIN,
+    UNDRAIN,
+    OP_N
+};
 
 static uint64_t token(struct sim *s, size_t request, enum op op)
 {
@@ -48,14 +61,16 @@ static void submit(struct sim *s, size_t i, enum op op)
     Lt__V1__Command command = LT__V1__COMMAND__INIT;
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
     char name[8], id[24];
-    struct lt_core_input in = {.kind = LT_IN_SUBMIT, .token = token(s, i, op), .job = id, .uid = 1000};
+    struct lt_core_input in = {
+        .kind = LT_IN_SUBMIT, .token = token(s, i, op), .job = id, .uid = 1000};
 
     snprintf(name, sizeof name, "s%zu", i);
     snprintf(id, sizeof id, "%llu-job", (unsigned long long)++s->next_job);
     retries.has_infrastructure = retries.has_job = 1;
     retries.infrastructure = c->infrastructure;
     retries.job = c->job;
-    cpus.value_case = c->cpus ? LT__V1__COUNT_OR_AUTO__VALUE_COUNT : LT__V1__COUNT_OR_AUTO__VALUE_AUTO;
+    cpus.value_case =
+        c->cpus ? LT__V1__COUNT_OR_AUTO__VALUE_COUNT : LT__V1__COUNT_OR_AUTO__VALUE_AUTO;
     cpus.count = c->cpus ? c->cpus : 1;
     resources.cpus = &cpus;
     limit.has_seconds = 1;
@@ -74,8 +89,11 @@ static void submit(struct sim *s, size_t i, enum op op)
         spec.command = &command;
     else
         spec.plan = &plan;
-    in.submit = (struct lt_submit){.request_id = s->requests[i].id, .spec = &spec, .run_dir = "/run",
-                                   .spec_hash = op == SUBMIT_OTHER ? "another" : s->requests[i].hash};
+    in.submit =
+        (struct lt_submit){.request_id = s->requests[i].id,
+                           .spec = &spec,
+                           .run_dir = "/run",
+                           .spec_hash = op == SUBMIT_OTHER ? "another" : s->requests[i].hash};
     coord_input(s, &in);
 }
 
@@ -86,7 +104,8 @@ static void ask(struct sim *s, size_t i, enum op op)
         [CHECKPOINT] = LT_IN_CHECKPOINT, [REMOVE] = LT_IN_REMOVE, [DRAIN] = LT_IN_DRAIN,
         [UNDRAIN] = LT_IN_UNDRAIN,
     };
-    struct lt_core_input in = {.kind = kinds[op], .token = token(s, i, op), .job = s->requests[i].job, .uid = 1000};
+    struct lt_core_input in = {
+        .kind = kinds[op], .token = token(s, i, op), .job = s->requests[i].job, .uid = 1000};
 
     if (op == DRAIN || op == UNDRAIN)
         in.node = s->nodes[i % SIM_NODES].name;
@@ -179,7 +198,8 @@ static void on_submitted(struct sim *s, struct request *r, const struct lt_actio
     if (r->acked && strcmp(r->job, a->job) != 0 && !shadow_done(s, r->job))
         sim_fail(s, "request %s is job %s, then job %s", r->id, r->job, a->job);
     if (strcmp(r->job, a->job) != 0)
-        r->cancelled = r->stopped = false; /* the first one was removed, and with it the memory of the request */
+        r->cancelled = r->stopped =
+            false; /* the first one was removed, and with it the memory of the request */
     snprintf(r->job, sizeof r->job, "%s", a->job);
     r->acked = true;
     shadow_reply(s, r, a->job);
@@ -190,7 +210,8 @@ void client_reply(struct sim *s, const struct lt_action *a)
     enum op op = a->token & 0xff;
     struct request *r = &s->requests[(a->token >> 8) & 0xff];
 
-    sim_trace(s, "reply: op %d, %s, status %d%s%s", (int)op, r->id, a->status, a->text ? ", " : "", a->text ? a->text : "");
+    sim_trace(s, "reply: op %d, %s, status %d%s%s", (int)op, r->id, a->status, a->text ? ", " : "",
+              a->text ? a->text : "");
     if (op == SUBMIT || op == SUBMIT_AGAIN)
         on_submitted(s, r, a);
     else if (op == SUBMIT_OTHER && a->status != -EEXIST && !shadow_done(s, r->job))

@@ -1,8 +1,8 @@
 /* coord.c - a coordinator that keeps core.h's contract and may die at every action
  *
- * Steps are gathered and committed together; actions are carried out in order, each append becoming durable by
- * itself. A crash between any two of them loses the rest. A failed append does the same to the core, but the
- * process lives: it comes back when the disk does.
+ * Steps are gathered and committed together; actions are carried out in order, each append becoming
+ * durable by itself. A crash between any two of them loses the rest. A failed append does the same
+ * to the core, but the process lives: it comes back when the disk does.
  */
 #include "tests/core/sim/sim.h"
 
@@ -128,7 +128,8 @@ static struct lt_core *replay(struct sim *s, bool from_snapshot)
     return core;
 }
 
-static void compare(struct sim *s, const struct lt_core *a, const struct lt_core *b, const char *what)
+static void compare(struct sim *s, const struct lt_core *a, const struct lt_core *b,
+                    const char *what)
 {
     struct blob x = snapshot_of(a), y = snapshot_of(b);
 
@@ -182,7 +183,8 @@ static void arm(struct sim *s)
     if (at < s->mono)
         at = s->mono;
     s->coord.armed_ns = at;
-    sim_at(s, at - s->mono + (sim_fault(s, 200) ? sim_below(s, 3 * SEC) : 0), timer, NULL, s->coord.epoch);
+    sim_at(s, at - s->mono + (sim_fault(s, 200) ? sim_below(s, 3 * SEC) : 0), timer, NULL,
+           s->coord.epoch);
 }
 
 static void commit(struct sim *s, unsigned crash_per_mille)
@@ -226,7 +228,8 @@ void coord_input(struct sim *s, struct lt_core_input *in)
     arm(s);
     if (s->coord.pending.len && !s->coord.commit_due) {
         s->coord.commit_due = true;
-        sim_at(s, sim_chance(s, 700) ? 0 : sim_below(s, 20 * MS), commit_later, NULL, s->coord.epoch);
+        sim_at(s, sim_chance(s, 700) ? 0 : sim_below(s, 20 * MS), commit_later, NULL,
+               s->coord.epoch);
     }
 }
 

@@ -1,7 +1,8 @@
-/* link.c - streams between agents and the coordinator: in order, until they break and lose what was under way
+/* link.c - streams between agents and the coordinator: in order, until they break and lose what was
+ * under way
  *
- * Both ends notice late, each in its own time: an agent may be back over a new link before the coordinator has
- * noticed that the old one is gone.
+ * Both ends notice late, each in its own time: an agent may be back over a new link before the
+ * coordinator has noticed that the old one is gone.
  */
 #include "tests/core/sim/sim.h"
 

@@ -1,4 +1,5 @@
-/* node.c - an agent by the contract of agent.proto: what it knows of attempts is on its disk, the rest is soft */
+/* node.c - an agent by the contract of agent.proto: what it knows of attempts is on its disk, the
+ * rest is soft */
 #include "tests/core/sim/sim.h"
 
 #include <stdio.h>
@@ -61,7 +62,8 @@ static void say_started(struct sim *s, struct node *node, const struct attempt *
     say(s, node, &m);
 }
 
-static void say_record(struct sim *s, struct node *node, const struct attempt *a, const struct record *record)
+static void say_record(struct sim *s, struct node *node, const struct attempt *a,
+                       const struct record *record)
 {
     Lt__V1__Record r = LT__V1__RECORD__INIT;
     Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
@@ -119,7 +121,8 @@ static void say_hello(struct sim *s, struct node *node)
 
         lt__v1__known_attempt__init(&known[i]);
         known[i].job = (char *)a->job;
-        known[i].has_attempt = known[i].has_generation = known[i].has_pid = known[i].has_running = 1;
+        known[i].has_attempt = known[i].has_generation = known[i].has_pid = known[i].has_running =
+            1;
         known[i].attempt = a->attempt;
         known[i].generation = a->generation;
         known[i].pid = a->pid;
@@ -158,7 +161,8 @@ void node_connect(struct sim *s, void *arg, uint64_t life)
         return;
     }
     node->link = link_open(s, node);
-    sim_trace(s, "%s connects as session %llu", node->name, (unsigned long long)node->link->session);
+    sim_trace(s, "%s connects as session %llu", node->name,
+              (unsigned long long)node->link->session);
     say_hello(s, node);
     for (size_t i = 0; i < node->n_attempts; i++) {
         struct attempt *a = node->attempts[i];
@@ -305,8 +309,9 @@ static void on_check(struct sim *s, struct link *l, const Lt__V1__CheckRequest *
     struct check *c = lt_calloc(1, sizeof *c);
     int script = 0;
 
-    sscanf(r->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? r->spec->plan->name : r->spec->command->name, "s%d",
-           &script);
+    sscanf(r->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? r->spec->plan->name
+                                                             : r->spec->command->name,
+           "s%d", &script);
     c->link = l;
     c->outcome = s->scripts[script].check;
     c->memory = UINT64_C(1) << (28 + script % 5);
@@ -321,12 +326,14 @@ static void on_forget(struct sim *s, struct node *node, const Lt__V1__ForgetAtte
     struct attempt *a = node_attempt(node, f->job, f->attempt);
 
     if (a && a->running)
-        sim_fail(s, "%s is told to forget attempt %u of %s, which runs", node->name, f->attempt, f->job);
+        sim_fail(s, "%s is told to forget attempt %u of %s, which runs", node->name, f->attempt,
+                 f->job);
     else if (a)
         forget(node, a);
 }
 
-void node_receive(struct sim *s, struct node *node, struct link *l, const Lt__V1__CoordinatorMessage *m)
+void node_receive(struct sim *s, struct node *node, struct link *l,
+                  const Lt__V1__CoordinatorMessage *m)
 {
     struct attempt *a;
 

@@ -1,7 +1,7 @@
 /* shadow.c - what must be true, said again: a second, simpler reading of the durable log
  *
- * Shares no code with daemon/core. Each event is held against everything that was durable before it, each message
- * and reply against everything that is durable when it leaves.
+ * Shares no code with daemon/core. Each event is held against everything that was durable before
+ * it, each message and reply against everything that is durable when it leaves.
  */
 #include "tests/core/sim/sim.h"
 
@@ -72,11 +72,14 @@ static void on_submitted(struct sim *s, const Lt__V1__Event *e)
     if (find(s, e->job))
         sim_fail(s, "job %s is submitted twice", e->job);
     for (size_t i = 0; lt_map_next(s->shadow, &i, &id, &other);)
-        if (strcmp(((struct shadow *)other)->request, e->submitted->request_id) == 0 && !((struct shadow *)other)->removed)
-            sim_fail(s, "request %s makes two jobs, %s and %s", e->submitted->request_id, id, e->job);
+        if (strcmp(((struct shadow *)other)->request, e->submitted->request_id) == 0 &&
+            !((struct shadow *)other)->removed)
+            sim_fail(s, "request %s makes two jobs, %s and %s", e->submitted->request_id, id,
+                     e->job);
     snprintf(j->id, sizeof j->id, "%s", e->job);
     snprintf(j->request, sizeof j->request, "%s", e->submitted->request_id);
-    sscanf(spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan->name : spec->command->name, "s%d", &j->script);
+    sscanf(spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan->name : spec->command->name,
+           "s%d", &j->script);
     lt_map_set(s->shadow, e->job, j);
 }
 
@@ -95,8 +98,10 @@ static void check_capacity(struct sim *s, const char *node)
         }
     }
     for (int i = 0; i < SIM_NODES; i++)
-        if (strcmp(s->nodes[i].name, node) == 0 && (cpus > s->nodes[i].cpus || memory > s->nodes[i].memory))
-            sim_fail(s, "node %s has %u processors, %llu are reserved", node, s->nodes[i].cpus, (unsigned long long)cpus);
+        if (strcmp(s->nodes[i].name, node) == 0 &&
+            (cpus > s->nodes[i].cpus || memory > s->nodes[i].memory))
+            sim_fail(s, "node %s has %u processors, %llu are reserved", node, s->nodes[i].cpus,
+                     (unsigned long long)cpus);
 }
 
 static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
@@ -148,8 +153,8 @@ static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     char from[40];
 
     if (e->attempt != j->attempt + 1 || a->generation <= j->generation)
-        sim_fail(s, "job %s: attempt %u generation %u after %u, %u", j->id, e->attempt, a->generation, j->attempt,
-                 j->generation);
+        sim_fail(s, "job %s: attempt %u generation %u after %u, %u", j->id, e->attempt,
+                 a->generation, j->attempt, j->generation);
     if (j->cancel || j->stop || j->time)
         sim_fail(s, "job %s is started although it was asked to end", j->id);
     if (!j->node[0] || !lt_str_eq(j->node, a->ranks[0]->node))
@@ -167,7 +172,8 @@ static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     snprintf(j->from, sizeof j->from, "%s", from);
 }
 
-static void on_checkpoint(struct sim *s, struct shadow *j, const char *name, bool recovery, bool saved, uint64_t step)
+static void on_checkpoint(struct sim *s, struct shadow *j, const char *name, bool recovery,
+                          bool saved, uint64_t step)
 {
     size_t kept = 0;
 
@@ -192,7 +198,8 @@ static void on_profile(struct sim *s, struct shadow *j, const Lt__V1__Profile *p
     if (j->has_profile)
         sim_fail(s, "job %s: its profile changes", j->id);
     j->has_profile = true;
-    snprintf(j->profile, sizeof j->profile, "%.*s", (int)p->profile.len, (const char *)p->profile.data);
+    snprintf(j->profile, sizeof j->profile, "%.*s", (int)p->profile.len,
+             (const char *)p->profile.data);
 }
 
 static bool result_honours(const struct shadow *j, const Lt__V1__Done *d)
@@ -216,8 +223,10 @@ static bool result_honours(const struct shadow *j, const Lt__V1__Done *d)
 static void on_done(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
 {
     if (!result_honours(j, e->done))
-        sim_fail(s, "job %s ends with result %d against what was asked (cancel %d stop %d time %d refused %d)", j->id,
-                 e->done->result, j->cancel, j->stop, j->time, j->refused);
+        sim_fail(s,
+                 "job %s ends with result %d against what was asked (cancel %d stop %d time %d "
+                 "refused %d)",
+                 j->id, e->done->result, j->cancel, j->stop, j->time, j->refused);
     if (j->attempt && !j->ended)
         sim_fail(s, "job %s is done while an attempt is not", j->id);
     j->done = true;
@@ -231,10 +240,11 @@ static void check_fact(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     if (!e->has_journal_offset)
         return;
     if (e->attempt != j->attempt || j->exited)
-        sim_fail(s, "job %s: an event of attempt %u while %u is%s the present one", j->id, e->attempt, j->attempt,
-                 j->exited ? " no longer" : "");
+        sim_fail(s, "job %s: an event of attempt %u while %u is%s the present one", j->id,
+                 e->attempt, j->attempt, j->exited ? " no longer" : "");
     if (e->journal_offset <= j->offset)
-        sim_fail(s, "job %s: the record before %llu makes a second event", j->id, (unsigned long long)e->journal_offset);
+        sim_fail(s, "job %s: the record before %llu makes a second event", j->id,
+                 (unsigned long long)e->journal_offset);
     j->offset = e->journal_offset;
 }
 
@@ -243,7 +253,8 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
     struct shadow *j = find(s, e->job);
 
     if (e->job)
-        sim_trace(s, "event %llu: job %s attempt %u type %d", (unsigned long long)e->seq, e->job, e->attempt, e->type_case);
+        sim_trace(s, "event %llu: job %s attempt %u type %d", (unsigned long long)e->seq, e->job,
+                  e->attempt, e->type_case);
     if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED)
         return;
     if (e->type_case == LT__V1__EVENT__TYPE_SUBMITTED) {
@@ -251,7 +262,8 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
         return;
     }
     if (!j || j->removed || (j->done && e->type_case != LT__V1__EVENT__TYPE_REMOVED)) {
-        sim_fail(s, "event type %d for job %s, which is %s", e->type_case, e->job, j ? "done" : "unknown");
+        sim_fail(s, "event type %d for job %s, which is %s", e->type_case, e->job,
+                 j ? "done" : "unknown");
         return;
     }
     check_fact(s, j, e);
@@ -278,7 +290,8 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
         on_attempt(s, j, e);
         break;
     case LT__V1__EVENT__TYPE_CHECKPOINT_SAVED:
-        on_checkpoint(s, j, e->checkpoint_saved->name, e->checkpoint_saved->recovery, true, e->checkpoint_saved->step);
+        on_checkpoint(s, j, e->checkpoint_saved->name, e->checkpoint_saved->recovery, true,
+                      e->checkpoint_saved->step);
         break;
     case LT__V1__EVENT__TYPE_CHECKPOINT_REMOVED:
         on_checkpoint(s, j, e->checkpoint_removed->name, e->checkpoint_removed->recovery, false, 0);
@@ -321,9 +334,10 @@ static void check_start(struct sim *s, const struct link *l, const Lt__V1__Start
 {
     const struct shadow *j = find(s, m->job);
 
-    if (!is_present(j, m->attempt) || j->generation != m->generation || strcmp(j->placed, l->node->name) != 0) {
-        sim_fail(s, "attempt %u of %s is started on %s before it is durable, or after its end", m->attempt, m->job,
-                 l->node->name);
+    if (!is_present(j, m->attempt) || j->generation != m->generation ||
+        strcmp(j->placed, l->node->name) != 0) {
+        sim_fail(s, "attempt %u of %s is started on %s before it is durable, or after its end",
+                 m->attempt, m->job, l->node->name);
         return;
     }
     if (strcmp(j->from, m->checkpoint ? m->checkpoint : "") != 0)
@@ -341,7 +355,8 @@ static void check_ack(struct sim *s, struct link *l, const Lt__V1__RecordAck *m)
     if (!a || !is_present(j, m->attempt) || strcmp(j->placed, l->node->name) != 0)
         return; /* fenced: read by nobody */
     for (size_t i = 0; i < a->n_records; i++)
-        if (a->records[i].makes_event && a->records[i].end_offset <= m->offset && a->records[i].end_offset > j->offset)
+        if (a->records[i].makes_event && a->records[i].end_offset <= m->offset &&
+            a->records[i].end_offset > j->offset)
             sim_fail(s, "%s: record at %llu is acknowledged and not durable", m->job,
                      (unsigned long long)a->records[i].end_offset);
 }
@@ -350,11 +365,14 @@ static void check_signal(struct sim *s, const Lt__V1__SignalRank *m)
 {
     const struct shadow *j = find(s, m->job);
 
-    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_CANCEL && is_present(j, m->attempt) && !j->cancel && !j->time)
+    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_CANCEL && is_present(j, m->attempt) &&
+        !j->cancel && !j->time)
         sim_fail(s, "%s is cancelled before that is durable", m->job);
-    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_STOP && is_present(j, m->attempt) && !j->stop && !j->time)
+    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_STOP && is_present(j, m->attempt) && !j->stop &&
+        !j->time)
         sim_fail(s, "%s is stopped before that is durable", m->job);
-    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_KILL && is_present(j, m->attempt) && j->generation == m->generation)
+    if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_KILL && is_present(j, m->attempt) &&
+        j->generation == m->generation)
         sim_fail(s, "the present attempt of %s is killed", m->job);
 }
 
@@ -388,7 +406,8 @@ void shadow_metrics(struct sim *s, const struct lt_action *a)
     const struct shadow *j = find(s, a->job);
 
     if (!is_present(j, a->attempt))
-        sim_fail(s, "metrics of attempt %u of %s are taken, which is not the present one", a->attempt, a->job);
+        sim_fail(s, "metrics of attempt %u of %s are taken, which is not the present one",
+                 a->attempt, a->job);
 }
 
 void shadow_reply(struct sim *s, struct request *r, const char *job)
@@ -408,8 +427,10 @@ static void check_request(struct sim *s, const struct request *r)
     if (!r->acked || !j)
         sim_fail(s, "request %s never became a job", r->id);
     else if (!j->done)
-        sim_fail(s, "job %s is stuck: attempt %u, exited %d, ended %d", j->id, j->attempt, j->exited, j->ended);
-    else if (r->cancelled && strcmp(j->request, r->id) == 0 && j->result != LT__V1__JOB_RESULT__CANCELLED)
+        sim_fail(s, "job %s is stuck: attempt %u, exited %d, ended %d", j->id, j->attempt,
+                 j->exited, j->ended);
+    else if (r->cancelled && strcmp(j->request, r->id) == 0 &&
+             j->result != LT__V1__JOB_RESULT__CANCELLED)
         sim_fail(s, "job %s was cancelled, and ended with %d", j->id, j->result);
 }
 
@@ -419,6 +440,6 @@ void shadow_end(struct sim *s)
         check_request(s, &s->requests[i]);
     for (int i = 0; i < SIM_NODES; i++)
         for (size_t k = 0; k < s->nodes[i].n_attempts; k++)
-            sim_fail(s, "%s still has attempt %u of %s", s->nodes[i].name, s->nodes[i].attempts[k]->attempt,
-                     s->nodes[i].attempts[k]->job);
+            sim_fail(s, "%s still has attempt %u of %s", s->nodes[i].name,
+                     s->nodes[i].attempts[k]->attempt, s->nodes[i].attempts[k]->job);
 }

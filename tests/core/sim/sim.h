@@ -1,8 +1,9 @@
-/* sim.h - a world around daemon/core: virtual clock, lossy links, agents, ranks, clients, a disk that fills up
+/* sim.h - a world around daemon/core, in which everything breaks
  *
- * One seed is one history. The core is the product's own object code; everything around it is a model that keeps
- * the contracts of core.h and agent.proto, and breaks whatever may break. Invariants are checked against the
- * durable log alone (shadow.c), by code that shares nothing with the core.
+ * One seed is one history. The core is the product's own object code; everything around it is a
+ * model that keeps the contracts of core.h and agent.proto, and breaks whatever may break.
+ * Invariants are checked against the durable log alone (shadow.c), by code that shares nothing with
+ * the core.
  */
 #ifndef LT_TESTS_CORE_SIM_H
 #define LT_TESTS_CORE_SIM_H
@@ -39,7 +40,7 @@ struct task {
 struct script {
     unsigned ticks;     /* until it succeeds; 0: never by itself */
     unsigned crashes;   /* per mille and tick, while faults last */
-    int check;          /* 0: accepted, 1: refused by the node, 2: needs more memory than there is */
+    int check; /* 0: accepted, 1: refused by the node, 2: needs more memory than there is */
     int64_t priority, infrastructure, job; /* of its spec */
     uint64_t cpus;      /* 0: auto */
     double limit_s;     /* 0: none */
@@ -143,7 +144,8 @@ uint64_t sim_between(struct sim *s, uint64_t low, uint64_t high);
 bool sim_chance(struct sim *s, unsigned per_mille);
 bool sim_fault(struct sim *s, unsigned per_mille); /* never when quiet */
 void sim_at(struct sim *s, uint64_t delay_ns, sim_fn *fn, void *arg, uint64_t n);
-void sim_at_owned(struct sim *s, uint64_t delay_ns, sim_fn *fn, void *arg, void (*drop)(void *)); /* fn frees arg too */
+/* fn frees arg, too. */
+void sim_at_owned(struct sim *s, uint64_t delay_ns, sim_fn *fn, void *arg, void (*drop)(void *));
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 uint64_t sim_wall(const struct sim *s);
@@ -164,7 +166,8 @@ void link_send(struct sim *s, struct link *l, bool to_agent, struct blob data); 
 
 /* node.c */
 void node_connect(struct sim *s, void *node, uint64_t life);
-void node_receive(struct sim *s, struct node *node, struct link *l, const Lt__V1__CoordinatorMessage *m);
+void node_receive(struct sim *s, struct node *node, struct link *l,
+                  const Lt__V1__CoordinatorMessage *m);
 void node_lost_link(struct sim *s, struct node *node, struct link *l);
 void node_crash(struct sim *s, struct node *node);
 void node_wipe(struct sim *s, struct node *node);
@@ -174,15 +177,17 @@ struct attempt *node_attempt_by_uid(struct node *node, uint64_t uid);
 void attempt_free(struct attempt *a);
 
 /* worker.c */
-void worker_start(struct sim *s, struct node *node, struct attempt *a, const Lt__V1__StartRank *start);
+void worker_start(struct sim *s, struct node *node, struct attempt *a,
+                  const Lt__V1__StartRank *start);
 void worker_signal(struct sim *s, struct node *node, struct attempt *a, Lt__V1__RankSignal signal);
-void worker_die(struct sim *s, struct node *node, struct attempt *a, Lt__V1__FailureClass class, int status,
-                const char *reason);
+void worker_die(struct sim *s, struct node *node, struct attempt *a, Lt__V1__FailureClass class,
+                int status, const char *reason);
 
 /* client.c */
 void client_act(struct sim *s, void *arg, uint64_t n);
 void client_reply(struct sim *s, const struct lt_action *a);
-void client_react(struct sim *s, const Lt__V1__Event *e); /* an event of the job: does anybody change his mind? */
+/* Does anybody change his mind at this? */
+void client_react(struct sim *s, const Lt__V1__Event *e);
 void client_wind_down(struct sim *s);
 
 /* shadow.c */

@@ -1,4 +1,5 @@
-/* worker.c - a rank: it writes its journal whether or not anybody listens, and ends in every way there is */
+/* worker.c - a rank: it writes its journal whether or not anybody listens, and ends in every way
+ * there is */
 #include "tests/core/sim/sim.h"
 
 #include <stdio.h>
@@ -15,7 +16,8 @@ static void write_record(struct attempt *a, Lt__V1__JournalRecord *r, bool makes
     LT_GROW(a->records, a->n_records, a->cap_records);
     to = &a->records[a->n_records];
     to->data = blob_of(&r->base);
-    to->end_offset = (a->n_records ? a->records[a->n_records - 1].end_offset : 8) + 8 + to->data.len;
+    to->end_offset =
+        (a->n_records ? a->records[a->n_records - 1].end_offset : 8) + 8 + to->data.len;
     to->makes_event = makes_event;
     a->n_records++;
 }
@@ -154,8 +156,8 @@ static void write_early_stop(struct attempt *a)
 
 /* ---- ends */
 
-void worker_die(struct sim *s, struct node *node, struct attempt *a, Lt__V1__FailureClass class, int status,
-                const char *reason)
+void worker_die(struct sim *s, struct node *node, struct attempt *a, Lt__V1__FailureClass class,
+                int status, const char *reason)
 {
     if (!a->running)
         return;
@@ -208,7 +210,8 @@ static void stop_now(struct sim *s, void *arg, uint64_t uid)
     if (!a || !a->running)
         return;
     if (sim_fault(s, 100)) {
-        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137, "crash while stopping");
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137,
+                   "crash while stopping");
         return;
     }
     write_checkpoint(a, a->step, false);
@@ -241,7 +244,8 @@ void worker_signal(struct sim *s, struct node *node, struct attempt *a, Lt__V1__
         node_pump(s, node, a);
         break;
     default:
-        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137, "killed on request");
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137,
+                   "killed on request");
     }
 }
 
@@ -301,7 +305,8 @@ static void tick(struct sim *s, void *arg, uint64_t uid)
     sim_at(s, sim_between(s, SEC, 40 * SEC), tick, node, uid);
 }
 
-void worker_start(struct sim *s, struct node *node, struct attempt *a, const Lt__V1__StartRank *start)
+void worker_start(struct sim *s, struct node *node, struct attempt *a,
+                  const Lt__V1__StartRank *start)
 {
     unsigned long long step = 0;
     char kind;

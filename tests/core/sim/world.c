@@ -204,7 +204,8 @@ static void something_breaks(struct sim *s, void *arg, uint64_t n)
     default:
         for (size_t i = 0; i < node->n_attempts; i++)
             if (node->attempts[i]->running)
-                worker_die(s, node, node->attempts[i], LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137, "killed");
+                worker_die(s, node, node->attempts[i], LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+                           137, "killed");
     }
     sim_at(s, sim_between(s, 1, 90) * SEC, something_breaks, NULL, 0);
 }
