@@ -32,14 +32,26 @@ def link_command(build, objects, output):
     return objects + ["-Wl,--start-group"] + libs + ["-Wl,--end-group", "-lprotobuf-c", "-lcmocka", "-lm", "-o", output]
 
 
+def apply_patch(text, original):
+    """Hunks by their content: line numbers may have moved."""
+    for hunk in re.split(r"^@@.*\n", text, flags=re.M)[1:]:
+        lines = [line for line in hunk.split("\n") if line]
+        old = "".join(line[1:] + "\n" for line in lines if line[0] in " -")
+        new = "".join(line[1:] + "\n" for line in lines if line[0] in " +")
+        if original.count(old) != 1:
+            raise SystemExit(f"a hunk no longer fits:\n{hunk}")
+        original = original.replace(old, new)
+    return original
+
+
 def build_mutant(root, build, patch, folder):
-    text = open(patch).read()
+    with open(patch) as f:
+        text = f.read()
     name = re.search(r"^\+\+\+ b/(\S+)", text, re.M).group(1)
     source = os.path.join(folder, name)
     os.makedirs(os.path.dirname(source))
     with open(os.path.join(root, name)) as f, open(source, "w") as g:
-        g.write(f.read())
-    subprocess.run(["patch", "-s", "-p1", "-d", folder, "-i", patch], check=True)
+        g.write(apply_patch(text, f.read()))
     command = compile_command(build, os.path.join(root, name))
     object_file = os.path.join(folder, "mutant.o")
     changed = []
