@@ -3,6 +3,7 @@
 #define LT_PROTO_TEXT_MAPPER_H
 
 #include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
 #include "base/buf.h"
 
 struct lt_arena;
