@@ -202,8 +202,8 @@ lt_id lt_build_target(struct lt_build *b, const char *name)
     for (int i = 0; i < n; i++)
         names[i] = b->import->fields[i].name;
     near = lt_suggest(name, names, (size_t)n);
-    lt_build_problem(b, near ? near : n ? names[n - 1] : NULL, "target: the data have no field `%s`",
-                     name);
+    near = near || !n ? near : names[n - 1];
+    lt_build_problem(b, near, "target: the data have no field `%s`", name);
     return LT_NONE;
 }
 
@@ -256,8 +256,8 @@ lt_id lt_build_node(struct lt_build *b, const char *op, const lt_id *in, int n_i
     return b->g->nodes[node].out[0];
 }
 
-bool lt_build_pair(struct lt_build *b, const char *field, const uint64_t *v, size_t n, int64_t least,
-                   int64_t def_h, int64_t def_w, int64_t out[2])
+bool lt_build_pair(struct lt_build *b, const char *field, const uint64_t *v, size_t n,
+                   int64_t least, int64_t def_h, int64_t def_w, int64_t out[2])
 {
     out[0] = def_h;
     out[1] = def_w;

@@ -1,10 +1,10 @@
 /* check.c - the rules of the representation, run between passes
  *
  * 1. Values and nodes point at each other; every operand is defined before it is used.
- * 2. A node has its operator's arity and attributes, and its outputs have the types the operator infers.
+ * 2. A node has its operator's arity and attributes; its outputs have the types that it infers.
  * 3. Inputs and persistent values have unique names; persistent ones have no symbolic dimension.
- * 4. A persistent value's content is updated along one chain, and everybody who reads the old content runs before
- *    the node that replaces it.
+ * 4. A persistent value's content is updated along one chain, and everybody who reads the old
+ *    content runs before the node that replaces it.
  */
 #include "engine/graph/graph.h"
 

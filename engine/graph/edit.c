@@ -1,7 +1,8 @@
 /* edit.c - redirecting, killing and reordering
  *
- * lt_graph_sort() visits nodes in the order they have and puts before each what it waits for: a node that a pass
- * added at the end thus comes directly before its first user, and a graph that is in order stays as it is.
+ * lt_graph_sort() visits nodes in the order they have and puts before each what it waits for: a
+ * node that a pass added at the end thus comes directly before its first user, and a graph that is
+ * in order stays as it is.
  */
 #include "engine/graph/edit.h"
 

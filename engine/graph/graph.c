@@ -1,7 +1,7 @@
 /* graph.c - building a graph
  *
- * Arrays of values and nodes move as they grow; names, lists and attributes live in the graph's arena and stay. What
- * a node may be is decided here, from the operator's table: arity, attributes and their defaults, output types.
+ * Arrays of values and nodes move as they grow; names, lists and attributes live in the graph's
+ * arena and stay.
  */
 #include "engine/graph/graph.h"
 
@@ -14,11 +14,10 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engine/graph/graph_in.h"
 #include "engine/graph/op.h"
 
-#define ATTRS_MAX 24
-
-static void *graph_alloc(struct lt_graph *g, size_t size)
+void *lt_graph_alloc(struct lt_graph *g, size_t size)
 {
     void *p = lt_arena_alloc(g->arena, size);
 
@@ -27,11 +26,11 @@ static void *graph_alloc(struct lt_graph *g, size_t size)
     return p;
 }
 
-static const char *graph_strdup(struct lt_graph *g, const char *s)
+const char *lt_graph_strdup(struct lt_graph *g, const char *s)
 {
     size_t n = strlen(s) + 1;
 
-    return memcpy(graph_alloc(g, n), s, n);
+    return memcpy(lt_graph_alloc(g, n), s, n);
 }
 
 struct lt_graph *lt_graph_new(const char *name)
@@ -39,7 +38,7 @@ struct lt_graph *lt_graph_new(const char *name)
     struct lt_graph *g = lt_calloc(1, sizeof *g);
 
     g->arena = lt_arena_new(0);
-    g->name = graph_strdup(g, name);
+    g->name = lt_graph_strdup(g, name);
     g->loss = LT_NONE;
     g->names = lt_map_new(NULL);
     return g;
@@ -58,15 +57,15 @@ void lt_graph_free(struct lt_graph *g)
     lt_free(g);
 }
 
-static struct lt_attr attr_copy(struct lt_graph *g, const struct lt_attr *a)
+struct lt_attr lt_graph_attr_copy(struct lt_graph *g, const struct lt_attr *a)
 {
     struct lt_attr c = *a;
 
-    c.name = graph_strdup(g, a->name);
+    c.name = lt_graph_strdup(g, a->name);
     if (a->kind == LT_ATTR_STR)
-        c.s = graph_strdup(g, a->s);
+        c.s = lt_graph_strdup(g, a->s);
     if (a->kind == LT_ATTR_INTS) {
-        c.ints = graph_alloc(g, (size_t)(a->i + 1) * sizeof *c.ints);
+        c.ints = lt_graph_alloc(g, (size_t)(a->i + 1) * sizeof *c.ints);
         if (a->i)
             memcpy((void *)c.ints, a->ints, (size_t)a->i * sizeof *c.ints);
     }
@@ -77,16 +76,16 @@ static struct lt_node node_copy(struct lt_graph *g, const struct lt_node *n)
 {
     struct lt_node c = *n;
 
-    c.name = graph_strdup(g, n->name);
-    c.in = graph_alloc(g, (size_t)(n->n_in + 1) * sizeof *c.in);
+    c.name = lt_graph_strdup(g, n->name);
+    c.in = lt_graph_alloc(g, (size_t)(n->n_in + 1) * sizeof *c.in);
     if (n->n_in)
         memcpy(c.in, n->in, (size_t)n->n_in * sizeof *c.in);
-    c.out = graph_alloc(g, (size_t)(n->n_out + 1) * sizeof *c.out);
+    c.out = lt_graph_alloc(g, (size_t)(n->n_out + 1) * sizeof *c.out);
     if (n->n_out)
         memcpy(c.out, n->out, (size_t)n->n_out * sizeof *c.out);
-    c.attrs = graph_alloc(g, (size_t)(n->n_attrs + 1) * sizeof *c.attrs);
+    c.attrs = lt_graph_alloc(g, (size_t)(n->n_attrs + 1) * sizeof *c.attrs);
     for (int i = 0; i < n->n_attrs; i++)
-        c.attrs[i] = attr_copy(g, &n->attrs[i]);
+        c.attrs[i] = lt_graph_attr_copy(g, &n->attrs[i]);
     return c;
 }
 
@@ -100,7 +99,7 @@ struct lt_graph *lt_graph_clone(const struct lt_graph *g)
         c->values[i] = g->values[i];
         if (!g->values[i].name)
             continue;
-        c->values[i].name = graph_strdup(c, g->values[i].name);
+        c->values[i].name = lt_graph_strdup(c, g->values[i].name);
         lt_map_set(c->names, c->values[i].name, (void *)(intptr_t)(i + 1));
     }
     c->cap_nodes = c->n_nodes = g->n_nodes;
@@ -110,7 +109,7 @@ struct lt_graph *lt_graph_clone(const struct lt_graph *g)
     c->n_syms = g->n_syms;
     for (int i = 0; i < g->n_syms; i++) {
         c->syms[i] = g->syms[i];
-        c->syms[i].name = graph_strdup(c, g->syms[i].name);
+        c->syms[i].name = lt_graph_strdup(c, g->syms[i].name);
     }
     for (int i = 0; i < g->n_outputs; i++)
         lt_graph_output(c, g->outputs[i].name, g->outputs[i].value);
@@ -129,11 +128,11 @@ int lt_graph_sym(struct lt_graph *g, const char *name, int64_t bound)
             return i;
     if (g->n_syms == LT_SYMS_MAX)
         return -E2BIG;
-    g->syms[g->n_syms] = (struct lt_sym){graph_strdup(g, name), bound};
+    g->syms[g->n_syms] = (struct lt_sym){lt_graph_strdup(g, name), bound};
     return g->n_syms++;
 }
 
-static lt_id value_add(struct lt_graph *g, enum lt_value_kind kind, const struct lt_type *type)
+lt_id lt_graph_value_add(struct lt_graph *g, enum lt_value_kind kind, const struct lt_type *type)
 {
     LT_GROW(g->values, g->n_values, g->cap_values);
     g->values[g->n_values] =
@@ -148,8 +147,8 @@ lt_id lt_graph_value(struct lt_graph *g, enum lt_value_kind kind, const char *na
 
     assert(kind != LT_VALUE_NODE && kind != LT_VALUE_CONST);
     assert(name && lt_graph_find(g, name) == LT_NONE);
-    v = value_add(g, kind, type);
-    g->values[v].name = graph_strdup(g, name);
+    v = lt_graph_value_add(g, kind, type);
+    g->values[v].name = lt_graph_strdup(g, name);
     lt_map_set(g->names, name, (void *)(intptr_t)(v + 1));
     return v;
 }
@@ -157,7 +156,7 @@ lt_id lt_graph_value(struct lt_graph *g, enum lt_value_kind kind, const char *na
 lt_id lt_graph_const(struct lt_graph *g, double c, enum lt_dtype dtype)
 {
     struct lt_type t = {.dtype = dtype};
-    lt_id v = value_add(g, LT_VALUE_CONST, &t);
+    lt_id v = lt_graph_value_add(g, LT_VALUE_CONST, &t);
 
     g->values[v].constant = c;
     return v;
@@ -189,219 +188,5 @@ lt_id lt_graph_latest(const struct lt_graph *g, lt_id persistent)
 void lt_graph_output(struct lt_graph *g, const char *name, lt_id v)
 {
     LT_GROW(g->outputs, g->n_outputs, g->cap_outputs);
-    g->outputs[g->n_outputs++] = (struct lt_output){graph_strdup(g, name), v};
-}
-
-/* ---- adding a node ---- */
-
-static int spec_find(const struct lt_op *op, const char *name)
-{
-    for (int i = 0; op->attrs && op->attrs[i].name; i++)
-        if (!strcmp(op->attrs[i].name, name))
-            return i;
-    return -1;
-}
-
-static struct lt_attr attr_default(struct lt_graph *g, const struct lt_attr_spec *s)
-{
-    struct lt_attr a = {.name = s->name, .kind = s->kind, .i = (int64_t)s->def, .f = s->def};
-
-    if (s->kind == LT_ATTR_STR)
-        a.s = s->def_str ? s->def_str : "";
-    if (s->kind == LT_ATTR_INTS) {
-        int64_t *ints = graph_alloc(g, LT_DIMS_MAX * sizeof *ints);
-        const char *p = s->def_str;
-
-        for (a.i = 0; p && *p && a.i < LT_DIMS_MAX; a.i++) {
-            char *end;
-
-            ints[a.i] = strtoll(p, &end, 10);
-            p = *end == ',' ? end + 1 : end;
-        }
-        a.ints = ints;
-    }
-    return a;
-}
-
-/* Of the given attribute under the operator's rule for it: integers are fine where a float is wanted. */
-static int attr_take(struct lt_graph *g, const struct lt_op *op, const struct lt_attr *given,
-                     struct lt_attr *out, struct lt_error *err)
-{
-    static const char *const kinds[] = {"an integer", "a number", "a string", "a list of integers"};
-    int i = spec_find(op, given->name);
-
-    if (i < 0)
-        return lt_error_set(err, -EINVAL, "no attribute `%s`", given->name);
-    if (op->attrs[i].kind == LT_ATTR_FLOAT && given->kind == LT_ATTR_INT) {
-        *out = (struct lt_attr){op->attrs[i].name, LT_ATTR_FLOAT, .f = (double)given->i};
-        return 0;
-    }
-    if (op->attrs[i].kind != given->kind)
-        return lt_error_set(err, -EINVAL, "attribute `%s` is %s, not %s", given->name,
-                            kinds[op->attrs[i].kind], kinds[given->kind]);
-    *out = attr_copy(g, given);
-    out->name = op->attrs[i].name;
-    return 0;
-}
-
-/* All attributes of the operator, in its table's order. */
-static int attrs_fill(struct lt_graph *g, const struct lt_op *op, const struct lt_attr *attrs,
-                      int n_attrs, struct lt_node *n, struct lt_error *err)
-{
-    bool given[ATTRS_MAX] = {false};
-    int count = 0, rc;
-
-    while (op->attrs && op->attrs[count].name)
-        count++;
-    assert(count <= ATTRS_MAX);
-    n->n_attrs = count;
-    n->attrs = graph_alloc(g, (size_t)(count + 1) * sizeof *n->attrs);
-    for (int i = 0; i < n_attrs; i++) {
-        int at = spec_find(op, attrs[i].name);
-        struct lt_attr a;
-
-        rc = attr_take(g, op, &attrs[i], &a, err);
-        if (rc < 0)
-            return rc;
-        if (given[at])
-            return lt_error_set(err, -EINVAL, "attribute `%s` is given twice", attrs[i].name);
-        given[at] = true;
-        n->attrs[at] = a;
-    }
-    for (int i = 0; i < count; i++) {
-        if (given[i])
-            continue;
-        if (op->attrs[i].required)
-            return lt_error_set(err, -EINVAL, "attribute `%s` is missing", op->attrs[i].name);
-        n->attrs[i] = attr_default(g, &op->attrs[i]);
-    }
-    return 0;
-}
-
-static int inputs_fill(struct lt_graph *g, const struct lt_op *op, const lt_id *in, int n_in,
-                       struct lt_node *n, struct lt_error *err)
-{
-    if (n_in < op->min_in || n_in > LT_MIN(op->max_in, LT_NODE_IN_MAX)) {
-        if (op->min_in == op->max_in)
-            return lt_error_set(err, -EINVAL, "takes %d inputs, got %d", op->min_in, n_in);
-        return lt_error_set(err, -EINVAL, "takes %d to %d inputs, got %d", op->min_in,
-                            LT_MIN(op->max_in, LT_NODE_IN_MAX), n_in);
-    }
-    for (int i = 0; i < n_in; i++)
-        if (in[i] < 0 || in[i] >= g->n_values)
-            return lt_error_set(err, -EINVAL, "input %d is no value", i);
-    n->n_in = n_in;
-    n->in = graph_alloc(g, (size_t)(n_in + 1) * sizeof *n->in);
-    if (n_in)
-        memcpy(n->in, in, (size_t)n_in * sizeof *n->in);
-    return 0;
-}
-
-/* Trailing outputs that update an input which isn't there don't exist. */
-static int outputs_count(const struct lt_op *op, int n_in)
-{
-    int n = op->n_out;
-
-    while (n > 0 && op->updates[n - 1] > n_in)
-        n--;
-    return n;
-}
-
-static lt_id root_of(const struct lt_graph *g, lt_id v)
-{
-    return g->values[v].alias != LT_NONE ? g->values[v].alias : v;
-}
-
-static int outputs_add(struct lt_graph *g, struct lt_node *n, int node, const struct lt_type *types,
-                       struct lt_error *err)
-{
-    for (int o = 0; o < n->n_out; o++) {
-        int updated = n->op->updates[o] - 1;
-        lt_id root = updated < 0 ? LT_NONE : root_of(g, n->in[updated]);
-
-        if (root != LT_NONE && !lt_value_persists(g->values[root].kind))
-            return lt_error_set(err, -EINVAL, "input %d is updated but doesn't persist", updated);
-        if (root != LT_NONE && !lt_type_eq(&types[o], &g->values[root].type))
-            return lt_error_set(err, -EINVAL, "input %d is updated with another type", updated);
-        n->out[o] = value_add(g, LT_VALUE_NODE, &types[o]);
-        g->values[n->out[o]].node = node;
-        g->values[n->out[o]].out = o;
-        g->values[n->out[o]].alias = root;
-    }
-    return 0;
-}
-
-static int node_make(struct lt_graph *g, struct lt_node *n, const lt_id *in, int n_in,
-                     const struct lt_attr *attrs, int n_attrs, struct lt_error *err)
-{
-    struct lt_type in_types[LT_NODE_IN_MAX], out_types[LT_NODE_OUT_MAX] = {{0}};
-    int rc = inputs_fill(g, n->op, in, n_in, n, err);
-
-    if (!rc)
-        rc = attrs_fill(g, n->op, attrs, n_attrs, n, err);
-    if (rc < 0)
-        return rc;
-    n->n_out = outputs_count(n->op, n_in);
-    n->out = graph_alloc(g, (size_t)(n->n_out + 1) * sizeof *n->out);
-    for (int i = 0; i < n_in; i++)
-        in_types[i] = g->values[in[i]].type;
-    rc = n->op->infer(g, n, in_types, out_types, err);
-    return rc < 0 ? rc : outputs_add(g, n, g->n_nodes, out_types, err);
-}
-
-int lt_graph_add(struct lt_graph *g, const struct lt_op *op, const char *name, const lt_id *in,
-                 int n_in, const struct lt_attr *attrs, int n_attrs, struct lt_error *err)
-{
-    struct lt_node n = {.op = op, .name = graph_strdup(g, name ? name : op->name)};
-    int values = g->n_values;
-    int rc = node_make(g, &n, in, n_in, attrs, n_attrs, err);
-
-    if (rc < 0) {
-        g->n_values = values; /* a node that failed leaves nothing behind */
-        if (err && lt_str_starts(err->text, op->name)) /* the operator named itself */
-            return lt_error_prefix(err, "%s", n.name);
-        lt_error_prefix(err, "%s (%s)", n.name, op->name);
-        return rc;
-    }
-    LT_GROW(g->nodes, g->n_nodes, g->cap_nodes);
-    g->nodes[g->n_nodes] = n;
-    return g->n_nodes++;
-}
-
-/* ---- attributes ---- */
-
-static const struct lt_attr *attr_get(const struct lt_node *n, const char *name,
-                                      enum lt_attr_kind kind)
-{
-    for (int i = 0; i < n->n_attrs; i++)
-        if (n->attrs[i].name == name || !strcmp(n->attrs[i].name, name)) {
-            assert(n->attrs[i].kind == kind);
-            return &n->attrs[i];
-        }
-    assert(!"an attribute that the operator's table doesn't have");
-    abort();
-}
-
-int64_t lt_node_int(const struct lt_node *n, const char *attr)
-{
-    return attr_get(n, attr, LT_ATTR_INT)->i;
-}
-
-double lt_node_float(const struct lt_node *n, const char *attr)
-{
-    return attr_get(n, attr, LT_ATTR_FLOAT)->f;
-}
-
-const char *lt_node_str(const struct lt_node *n, const char *attr)
-{
-    return attr_get(n, attr, LT_ATTR_STR)->s;
-}
-
-const int64_t *lt_node_ints(const struct lt_node *n, const char *attr, int *count)
-{
-    const struct lt_attr *a = attr_get(n, attr, LT_ATTR_INTS);
-
-    if (count)
-        *count = (int)a->i;
-    return a->ints;
+    g->outputs[g->n_outputs++] = (struct lt_output){lt_graph_strdup(g, name), v};
 }

@@ -1,7 +1,7 @@
 /* import.c - from plan to forward graph: the model, then loss and metrics
  *
- * The first problem doesn't end the search: a layer whose input is unknown still has its own settings checked, and
- * loss and metrics their names.
+ * The first problem doesn't end the search: a layer whose input is unknown still has its own
+ * settings checked, and loss and metrics their names.
  */
 #include "engine/graph/import.h"
 
@@ -45,8 +45,12 @@ static bool trains(const struct lt_import *im)
 
 static struct lt_build build_at(struct lt_import *im, const char *path, const char *name)
 {
-    return (struct lt_build){.import = im, .g = im->g, .plan = im->plan, .training = trains(im),
-                             .path = path, .name = name};
+    return (struct lt_build){.import = im,
+                             .g = im->g,
+                             .plan = im->plan,
+                             .training = trains(im),
+                             .path = path,
+                             .name = name};
 }
 
 /* ---- shared with build.c and import_graph.c ---- */
@@ -65,10 +69,11 @@ void lt_import_row(struct lt_import *im, const char *name, const char *kind, con
     if (!r)
         return;
     LT_GROW(r->items, r->len, r->cap);
-    r->items[r->len++] = (struct lt_layer_row){
-        .name = lt_arena_strdup(im->g->arena, name), .kind = kind,
-        .path = lt_arena_strdup(im->g->arena, path), .out = im->g->values[out].type,
-        .parameters = parameters};
+    r->items[r->len++] = (struct lt_layer_row){.name = lt_arena_strdup(im->g->arena, name),
+                                               .kind = kind,
+                                               .path = lt_arena_strdup(im->g->arena, path),
+                                               .out = im->g->values[out].type,
+                                               .parameters = parameters};
 }
 
 void lt_layer_rows_done(struct lt_layer_rows *r)
@@ -192,7 +197,8 @@ static void import_model(struct lt_import *im)
     struct lt_build b = build_at(im, "model", "");
 
     if (m->onnx)
-        lt_build_problem(&b, "use layers or graph", "onnx: models in ONNX aren't read by this release");
+        lt_build_problem(&b, "use layers or graph",
+                         "onnx: models in ONNX aren't read by this release");
     else if (m->graph && m->n_layers)
         lt_build_problem(&b, "give one of them", "has both layers and graph");
     else if (m->graph)
@@ -286,8 +292,13 @@ struct lt_graph *lt_graph_import(const Lt__V1__TrainingPlan *plan, const struct 
                                  int n_fields, enum lt_program_kind kind, int64_t batch,
                                  struct lt_problems *problems, struct lt_layer_rows *rows)
 {
-    struct lt_import im = {.plan = plan, .fields = fields, .n_fields = n_fields, .kind = kind,
-                           .batch = batch, .problems = problems, .rows = rows,
+    struct lt_import im = {.plan = plan,
+                           .fields = fields,
+                           .n_fields = n_fields,
+                           .kind = kind,
+                           .batch = batch,
+                           .problems = problems,
+                           .rows = rows,
                            .g = lt_graph_new(lt_program_names[kind])};
     size_t before = problems->errors;
 

@@ -1,37 +1,25 @@
 /* import_graph.c - the general form of a model: named inputs, parameters, and nodes of operators
  *
- * What differs between training and evaluation is put right here: batch_norm is written
- * (x, running_mean, running_var, [gamma, beta]) and gets the sample weights in training, the running statistics elsewhere;
- * dropout is written (x) and gets its random stream in training and vanishes elsewhere. A parameter that a node
- * updates (running statistics) is a buffer, not trained. Operators that update otherwise belong to optimisers.
+ * A parameter that a node updates (running statistics) is a buffer, not trained. Nodes are in
+ * import_node.c.
  */
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include "base/error.h"
-#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "engine/graph/import_in.h"
-#include "engine/graph/op.h"
+#include "engine/graph/names.h"
 
-#define OPS_MAX 512
-#define ATTRS_MAX 32
+#define NAMES_MAX 512
 
-struct names {
-    struct lt_import *im;
-    struct lt_map *values; /* name → 2 + value; LT_NONE: of a broken node */
-    struct lt_map *used;
-};
+/* ---- names ---- */
 
-static void name_set(struct names *s, const char *name, lt_id v)
+void lt_names_set(struct lt_names *s, const char *name, lt_id v)
 {
     lt_map_set(s->values, name, (void *)(intptr_t)(v + 2));
 }
 
-/* LT_NONE when unknown, with *known telling whether the name was ever given. */
-static lt_id name_get(const struct names *s, const char *name, bool *known)
+lt_id lt_names_get(const struct lt_names *s, const char *name, bool *known)
 {
     intptr_t v = (intptr_t)lt_map_get(s->values, name);
 
@@ -39,27 +27,30 @@ static lt_id name_get(const struct names *s, const char *name, bool *known)
     return v ? (lt_id)(v - 2) : LT_NONE;
 }
 
-static const char *name_near(const struct names *s, const char *name)
+const char *lt_names_near(const struct lt_names *s, const char *name)
 {
-    const char *names[OPS_MAX], *key;
+    const char *names[NAMES_MAX], *key;
     void *value;
     size_t n = 0;
 
-    for (size_t i = 0; n < OPS_MAX && lt_map_next(s->values, &i, &key, &value);)
+    for (size_t i = 0; n < NAMES_MAX && lt_map_next(s->values, &i, &key, &value);)
         names[n++] = key;
     return lt_suggest(name, names, n);
 }
 
-static struct lt_build at(struct names *s, const char *path, const char *name)
+struct lt_build lt_names_build(struct lt_names *s, const char *path, const char *name)
 {
     enum lt_program_kind k = s->im->kind;
 
-    return (struct lt_build){.import = s->im, .g = s->im->g, .plan = s->im->plan,
+    return (struct lt_build){.import = s->im,
+                             .g = s->im->g,
+                             .plan = s->im->plan,
                              .training = k == LT_PROGRAM_MICRO || k == LT_PROGRAM_STEP,
-                             .path = path, .name = name};
+                             .path = path,
+                             .name = name};
 }
 
-static bool name_free(struct names *s, struct lt_build *b, const char *name)
+bool lt_names_free(struct lt_names *s, struct lt_build *b, const char *name)
 {
     bool known;
 
@@ -67,7 +58,7 @@ static bool name_free(struct names *s, struct lt_build *b, const char *name)
         lt_build_problem(b, NULL, "has no name");
         return false;
     }
-    name_get(s, name, &known);
+    lt_names_get(s, name, &known);
     if (known)
         lt_build_problem(b, "names are unique in a graph", "a second `%s`", name);
     return !known;
@@ -96,18 +87,18 @@ static bool dim_parse(struct lt_import *im, const char *text, struct lt_dim *d)
     return s >= 0 && *sym;
 }
 
-static void input_import(struct names *s, const Lt__V1__GraphInput *in, size_t i)
+static void input_import(struct lt_names *s, const Lt__V1__GraphInput *in, size_t i)
 {
-    char path[80];
-    struct lt_build b = at(s, path, "");
+    char path[80] = "";
+    struct lt_build b = lt_names_build(s, path, "");
     struct lt_type want = {.dtype = lt_dtype_find(in->dtype), .ndim = (int)in->n_shape};
     lt_id v;
 
     snprintf(path, sizeof path, "model.graph.inputs[%zu]", i);
-    if (!name_free(s, &b, in->name))
+    if (!lt_names_free(s, &b, in->name))
         return;
     v = lt_import_model_input(s->im, i, in->name);
-    name_set(s, in->name, v);
+    lt_names_set(s, in->name, v);
     if (want.dtype == LT_DTYPE_N)
         lt_build_problem(&b, "float32", "dtype: unknown type `%s`", in->dtype);
     if (in->n_shape > LT_DIMS_MAX) {
@@ -144,7 +135,8 @@ static struct lt_init init_of(const Lt__V1__Initializer *i, const Lt__V1__GraphP
     case LT__V1__INITIALIZER__INIT_KAIMING_UNIFORM:
         bound = sqrt(6 / ((1 + i->kaiming_uniform->a * i->kaiming_uniform->a) * fan_in));
         return (struct lt_init){LT_INIT_UNIFORM, -bound, bound, NULL};
-    default: return (struct lt_init){LT_INIT_CONSTANT, 0, 0, NULL};
+    default:
+        return (struct lt_init){LT_INIT_CONSTANT, 0, 0, NULL};
     }
 }
 
@@ -158,19 +150,19 @@ static bool is_running(const Lt__V1__Graph *g, const char *name)
     return false;
 }
 
-static void parameter_import(struct names *s, const Lt__V1__Graph *g,
+static void parameter_import(struct lt_names *s, const Lt__V1__Graph *g,
                              const Lt__V1__GraphParameter *p, size_t i)
 {
-    char path[80];
-    struct lt_build b = at(s, path, "");
+    char path[80] = "";
+    struct lt_build b = lt_names_build(s, path, "");
     int64_t dim[LT_DIMS_MAX];
     struct lt_init init = init_of(p->init, p);
     lt_id v;
 
     snprintf(path, sizeof path, "model.graph.parameters[%zu]", i);
-    if (!name_free(s, &b, p->name))
+    if (!lt_names_free(s, &b, p->name))
         return;
-    name_set(s, p->name, LT_NONE);
+    lt_names_set(s, p->name, LT_NONE);
     if (p->n_shape > LT_DIMS_MAX) {
         lt_build_problem(&b, NULL, "shape: more than %d dimensions", LT_DIMS_MAX);
         return;
@@ -194,198 +186,15 @@ static void parameter_import(struct names *s, const Lt__V1__Graph *g,
     } else {
         v = lt_build_param(&b, p->name, dim, (int)p->n_shape, init);
     }
-    name_set(s, p->name, v);
-}
-
-/* ---- nodes ---- */
-
-static const struct lt_op *op_of(struct lt_build *b, const Lt__V1__GraphNode *n)
-{
-    const char *names[OPS_MAX], *near;
-    const struct lt_op *op = n->op ? lt_op_find(n->op) : NULL;
-    size_t count = 0;
-
-    if (op && op->cls != LT_OP_UPDATE && strcmp(op->name, "reorder") != 0)
-        return op;
-    if (op) {
-        lt_build_problem(b, NULL, "op: %s belongs to the trainer and can't be in a model", op->name);
-        return NULL;
-    }
-    while (count < OPS_MAX && lt_ops[count]) {
-        names[count] = lt_ops[count]->name;
-        count++;
-    }
-    near = n->op ? lt_suggest(n->op, names, count) : NULL;
-    lt_build_problem(b, near ? near : "docs/operators.md lists them", "op: unknown operator `%s`",
-                     n->op ? n->op : "");
-    return NULL;
-}
-
-/* Shape rules multiply what they are given. */
-static bool attr_sane(struct lt_build *b, const char *name, const struct lt_attr *a)
-{
-    bool ok = a->kind != LT_ATTR_INTS || a->i <= LT_DIMS_MAX;
-
-    for (int64_t i = 0; ok && a->kind == LT_ATTR_INTS && i < a->i; i++)
-        ok = a->ints[i] >= -1 && a->ints[i] <= INT32_MAX;
-    if (!ok)
-        lt_build_problem(b, NULL, "attributes.%s: at most %d numbers from -1 to 2147483647", name,
-                         LT_DIMS_MAX);
-    return ok;
-}
-
-static bool attr_of(struct lt_build *b, const struct lt_op *op, const char *name,
-                    const Lt__V1__Attribute *a, struct lt_attr *out)
-{
-    const char *names[ATTRS_MAX], *near;
-    size_t count = 0;
-
-    while (op->attrs && count < ATTRS_MAX && op->attrs[count].name) {
-        names[count] = op->attrs[count].name;
-        count++;
-    }
-    *out = (struct lt_attr){.name = name};
-    switch (a ? a->value_case : LT__V1__ATTRIBUTE__VALUE__NOT_SET) {
-    case LT__V1__ATTRIBUTE__VALUE_I: *out = lt_attr_int(name, a->i); break;
-    case LT__V1__ATTRIBUTE__VALUE_F: *out = lt_attr_float(name, a->f); break;
-    case LT__V1__ATTRIBUTE__VALUE_S: *out = lt_attr_str(name, a->s); break;
-    case LT__V1__ATTRIBUTE__VALUE_INTS:
-        *out = lt_attr_ints(name, a->ints->values, (int)LT_MIN(a->ints->n_values, (size_t)64));
-        break;
-    default: lt_build_problem(b, NULL, "attributes.%s has no value", name); return false;
-    }
-    if (!attr_sane(b, name, out))
-        return false;
-    for (size_t i = 0; i < count; i++)
-        if (!strcmp(names[i], name))
-            return true;
-    near = lt_suggest(name, names, count);
-    lt_build_problem(b, near, "attributes.%s: %s has no such attribute", name, op->name);
-    return false;
-}
-
-struct node_parts {
-    lt_id in[LT_NODE_IN_MAX];
-    struct lt_attr attrs[ATTRS_MAX];
-    int n_in, n_attrs;
-    bool ok;
-};
-
-static void parts_read(struct names *s, struct lt_build *b, const struct lt_op *op,
-                       const Lt__V1__GraphNode *n, struct node_parts *p)
-{
-    *p = (struct node_parts){.ok = op != NULL};
-    if (n->n_inputs > LT_NODE_IN_MAX - 2 || n->n_attributes > ATTRS_MAX - 2) {
-        lt_build_problem(b, NULL, "has too many inputs or attributes");
-        p->ok = false;
-        return;
-    }
-    for (size_t i = 0; i < n->n_inputs; i++) {
-        bool known;
-        lt_id v = name_get(s, n->inputs[i], &known);
-
-        lt_map_set(s->used, n->inputs[i], (void *)1);
-        if (!known)
-            lt_build_problem(b, name_near(s, n->inputs[i]),
-                             "inputs: nothing before it is called `%s`", n->inputs[i]);
-        p->ok &= v != LT_NONE;
-        p->in[p->n_in++] = v;
-    }
-    for (size_t i = 0; op && i < n->n_attributes; i++) {
-        const Lt__V1__GraphNode__AttributesEntry *e = n->attributes[i];
-
-        p->ok &= attr_of(b, op, e->key, e->value, &p->attrs[p->n_attrs]);
-        p->n_attrs++;
-    }
-}
-
-static void attr_drop(struct node_parts *p, const char *name)
-{
-    for (int i = 0; i < p->n_attrs; i++)
-        if (!strcmp(p->attrs[i].name, name)) {
-            p->attrs[i] = p->attrs[--p->n_attrs];
-            return;
-        }
-}
-
-/* Batch norm and dropout, by program. The operator to use; NULL: the node is its first input. */
-static const struct lt_op *by_program(struct lt_build *b, const struct lt_op *op,
-                                      struct node_parts *p)
-{
-    if (!strcmp(op->name, "batch_norm") && (p->n_in == 3 || p->n_in == 5)) {
-        if (!b->training) {
-            attr_drop(p, "momentum");
-            return lt_op_find("batch_norm_eval");
-        }
-        memmove(&p->in[4], &p->in[3], 2 * sizeof p->in[0]);
-        p->in[3] = lt_build_input(b, "weight");
-        p->n_in++;
-    }
-    if (!strcmp(op->name, "dropout") && p->n_in == 1) {
-        if (!b->training)
-            return NULL;
-        p->in[p->n_in++] = lt_build_input(b, "rng_step");
-        p->in[p->n_in++] = lt_build_input(b, "sample_index");
-        attr_drop(p, "seed");
-        p->attrs[p->n_attrs++] = lt_attr_int("seed", (int64_t)b->plan->seed);
-    }
-    return op;
-}
-
-static void node_outputs(struct names *s, struct lt_build *b, const Lt__V1__GraphNode *n,
-                         const lt_id *out, int n_out)
-{
-    if (!n->n_outputs) {
-        if (name_free(s, b, n->name))
-            name_set(s, n->name, n_out ? out[0] : LT_NONE);
-        return;
-    }
-    for (size_t i = 0; i < n->n_outputs; i++) {
-        if (name_free(s, b, n->outputs[i]))
-            name_set(s, n->outputs[i], (int)i < n_out ? out[i] : LT_NONE);
-    }
-}
-
-static void node_import(struct names *s, const Lt__V1__GraphNode *n, size_t i)
-{
-    char path[80];
-    struct lt_build b = at(s, path, n->name && *n->name ? n->name : n->op ? n->op : "node");
-    struct lt_error err = {0};
-    struct node_parts p;
-    const struct lt_op *op;
-    int node;
-
-    snprintf(path, sizeof path, "model.graph.nodes[%zu]", i);
-    op = op_of(&b, n);
-    parts_read(s, &b, op, n, &p);
-    if (!p.ok) {
-        node_outputs(s, &b, n, NULL, 0);
-        return;
-    }
-    op = by_program(&b, op, &p);
-    if (!op) {
-        node_outputs(s, &b, n, p.in, 1);
-        return;
-    }
-    node = lt_graph_add(s->im->g, op, b.name, p.in, p.n_in, p.attrs, p.n_attrs, &err);
-    if (node < 0)
-        lt_build_problem(&b, NULL, "%s", err.text);
-    else if ((int)n->n_outputs > s->im->g->nodes[node].n_out)
-        lt_build_problem(&b, NULL, "outputs: it has only %d", s->im->g->nodes[node].n_out);
-    if (node < 0 || !lt_import_fits(&b, &s->im->g->values[s->im->g->nodes[node].out[0]].type)) {
-        node_outputs(s, &b, n, NULL, 0);
-        return;
-    }
-    node_outputs(s, &b, n, s->im->g->nodes[node].out, s->im->g->nodes[node].n_out);
-    lt_import_row(s->im, b.name, op->name, path, s->im->g->nodes[node].out[0], 0);
+    lt_names_set(s, p->name, v);
 }
 
 /* ---- outputs, and what is left over ---- */
 
-static void outputs_import(struct names *s, const Lt__V1__Graph *g)
+static void outputs_import(struct lt_names *s, const Lt__V1__Graph *g)
 {
-    char path[80];
-    struct lt_build b = at(s, path, "");
+    char path[80] = "";
+    struct lt_build b = lt_names_build(s, path, "");
     const char *key;
     void *value;
 
@@ -394,12 +203,12 @@ static void outputs_import(struct names *s, const Lt__V1__Graph *g)
         lt_build_problem(&b, "name the node that gives the result", "the graph has no outputs");
     for (size_t i = 0; i < g->n_outputs; i++) {
         bool known;
-        lt_id v = name_get(s, g->outputs[i], &known);
+        lt_id v = lt_names_get(s, g->outputs[i], &known);
 
         snprintf(path, sizeof path, "model.graph.outputs[%zu]", i);
         lt_map_set(s->used, g->outputs[i], (void *)1);
         if (!known)
-            lt_build_problem(&b, name_near(s, g->outputs[i]), "nothing is called `%s`",
+            lt_build_problem(&b, lt_names_near(s, g->outputs[i]), "nothing is called `%s`",
                              g->outputs[i]);
         if (v != LT_NONE)
             lt_import_result(s->im, g->outputs[i], v);
@@ -411,10 +220,10 @@ static void outputs_import(struct names *s, const Lt__V1__Graph *g)
             lt_import_result(s->im, key, (lt_id)((intptr_t)value - 2));
 }
 
-static void unused_report(struct names *s, const Lt__V1__Graph *g)
+static void unused_report(struct lt_names *s, const Lt__V1__Graph *g)
 {
-    char path[80];
-    struct lt_build b = at(s, path, "");
+    char path[80] = "";
+    struct lt_build b = lt_names_build(s, path, "");
 
     for (size_t i = 0; i < g->n_parameters; i++) {
         snprintf(path, sizeof path, "model.graph.parameters[%zu]", i);
@@ -426,17 +235,18 @@ static void unused_report(struct names *s, const Lt__V1__Graph *g)
 void lt_import_graph(struct lt_import *im)
 {
     const Lt__V1__Graph *g = im->plan->model->graph;
-    struct names s = {im, lt_map_new(NULL), lt_map_new(NULL)};
+    struct lt_names s = {im, lt_map_new(NULL), lt_map_new(NULL)};
 
     if (g->n_nodes > LT_LAYERS_MAX) {
-        lt_problem_add(im->problems, "model.graph.nodes", NULL, "more than %d nodes", LT_LAYERS_MAX);
+        lt_problem_add(im->problems, "model.graph.nodes", NULL, "more than %d nodes",
+                       LT_LAYERS_MAX);
     } else {
         for (size_t i = 0; i < g->n_inputs; i++)
             input_import(&s, g->inputs[i], i);
         for (size_t i = 0; i < g->n_parameters; i++)
             parameter_import(&s, g, g->parameters[i], i);
         for (size_t i = 0; i < g->n_nodes; i++)
-            node_import(&s, g->nodes[i], i);
+            lt_names_node(&s, g->nodes[i], i);
         outputs_import(&s, g);
         unused_report(&s, g);
     }

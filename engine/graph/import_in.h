@@ -4,7 +4,7 @@
 
 #include "engine/graph/build.h"
 
-#define LT_LAYERS_MAX 10000        /* after unrolling `repeat` */
+#define LT_LAYERS_MAX 10000         /* after unrolling `repeat` */
 #define LT_ELEMENTS_MAX (1ll << 40) /* of one tensor and sample */
 #define LT_TEXTS 4
 
@@ -33,9 +33,10 @@ struct lt_import {
 };
 
 void lt_import_result(struct lt_import *im, const char *name, lt_id v);
-void lt_import_row(struct lt_import *im, const char *name, const char *kind, const char *path, lt_id out,
-                   int64_t parameters);
-/* Input i of the model: the field that model.inputs, the name or the position say. LT_NONE: reported. */
+void lt_import_row(struct lt_import *im, const char *name, const char *kind, const char *path,
+                   lt_id out, int64_t parameters);
+/* Input i of the model: the field that model.inputs, the name or the position say. LT_NONE:
+ * reported. */
 lt_id lt_import_model_input(struct lt_import *im, size_t i, const char *name);
 void lt_import_layers(struct lt_import *im);
 void lt_import_graph(struct lt_import *im);

@@ -1,7 +1,7 @@
 /* optimizer.h - an optimiser of the plan: one file in engine/graph/optimizers, one word in its list
  *
- * It says which operator updates a parameter, which states that keeps beside it, and how the plan's message becomes
- * attributes.
+ * It says which operator updates a parameter, which states that keeps beside it, and how the plan's
+ * message becomes attributes.
  */
 #ifndef LT_GRAPH_OPTIMIZER_H
 #define LT_GRAPH_OPTIMIZER_H
@@ -16,8 +16,8 @@ struct lt_optimizer_use {
     const char *op;
     struct lt_attr attrs[LT_OPTIMIZER_ATTRS_MAX];
     int n_attrs;
-    /* Inputs behind (parameter, gradient) and before (lr, opt_step, scale). Named "exp_avg/1.weight"; they begin as
-     * zeros. */
+    /* Inputs behind (parameter, gradient) and before (lr, opt_step, scale). Named
+     * "exp_avg/1.weight"; they begin as zeros. */
     const char *states[LT_OPTIMIZER_STATES_MAX];
     int n_states;
     bool without_opt_step; /* the operator doesn't take it */

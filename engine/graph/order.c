@@ -1,9 +1,10 @@
 /* order.c - when each node runs, for low peak memory
  *
- * List scheduling: of the nodes whose operands are there, the one that frees most (or needs least) goes next, the
- * earlier one among equals. Greed can lose, so the result is kept only when its peak is lower than that of the order
- * the graph came with; it isn't tried on graphs so long that looking at all nodes that are ready, every time, takes
- * seconds. Sizes are those of plain tensors: the point is which tensors live together. Deterministic.
+ * List scheduling: of the nodes whose operands are there, the one that frees most (or needs least)
+ * goes next, the earlier one among equals. Greed can lose, so the result is kept only when its peak
+ * is lower than that of the order the graph came with; it isn't tried on graphs so long that
+ * looking at all nodes that are ready, every time, takes seconds. Sizes are those of plain tensors:
+ * the point is which tensors live together. Deterministic.
  */
 #include "engine/graph/pass.h"
 
@@ -21,7 +22,7 @@ struct order {
     int64_t *bytes; /* of each value in the arena; 0 elsewhere */
     int *uses;      /* readers left; outputs of the program have one that never goes away */
     struct lt_deps deps;
-    int *waits;           /* node: how many it still waits for */
+    int *waits;             /* node: how many it still waits for */
     int *user_first, *user; /* node → those that wait for it */
 };
 

@@ -1,8 +1,9 @@
 /* pass.h - compilation is a list of small passes, each graph → graph
  *
- * import → simplify → autodiff → update → simplify → recompute → precision → parallel → fuse; then, per device and
- * batch size, the device's `lower`, order, and place (plan.h). No pass changes results beyond rounding, and the same
- * graph gives the same text on every machine. lt_graph_check() runs after each in debug builds.
+ * import → simplify → autodiff → update → simplify → recompute → precision → parallel → fuse; then,
+ * per device and batch size, the device's `lower`, order, and place (plan.h). No pass changes
+ * results beyond rounding, and the same graph gives the same text on every machine.
+ * lt_graph_check() runs after each in debug builds.
  */
 #ifndef LT_GRAPH_PASS_H
 #define LT_GRAPH_PASS_H
@@ -13,9 +14,10 @@
 struct lt_buf;
 
 struct lt_pass_context {
-    const Lt__V1__TrainingPlan *plan; /* of whom `update` takes optimiser and clipping; may be NULL without it */
-    bool accumulate;                  /* gradients live in ACCUM values across micro-batches */
-    bool update;                      /* the program ends with the optimiser's update */
+    const Lt__V1__TrainingPlan
+        *plan;       /* of whom `update` takes optimiser and clipping; may be NULL without it */
+    bool accumulate; /* gradients live in ACCUM values across micro-batches */
+    bool update;     /* the program ends with the optimiser's update */
 };
 
 struct lt_pass {
@@ -33,7 +35,8 @@ int lt_pass_parallel(struct lt_graph *g, const struct lt_pass_context *c, struct
 int lt_pass_fuse(struct lt_graph *g, const struct lt_pass_context *c, struct lt_error *err);
 
 /* All of lt_passes. dump (may be NULL) gets the graph's text before the first and after each. */
-int lt_passes_run(struct lt_graph *g, const struct lt_pass_context *c, struct lt_buf *dump, struct lt_error *err);
+int lt_passes_run(struct lt_graph *g, const struct lt_pass_context *c, struct lt_buf *dump,
+                  struct lt_error *err);
 
 /* Order for low peak memory at a binding; keeps the given one where that isn't worse. */
 int lt_graph_order(struct lt_graph *g, const struct lt_binding *b, struct lt_error *err);

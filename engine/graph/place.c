@@ -1,11 +1,15 @@
 /* place.c - every tensor's address before anything runs
  *
- * 1. Values that share bytes form a *storage*: a view with what it views; an update with what it updates; an output
- *    with an input that the operator lets it overwrite, when nobody reads that input afterwards.
- * 2. A storage lives from the node that makes it to its last reader (to the end, if the program gives it out).
- * 3. Storages in the arena get offsets, the largest first, each in the tightest gap among those that live at the
- *    same time.
- * Bytes of two storages that live at the same time never overlap: tests/graph/test_place.c holds that on random graphs.
+ * 1. Values that share bytes form a *storage*: a view with what it views; an update with what it
+ *    updates; an output with an input that the operator lets it overwrite, when nobody reads that
+ *    input afterwards.
+ * 2. A storage lives from the node that makes it to its last reader (to the end, if the program
+ *    gives it out).
+ * 3. Storages in the arena get offsets, the largest first, each in the tightest gap among those
+ *    that live at the same time.
+ *
+ * Bytes of two storages that live at the same time never overlap: tests/graph/test_place.c holds
+ * that on random graphs.
  */
 #include "engine/graph/plan.h"
 
@@ -32,7 +36,7 @@ struct place {
     struct storage *storages;
     int n_storages;
     int *of;        /* value → storage; -1 */
-    int *last_read; /* value → last node that reads it; n_nodes when the program gives it out; -1 never */
+    int *last_read; /* value → last node that reads it; n_nodes: the program gives it out; -1: none */
 };
 
 static size_t align_up(size_t n)
@@ -54,10 +58,11 @@ static void last_reads(struct place *p)
         p->last_read[g->outputs[i].value] = g->n_nodes;
 }
 
-static int storage_add(struct place *p, enum lt_region region, size_t offset, size_t bytes, int node)
+static int storage_add(struct place *p, enum lt_region region, size_t offset, size_t bytes,
+                       int node)
 {
-    p->storages[p->n_storages] = (struct storage){region, offset, bytes, node, node,
-                                                  .fixed = region != LT_REGION_ARENA};
+    p->storages[p->n_storages] =
+        (struct storage){region, offset, bytes, node, node, .fixed = region != LT_REGION_ARENA};
     return p->n_storages++;
 }
 
@@ -104,14 +109,14 @@ static bool free_after(const struct place *p, int storage, int i, uint32_t mask)
     if (p->storages[storage].fixed || p->storages[storage].last > i)
         return false;
     for (int k = 0; k < n->n_in; k++)
-        if (p->of[n->in[k]] == storage && !(k < 32 && mask >> k & 1) &&
-            !lt_op_shape_only(n->op, k))
+        if (p->of[n->in[k]] == storage && !(k < 32 && mask >> k & 1) && !lt_op_shape_only(n->op, k))
             return false;
     return true;
 }
 
-/* A view may share with what is read only for as long as it lives: the arena's values, and inputs of the run. In a
- * device's layouts, too: where the bytes differ, the device has put a reorder between. */
+/* A view may share with what is read only for as long as it lives: the arena's values, and inputs
+ * of the run. In a device's layouts, too: where the bytes differ, the device has put a reorder
+ * between. */
 static int shared_view(const struct place *p, const struct lt_node *n, int o, size_t bytes)
 {
     lt_id v = n->out[o];
@@ -152,7 +157,8 @@ static void place_output(struct place *p, int i, int o)
     const struct lt_node *n = &p->g->nodes[i];
     lt_id v = n->out[o];
     size_t bytes = p->ask->bytes(p->ask->ctx, p->g, v, p->b);
-    int storage = n->op->updates[o] ? p->of[n->in[n->op->updates[o] - 1]] : shared_view(p, n, o, bytes);
+    int storage =
+        n->op->updates[o] ? p->of[n->in[n->op->updates[o] - 1]] : shared_view(p, n, o, bytes);
 
     if (storage < 0)
         storage = overwritten(p, i, o, bytes);
@@ -187,7 +193,8 @@ static bool together(const struct storage *a, const struct storage *b)
     return a->first <= b->last && b->first <= a->last;
 }
 
-/* Lowest offset of the tightest gap; `lives` are those placed that live at the same time, by offset. */
+/* Lowest offset of the tightest gap; `lives` are those placed that live at the same time, by
+ * offset. */
 static size_t best_gap(struct storage **lives, int n, size_t bytes)
 {
     size_t at = 0, best = (size_t)-1, slack = (size_t)-1;
@@ -244,7 +251,9 @@ int lt_plan_place(const struct lt_graph *g, const struct lt_binding *b,
 {
     size_t n = (size_t)g->n_values + 1;
     LT_AUTO(lt_plan_free) struct lt_plan *plan = lt_calloc(1, sizeof *plan);
-    struct place p = {.g = g, .ask = ask, .b = b,
+    struct place p = {.g = g,
+                      .ask = ask,
+                      .b = b,
                       .storages = lt_calloc(n, sizeof *p.storages),
                       .of = lt_malloc(n * sizeof *p.of),
                       .last_read = lt_malloc(n * sizeof *p.last_read)};

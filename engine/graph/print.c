@@ -44,10 +44,14 @@ static bool attr_is_default(const struct lt_op *op, const struct lt_attr *a)
     if (s->required)
         return false;
     switch (a->kind) {
-    case LT_ATTR_INT: return a->i == (int64_t)s->def;
-    case LT_ATTR_FLOAT: return a->f == s->def;
-    case LT_ATTR_STR: return lt_str_eq(a->s, s->def_str ? s->def_str : "");
-    case LT_ATTR_INTS: return ints_are(a, s->def_str);
+    case LT_ATTR_INT:
+        return a->i == (int64_t)s->def;
+    case LT_ATTR_FLOAT:
+        return a->f == s->def;
+    case LT_ATTR_STR:
+        return lt_str_eq(a->s, s->def_str ? s->def_str : "");
+    case LT_ATTR_INTS:
+        return ints_are(a, s->def_str);
     }
     return false;
 }
@@ -56,9 +60,15 @@ static void print_attr(struct lt_buf *out, const struct lt_attr *a)
 {
     lt_buf_printf(out, "%s: ", a->name);
     switch (a->kind) {
-    case LT_ATTR_INT: lt_buf_printf(out, "%lld", (long long)a->i); break;
-    case LT_ATTR_FLOAT: print_number(out, a->f); break;
-    case LT_ATTR_STR: lt_buf_str(out, a->s); break;
+    case LT_ATTR_INT:
+        lt_buf_printf(out, "%lld", (long long)a->i);
+        break;
+    case LT_ATTR_FLOAT:
+        print_number(out, a->f);
+        break;
+    case LT_ATTR_STR:
+        lt_buf_str(out, a->s);
+        break;
     case LT_ATTR_INTS:
         lt_buf_char(out, '[');
         print_ints(out, a);

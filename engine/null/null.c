@@ -1,7 +1,7 @@
 /* null.c - the back end that computes nothing: shapes, memory plans and costs of models of any size
  *
- * Regions are address space without memory behind them, so that the plan of a model that fits no machine can be
- * made; what is read from them is zero.
+ * Regions are address space without memory behind them, so that the plan of a model that fits no
+ * machine can be made; what is read from them is zero.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -49,8 +49,8 @@ static size_t null_scratch_bytes(const struct lt_program *p)
     return 0;
 }
 
-static int null_bind(struct lt_program *p, const struct lt_plan *plan, void *persistent, void *arena,
-                     struct lt_error *err)
+static int null_bind(struct lt_program *p, const struct lt_plan *plan, void *persistent,
+                     void *arena, struct lt_error *err)
 {
     (void)err;
     p->plan = plan;
@@ -80,10 +80,14 @@ static const void *null_value(const struct lt_program *p, lt_id v)
     const struct lt_slot *s = &p->plan->slots[v];
 
     switch (s->region) {
-    case LT_REGION_ARENA: return p->arena + s->offset;
-    case LT_REGION_PERSISTENT: return p->persistent + s->offset;
-    case LT_REGION_INPUT: return p->inputs ? p->inputs[s->offset] : NULL;
-    default: return NULL;
+    case LT_REGION_ARENA:
+        return p->arena + s->offset;
+    case LT_REGION_PERSISTENT:
+        return p->persistent + s->offset;
+    case LT_REGION_INPUT:
+        return p->inputs ? p->inputs[s->offset] : NULL;
+    default:
+        return NULL;
     }
 }
 

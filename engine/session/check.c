@@ -5,7 +5,8 @@
 static void check_passes(const Lt__V1__TrainingPlan *plan, struct lt_graph *g,
                          struct lt_problems *problems)
 {
-    struct lt_pass_context c = {.plan = plan, .accumulate = lt_plan_accumulates(plan), .update = true};
+    struct lt_pass_context c = {
+        .plan = plan, .accumulate = lt_plan_accumulates(plan), .update = true};
     struct lt_error err = {0};
 
     if (lt_passes_run(g, &c, NULL, &err) < 0)

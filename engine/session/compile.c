@@ -1,6 +1,8 @@
-/* compile.c - from the plan to programs: import, passes, the device's lowering, order, preparation, place
+/* compile.c - from the plan to programs: import, passes, the device's lowering, order, preparation,
+ * place
  *
- * The generic passes run once per kind of program; what depends on the batch size runs once per size and is kept.
+ * The generic passes run once per kind of program; what depends on the batch size runs once per
+ * size and is kept.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -44,8 +46,8 @@ static int problems_error(const struct lt_problems *p, struct lt_error *err)
 int lt_session_import(struct lt_session *s, enum lt_program_kind kind, struct lt_buf *dump,
                       struct lt_error *err)
 {
-    struct lt_pass_context c = {.plan = s->c.plan, .accumulate = s->accumulate,
-                                .update = kind == LT_PROGRAM_STEP};
+    struct lt_pass_context c = {
+        .plan = s->c.plan, .accumulate = s->accumulate, .update = kind == LT_PROGRAM_STEP};
     struct lt_problems problems = {0};
     struct lt_layer_rows *rows = s->rows_graph ? NULL : &s->rows;
     struct lt_kind *k = &s->kinds[kind];
@@ -69,7 +71,8 @@ static void dump_stage(struct lt_buf *dump, const char *stage, const struct lt_g
     lt_graph_print(g, dump);
 }
 
-static int lower(struct lt_session *s, struct lt_sized *z, struct lt_buf *dump, struct lt_error *err)
+static int lower(struct lt_session *s, struct lt_sized *z, struct lt_buf *dump,
+                 struct lt_error *err)
 {
     const struct lt_backend *be = s->c.backend;
     int rc = be->lower ? be->lower(s->device, z->g, &z->binding, err) : 0;
@@ -150,7 +153,9 @@ static size_t persistent_offset(void *ctx, const char *name)
 
 int lt_session_place(struct lt_session *s, struct lt_sized *z, struct lt_error *err)
 {
-    struct lt_place_ask ask = {.ctx = s, .bytes = value_bytes, .persistent = persistent_offset,
+    struct lt_place_ask ask = {.ctx = s,
+                               .bytes = value_bytes,
+                               .persistent = persistent_offset,
                                .scratch_bytes = s->c.backend->scratch_bytes(z->program)};
     int rc = lt_plan_place(z->g, &z->binding, &ask, &z->plan, err);
 

@@ -1,7 +1,8 @@
 /* report.c - what `plan check` and `--dump-passes` show
  *
- * JSON: {"layers": [{name, kind, path, output, parameters}], "programs": [{name, samples, arena_bytes, scratch_bytes,
- * flops, nodes: [{name, op, type, kernel, flops}]}], "tensors": [{name, kind, type, bytes}], "cost": {…}}
+ * JSON: {"layers": [{name, kind, path, output, parameters}], "programs": [{name, samples,
+ * arena_bytes, scratch_bytes, flops, nodes: [{name, op, type, kernel, flops}]}], "tensors": [{name,
+ * kind, type, bytes}], "cost": {…}}
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -76,9 +77,10 @@ static void add_programs(const struct lt_session *s, cJSON *to)
 
 static void add_tensors(const struct lt_session *s, cJSON *to)
 {
-    static const char *const kinds[LT_VALUE_KIND_N] = {
-        [LT_VALUE_PARAM] = "param", [LT_VALUE_BUFFER] = "buffer", [LT_VALUE_OPTIM] = "optimizer",
-        [LT_VALUE_ACCUM] = "accumulator"};
+    static const char *const kinds[LT_VALUE_KIND_N] = {[LT_VALUE_PARAM] = "param",
+                                                       [LT_VALUE_BUFFER] = "buffer",
+                                                       [LT_VALUE_OPTIM] = "optimizer",
+                                                       [LT_VALUE_ACCUM] = "accumulator"};
 
     for (int i = 0; i < s->n_shown; i++) {
         const struct lt_tensor *t = &s->tensors[i];
@@ -122,7 +124,8 @@ void lt_session_report(const struct lt_session *s, struct lt_buf *json)
 
 /* ---- passes ---- */
 
-int lt_session_dump_passes(const struct lt_session_config *c, struct lt_buf *out, struct lt_error *err)
+int lt_session_dump_passes(const struct lt_session_config *c, struct lt_buf *out,
+                           struct lt_error *err)
 {
     static const enum lt_program_kind kinds[] = {LT_PROGRAM_STEP, LT_PROGRAM_EVAL};
     struct lt_session_config only = *c;

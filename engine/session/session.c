@@ -1,7 +1,8 @@
 /* session.c - a plan's model on a device
  *
- * Memory is two regions: the persistent tensors, and one arena that every program uses in turn (only one runs at a
- * time). Layouts of persistent tensors are settled by the programs of a full batch, before any address is given out.
+ * Memory is two regions: the persistent tensors, and one arena that every program uses in turn
+ * (only one runs at a time). Layouts of persistent tensors are settled by the programs of a full
+ * batch, before any address is given out.
  */
 #include "engine/session/session.h"
 
@@ -116,7 +117,8 @@ static struct lt_session *session_new(const struct lt_session_config *c)
     return s;
 }
 
-int lt_session_open(const struct lt_session_config *c, struct lt_session **out, struct lt_error *err)
+int lt_session_open(const struct lt_session_config *c, struct lt_session **out,
+                    struct lt_error *err)
 {
     LT_AUTO(lt_session_close) struct lt_session *s = session_new(c);
     int rc;

@@ -38,7 +38,8 @@ struct lt_session {
     struct lt_kind kinds[LT_PROGRAM_N];
     struct lt_layer_rows rows;
     struct lt_graph *rows_graph; /* whose arena holds the rows' texts */
-    struct lt_tensor *tensors;   /* in the order of lt_session_tensor(); constant tables behind the n_shown */
+    struct lt_tensor
+        *tensors; /* in the order of lt_session_tensor(); constant tables behind the n_shown */
     int n_tensors, n_shown, cap_tensors;
     struct lt_map *by_name; /* name → 1 + index */
     void *persistent, *arena;
@@ -50,10 +51,11 @@ struct lt_session {
 int64_t lt_plan_batch(const Lt__V1__TrainingPlan *plan);
 bool lt_plan_accumulates(const Lt__V1__TrainingPlan *plan);
 /* Import and generic passes. dump may be NULL. */
-int lt_session_import(struct lt_session *s, enum lt_program_kind kind, struct lt_buf *dump, struct lt_error *err);
+int lt_session_import(struct lt_session *s, enum lt_program_kind kind, struct lt_buf *dump,
+                      struct lt_error *err);
 /* Lowered, ordered and prepared for n samples; not yet placed. */
-int lt_session_compile(struct lt_session *s, enum lt_program_kind kind, int64_t n, struct lt_buf *dump,
-                       struct lt_sized **out, struct lt_error *err);
+int lt_session_compile(struct lt_session *s, enum lt_program_kind kind, int64_t n,
+                       struct lt_buf *dump, struct lt_sized **out, struct lt_error *err);
 int lt_session_place(struct lt_session *s, struct lt_sized *z, struct lt_error *err);
 void lt_sized_free(struct lt_session *s, struct lt_sized *z);
 struct lt_sized *lt_session_find(struct lt_session *s, enum lt_program_kind kind, int64_t n);
@@ -64,6 +66,7 @@ void lt_tensors_lay_out(struct lt_session *s);
 void *lt_tensor_data(const struct lt_session *s, const struct lt_tensor *t);
 int lt_tensor_init(struct lt_session *s, const struct lt_tensor *t, struct lt_error *err);
 int64_t lt_graph_flops(const struct lt_graph *g, const struct lt_binding *b);
-int64_t lt_node_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b);
+int64_t lt_node_flops(const struct lt_graph *g, const struct lt_node *n,
+                      const struct lt_binding *b);
 
 #endif

@@ -1,7 +1,7 @@
 /* tensors.c - the persistent tensors: one table for all programs, one region, one order
  *
- * The order is the model's (parameters and buffers as they come), then optimiser states, then accumulators; constant
- * tables stand behind them and are in no list. Offsets follow the table.
+ * The order is the model's (parameters and buffers as they come), then optimiser states, then
+ * accumulators; constant tables stand behind them and are in no list. Offsets follow the table.
  */
 #include <assert.h>
 #include <errno.h>
@@ -25,8 +25,11 @@ static void tensor_add(struct lt_session *s, const struct lt_value *v)
     const struct lt_binding none = {{0}};
     struct lt_tensor t = {.type = v->type, .init = v->init};
 
-    t.info = (struct lt_tensor_info){.name = v->name, .kind = v->kind, .dtype = v->type.dtype,
-                                     .ndim = v->type.ndim, .bytes = lt_type_bytes(&v->type, &none)};
+    t.info = (struct lt_tensor_info){.name = v->name,
+                                     .kind = v->kind,
+                                     .dtype = v->type.dtype,
+                                     .ndim = v->type.ndim,
+                                     .bytes = lt_type_bytes(&v->type, &none)};
     for (int i = 0; i < v->type.ndim; i++)
         t.info.dim[i] = v->type.dim[i].k;
     LT_GROW(s->tensors, s->n_tensors, s->cap_tensors);
@@ -63,8 +66,8 @@ void lt_tensors_lay_out(struct lt_session *s)
         struct lt_tensor *t = &s->tensors[i];
 
         t->layout = be->layout_of ? be->layout_of(s->device, t->info.name) : 0;
-        t->device_bytes = t->layout ? be->layout_bytes(s->device, t->layout, &t->type, &none)
-                                    : t->info.bytes;
+        t->device_bytes =
+            t->layout ? be->layout_bytes(s->device, t->layout, &t->type, &none) : t->info.bytes;
         t->offset = at;
         at += (t->device_bytes + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN;
     }
@@ -95,7 +98,8 @@ int lt_session_read(struct lt_session *s, int i, void *dst, struct lt_error *err
 
     assert(i >= 0 && i < s->n_shown && s->persistent);
     if (t->layout)
-        return s->c.backend->to_plain(s->device, t->layout, &t->type, lt_tensor_data(s, t), dst, err);
+        return s->c.backend->to_plain(s->device, t->layout, &t->type, lt_tensor_data(s, t), dst,
+                                      err);
     memcpy(dst, lt_tensor_data(s, t), t->info.bytes);
     return 0;
 }
@@ -142,8 +146,12 @@ static void fill_float(float *p, size_t n, const struct lt_init *init, const str
         for (size_t i = 0; i < n; i++)
             p[i] = (float)init->a;
         break;
-    case LT_INIT_UNIFORM: fill_uniform(p, n, r, init->a, init->b); break;
-    case LT_INIT_NORMAL: fill_normal(p, n, r, init->a, init->b); break;
+    case LT_INIT_UNIFORM:
+        fill_uniform(p, n, r, init->a, init->b);
+        break;
+    case LT_INIT_NORMAL:
+        fill_normal(p, n, r, init->a, init->b);
+        break;
     case LT_INIT_LIST:
         for (size_t i = 0; i < n; i++)
             p[i] = (float)init->list[i];
@@ -168,8 +176,8 @@ int lt_tensor_init(struct lt_session *s, const struct lt_tensor *t, struct lt_er
 {
     const struct lt_binding none = {{0}};
     size_t n = (size_t)lt_type_count(&t->type, &none);
-    struct lt_rng r = lt_rng_make(s->c.plan->seed, LT_RNG_INIT,
-                                  lt_hash64(t->info.name, strlen(t->info.name)));
+    struct lt_rng r =
+        lt_rng_make(s->c.plan->seed, LT_RNG_INIT, lt_hash64(t->info.name, strlen(t->info.name)));
     void *plain = t->layout ? malloc(LT_MAX(t->info.bytes, (size_t)1)) : lt_tensor_data(s, t);
     int rc = 0;
 

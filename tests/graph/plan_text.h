@@ -27,8 +27,7 @@ static const struct lt_field mnist_fields[] = {
 static inline const Lt__V1__TrainingPlan *plan_parse(struct lt_arena *arena, const char *text)
 {
     struct lt_problems problems = {0};
-    Lt__V1__JobSpec *spec =
-        lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems);
+    Lt__V1__JobSpec *spec = lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems);
 
     if (!spec)
         fail_msg("line %d: %s: %s", problems.items[0].line, problems.items[0].path,

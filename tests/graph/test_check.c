@@ -7,15 +7,15 @@ static struct lt_graph *sound(void)
     struct lt_type x = toy_batch(4), w = toy_vector(3);
 
     lt_graph_sym(g, "n", 8);
-    lt_id in = lt_graph_value(g, LT_VALUE_INPUT, "x", &x);             /* %0 */
-    lt_id p = lt_graph_value(g, LT_VALUE_PARAM, "p", &w);              /* %1 */
-    lt_id c = lt_graph_const(g, 2, LT_F32);                            /* %2 */
-    lt_id grad = toy_1(g, &toy_map, p);                                /* node 0, %3 */
-    lt_id y = toy_1(g, &toy_map, in);                                  /* node 1, %4 */
+    lt_id in = lt_graph_value(g, LT_VALUE_INPUT, "x", &x); /* %0 */
+    lt_id p = lt_graph_value(g, LT_VALUE_PARAM, "p", &w);  /* %1 */
+    lt_id c = lt_graph_const(g, 2, LT_F32);                /* %2 */
+    lt_id grad = toy_1(g, &toy_map, p);                    /* node 0, %3 */
+    lt_id y = toy_1(g, &toy_map, in);                      /* node 1, %4 */
 
     (void)c;
-    toy_2(g, &toy_update, p, grad);                                    /* node 2, %5 */
-    lt_graph_output(g, "y", toy_2(g, &toy_pair, y, in));               /* node 3, %6 */
+    toy_2(g, &toy_update, p, grad);                      /* node 2, %5 */
+    lt_graph_output(g, "y", toy_2(g, &toy_pair, y, in)); /* node 3, %6 */
     return g;
 }
 
@@ -28,28 +28,79 @@ static void swap_order(struct lt_graph *g)
     g->values[g->nodes[1].out[0]].node = 1;
     g->values[g->nodes[3].out[0]].node = 3;
 }
-static void reads_unknown(struct lt_graph *g) { g->nodes[3].in[1] = 99; }
-static void reads_dead(struct lt_graph *g) { g->nodes[1].dead = true; }
+static void reads_unknown(struct lt_graph *g)
+{
+    g->nodes[3].in[1] = 99;
+}
+static void reads_dead(struct lt_graph *g)
+{
+    g->nodes[1].dead = true;
+}
 static void reads_stale(struct lt_graph *g)
 {
     g->nodes[3].in[0] = g->nodes[3].in[1] = 1; /* p, which node 2 has updated */
     g->values[6].type = g->values[1].type;
 }
-static void wrong_shape(struct lt_graph *g) { g->values[4].type.dim[1].k = 5; }
-static void wrong_dtype(struct lt_graph *g) { g->values[4].type.dtype = LT_F64; }
-static void wrong_producer(struct lt_graph *g) { g->values[4].node = 0; }
-static void wrong_alias(struct lt_graph *g) { g->values[5].alias = LT_NONE; }
-static void alias_elsewhere(struct lt_graph *g) { g->values[4].alias = 1; }
-static void same_name(struct lt_graph *g) { g->values[0].name = "p"; }
-static void no_name(struct lt_graph *g) { g->values[1].name = NULL; }
-static void shaped_constant(struct lt_graph *g) { g->values[2].type.ndim = 1; }
-static void symbolic_parameter(struct lt_graph *g) { g->values[1].type.dim[0].sym = 0; }
-static void unknown_symbol(struct lt_graph *g) { g->values[0].type.dim[0].sym = 3; }
-static void few_inputs(struct lt_graph *g) { g->nodes[3].n_in = 1; }
-static void lost_attribute(struct lt_graph *g) { g->nodes[0].n_attrs--; }
-static void renamed_attribute(struct lt_graph *g) { g->nodes[0].attrs[0].name = "q"; }
-static void output_nowhere(struct lt_graph *g) { g->outputs[0].value = 77; }
-static void output_overwritten(struct lt_graph *g) { g->outputs[0].value = 1; }
+static void wrong_shape(struct lt_graph *g)
+{
+    g->values[4].type.dim[1].k = 5;
+}
+static void wrong_dtype(struct lt_graph *g)
+{
+    g->values[4].type.dtype = LT_F64;
+}
+static void wrong_producer(struct lt_graph *g)
+{
+    g->values[4].node = 0;
+}
+static void wrong_alias(struct lt_graph *g)
+{
+    g->values[5].alias = LT_NONE;
+}
+static void alias_elsewhere(struct lt_graph *g)
+{
+    g->values[4].alias = 1;
+}
+static void same_name(struct lt_graph *g)
+{
+    g->values[0].name = "p";
+}
+static void no_name(struct lt_graph *g)
+{
+    g->values[1].name = NULL;
+}
+static void shaped_constant(struct lt_graph *g)
+{
+    g->values[2].type.ndim = 1;
+}
+static void symbolic_parameter(struct lt_graph *g)
+{
+    g->values[1].type.dim[0].sym = 0;
+}
+static void unknown_symbol(struct lt_graph *g)
+{
+    g->values[0].type.dim[0].sym = 3;
+}
+static void few_inputs(struct lt_graph *g)
+{
+    g->nodes[3].n_in = 1;
+}
+static void lost_attribute(struct lt_graph *g)
+{
+    g->nodes[0].n_attrs--;
+}
+static void renamed_attribute(struct lt_graph *g)
+{
+    g->nodes[0].attrs[0].name = "q";
+}
+static void output_nowhere(struct lt_graph *g)
+{
+    g->outputs[0].value = 77;
+}
+static void output_overwritten(struct lt_graph *g)
+{
+    g->outputs[0].value = 1;
+}
 
 static const struct {
     void (*break_it)(struct lt_graph *g);

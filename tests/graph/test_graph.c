@@ -28,15 +28,14 @@ static void text_is_as_documented(void **state)
     LT_BUF_AUTO b = {0};
 
     lt_graph_print(g, &b);
-    assert_string_equal(b.data,
-                        "graph step (n<=32)\n"
-                        "  %0 = input x : float32[n, 4]\n"
-                        "  %1 = param 0.weight : float32[3]\n"
-                        "  %2 = toy_map(%0) : float32[n, 4]   # toy_map\n"
-                        "  %3 = toy_map(%1) : float32[3]   # toy_map\n"
-                        "  %4 = toy_update(%1, %3) : float32[3] -> %1   # toy_update\n"
-                        "  %5 = toy_apart(%2, %0) {k: 1} : float32[n, 4]   # toy_apart\n"
-                        "  output output = %5\n");
+    assert_string_equal(b.data, "graph step (n<=32)\n"
+                                "  %0 = input x : float32[n, 4]\n"
+                                "  %1 = param 0.weight : float32[3]\n"
+                                "  %2 = toy_map(%0) : float32[n, 4]   # toy_map\n"
+                                "  %3 = toy_map(%1) : float32[3]   # toy_map\n"
+                                "  %4 = toy_update(%1, %3) : float32[3] -> %1   # toy_update\n"
+                                "  %5 = toy_apart(%2, %0) {k: 1} : float32[n, 4]   # toy_apart\n"
+                                "  output output = %5\n");
     assert_int_equal(lt_graph_check(g, NULL), 0);
 }
 

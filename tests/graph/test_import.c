@@ -15,7 +15,8 @@ static struct lt_graph *import(const char *text, enum lt_program_kind kind, stru
 {
     struct lt_arena *arena = lt_arena_new(0);
     struct lt_problems p = {0};
-    struct lt_graph *g = lt_graph_import(plan_parse(arena, text), mnist_fields, 2, kind, 32, &p, rows);
+    struct lt_graph *g =
+        lt_graph_import(plan_parse(arena, text), mnist_fields, 2, kind, 32, &p, rows);
 
     lt_buf_str(problems, "");
     problems->len = 0;
@@ -45,18 +46,19 @@ static struct lt_graph *sound(const char *text, enum lt_program_kind kind)
     return g;
 }
 
-static const char cnn[] = "model:\n  layers:\n"
-                          "    - conv2d: {out_channels: 8, kernel_size: 3, padding: 1}\n"
-                          "    - batch_norm\n"
-                          "    - relu\n"
-                          "    - residual: {layers: [{conv2d: {out_channels: 8, kernel_size: [3, 3], "
-                          "padding: [1, 1], bias: false}}, tanh]}\n"
-                          "    - repeat: {times: 2, layers: [{conv2d: {out_channels: 8, kernel_size: 1}}, gelu]}\n"
-                          "    - max_pool2d: {kernel_size: 2}\n"
-                          "    - global_avg_pool2d\n"
-                          "    - flatten\n"
-                          "    - dropout: {p: 0.25}\n"
-                          "    - linear: {out_features: 10}\n" TAIL;
+static const char cnn[] =
+    "model:\n  layers:\n"
+    "    - conv2d: {out_channels: 8, kernel_size: 3, padding: 1}\n"
+    "    - batch_norm\n"
+    "    - relu\n"
+    "    - residual: {layers: [{conv2d: {out_channels: 8, kernel_size: [3, 3], "
+    "padding: [1, 1], bias: false}}, tanh]}\n"
+    "    - repeat: {times: 2, layers: [{conv2d: {out_channels: 8, kernel_size: 1}}, gelu]}\n"
+    "    - max_pool2d: {kernel_size: 2}\n"
+    "    - global_avg_pool2d\n"
+    "    - flatten\n"
+    "    - dropout: {p: 0.25}\n"
+    "    - linear: {out_features: 10}\n" TAIL;
 
 static void names_are_those_of_nn_sequential(void **state)
 {
@@ -189,18 +191,21 @@ static void a_shape_that_does_not_fit_is_named_with_its_layer(void **state)
     (void)state;
     says("model: {layers: [flatten, {linear: {out_features: 5}}, relu, {conv2d: {out_channels: 4, "
          "kernel_size: 3}}]}\n" TAIL,
-         "model.layers[3].conv2d: expected 4-d input [n, channels, height, width], got float32[n, 5]; "
+         "model.layers[3].conv2d: expected 4-d input [n, channels, height, width], got float32[n, "
+         "5]; "
          "put `unflatten` before it, or take out the layer that flattens\n");
     says("model: {layers: [flatten, {residual: {layers: [{linear: {out_features: 5}}]}}, {linear: "
          "{out_features: 10}}]}\n" TAIL,
-         "model.layers[1].residual: the layers make float32[n, 5] of float32[n, 784], which can't be "
+         "model.layers[1].residual: the layers make float32[n, 5] of float32[n, 784], which can't "
+         "be "
          "added; its layers must give back the shape they take\n");
 }
 
 static void checking_goes_on_behind_a_problem(void **state)
 {
     (void)state;
-    says("model: {layers: [{linear: {}}, {conv2d: {groups: 3}}, {dropout: {p: 2}}, {repeat: {times: 1, "
+    says("model: {layers: [{linear: {}}, {conv2d: {groups: 3}}, {dropout: {p: 2}}, {repeat: "
+         "{times: 1, "
          "layers: [{max_pool2d: {kernel_size: 2, padding: 2}}]}}]}\n"
          "data: {source: {idx: {dir: x}}, batch_size: 32}\n"
          "step: {loss: {cross_entropy: {target: lable}}, metrics: [{accuracy: {target: Label}}]}\n",
@@ -208,10 +213,12 @@ static void checking_goes_on_behind_a_problem(void **state)
          "out_features: 10\n"
          "model.layers[1].conv2d: out_channels is missing; give a number of channels, such as "
          "out_channels: 16\n"
-         "model.layers[1].conv2d: kernel_size is missing; give one value or [height, width], such as "
+         "model.layers[1].conv2d: kernel_size is missing; give one value or [height, width], such "
+         "as "
          "kernel_size: 3\n"
          "model.layers[2].dropout: p is 2; 0 <= p < 1\n"
-         "model.layers[3].repeat.layers[0].max_pool2d: padding [2, 2] is too much; padding is at most "
+         "model.layers[3].repeat.layers[0].max_pool2d: padding [2, 2] is too much; padding is at "
+         "most "
          "half of the kernel\n"
          "step.loss.cross_entropy: target: the data have no field `lable`; label\n"
          "step.metrics[0].accuracy: target: the data have no field `Label`; label\n");
@@ -222,7 +229,8 @@ static void more_classes_than_outputs_are_refused(void **state)
     (void)state;
     says("model: {layers: [flatten, {linear: {out_features: 8}}]}\n"
          "data: {source: {idx: {dir: x}}, batch_size: 32}\nstep: {loss: cross_entropy}\n",
-         "step.loss.cross_entropy: `label` has classes 0 … 9, but the model gives float32[n, 8]; the "
+         "step.loss.cross_entropy: `label` has classes 0 … 9, but the model gives float32[n, 8]; "
+         "the "
          "last layer needs an output per class\n");
 }
 
@@ -230,9 +238,10 @@ static void endless_models_are_refused(void **state)
 {
     (void)state;
     LT_BUF_AUTO got = {0};
-    struct lt_graph *g = import("model: {layers: [flatten, {repeat: {times: 9000, layers: [relu, relu]}}, "
-                                "{linear: {out_features: 10}}]}\n" TAIL,
-                                LT_PROGRAM_STEP, &got, NULL);
+    struct lt_graph *g =
+        import("model: {layers: [flatten, {repeat: {times: 9000, layers: [relu, relu]}}, "
+               "{linear: {out_features: 10}}]}\n" TAIL,
+               LT_PROGRAM_STEP, &got, NULL);
 
     assert_null(g);
     assert_non_null(strstr(got.data, "more than 10000 layers"));
@@ -243,10 +252,11 @@ static void endless_models_are_refused(void **state)
 static void frozen_parameters_are_buffers(void **state)
 {
     (void)state;
-    LT_AUTO(lt_graph_free) struct lt_graph *g =
-        sound("model: {layers: [flatten, {linear: {out_features: 5}}, {linear: {out_features: 10}}], "
-              "freeze: ['1.*']}\n" TAIL,
-              LT_PROGRAM_STEP);
+    LT_AUTO(lt_graph_free)
+    struct lt_graph *g = sound(
+        "model: {layers: [flatten, {linear: {out_features: 5}}, {linear: {out_features: 10}}], "
+        "freeze: ['1.*']}\n" TAIL,
+        LT_PROGRAM_STEP);
 
     assert_int_equal(g->values[lt_graph_find(g, "1.weight")].kind, LT_VALUE_BUFFER);
     assert_int_equal(g->values[lt_graph_find(g, "2.weight")].kind, LT_VALUE_PARAM);
@@ -261,10 +271,19 @@ static void wildcards_are_the_shells(void **state)
         const char *pattern, *s;
         bool want;
     } rows[] = {
-        {"*", "", true},         {"1.*", "1.weight", true},       {"1.*", "11.weight", false},
-        {"*.bias", "3.bias", true}, {"?.bias", "10.bias", false}, {"[0-2].*", "1.weight", true},
-        {"[!0-2].*", "1.weight", false}, {"[!0-2].*", "3.weight", true}, {"a[", "a[", true},
-        {"*a*b*", "xxaxxbxx", true}, {"*a*b*", "xxbxxaxx", false}, {"", "", true}, {"", "x", false},
+        {"*", "", true},
+        {"1.*", "1.weight", true},
+        {"1.*", "11.weight", false},
+        {"*.bias", "3.bias", true},
+        {"?.bias", "10.bias", false},
+        {"[0-2].*", "1.weight", true},
+        {"[!0-2].*", "1.weight", false},
+        {"[!0-2].*", "3.weight", true},
+        {"a[", "a[", true},
+        {"*a*b*", "xxaxxbxx", true},
+        {"*a*b*", "xxbxxaxx", false},
+        {"", "", true},
+        {"", "x", false},
         {"[]]x", "]x", true},
     };
 
@@ -280,9 +299,12 @@ static const char general[] =
     "      - {name: fc.weight, shape: [10, 784], init: {kaiming_uniform: {a: 1}}}\n"
     "      - {name: fc.bias, shape: [10], init: {constant: {value: 0.5}}}\n"
     "    nodes:\n"
-    "      - {name: flat, op: reshape, inputs: [image], attributes: {shape: {ints: {values: [0, 784]}}}}\n"
-    "      - {name: drop, op: dropout, inputs: [flat], attributes: {p: {f: 0.5}}, outputs: [kept, mask]}\n"
-    "      - {name: fc, op: linear, inputs: [kept, fc.weight, fc.bias], attributes: {act: {s: relu}}}\n"
+    "      - {name: flat, op: reshape, inputs: [image], attributes: {shape: {ints: {values: [0, "
+    "784]}}}}\n"
+    "      - {name: drop, op: dropout, inputs: [flat], attributes: {p: {f: 0.5}}, outputs: [kept, "
+    "mask]}\n"
+    "      - {name: fc, op: linear, inputs: [kept, fc.weight, fc.bias], attributes: {act: {s: "
+    "relu}}}\n"
     "    outputs: [fc]\n" TAIL;
 
 static void the_general_form_lowers_to_the_same(void **state)
@@ -311,11 +333,13 @@ static void the_general_form_reports_each_problem(void **state)
          "      - {name: up, op: sgd, inputs: [wx]}\n"
          "    outputs: [fcc]\n"
          "data: {source: {idx: {dir: x}}, batch_size: 32}\nstep: {loss: cross_entropy}\n",
-         "model.graph.inputs[0]: shape: the data give float32[n, 1, 28, 28]; shape must be [n, …] as the "
+         "model.graph.inputs[0]: shape: the data give float32[n, 1, 28, 28]; shape must be [n, …] "
+         "as the "
          "data give it\n"
          "model.graph.nodes[0]: op: unknown operator `reshap`; reshape\n"
          "model.graph.nodes[1]: attributes.akt: linear has no such attribute; act\n"
-         "model.graph.nodes[2]: fc2: linear: input float32[n, 1, 28, 28] does not fit weight float32[10, 784]; \n"
+         "model.graph.nodes[2]: fc2: linear: input float32[n, 1, 28, 28] does not fit weight "
+         "float32[10, 784]; \n"
          "model.graph.nodes[3]: op: sgd belongs to the trainer and can't be in a model; \n"
          "model.graph.nodes[3]: inputs: nothing before it is called `wx`; w\n"
          "model.graph.outputs[0]: nothing is called `fcc`; fc\n"

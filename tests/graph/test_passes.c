@@ -1,6 +1,7 @@
 /* test_passes.c - what each pass makes of a graph
  *
- * Golden texts of whole compilations lie in golden/; LT_GOLDEN_WRITE=1 writes them anew, for reading the difference.
+ * Golden texts of whole compilations lie in golden/; LT_GOLDEN_WRITE=1 writes them anew, for
+ * reading the difference.
  */
 #include "tests/graph/plan_text.h"
 
@@ -11,11 +12,13 @@
 
 #define DATA(n) "data: {source: {idx: {dir: x}}, batch_size: " #n "}\n"
 
-static const char mlp[] = "model: {layers: [flatten, {linear: {out_features: 128}}, relu, {linear: {out_features: 10}}]}\n"
-    DATA(32) "step: {loss: cross_entropy, metrics: [accuracy]}\n"
-    "optimizer: {adam: {lr: 1.0e-3}}\ntrainer: {gradient_clip_val: 1.0}\n";
+static const char mlp[] =
+    "model: {layers: [flatten, {linear: {out_features: 128}}, relu, {linear: {out_features: "
+    "10}}]}\n" DATA(32) "step: {loss: cross_entropy, metrics: [accuracy]}\n"
+                        "optimizer: {adam: {lr: 1.0e-3}}\ntrainer: {gradient_clip_val: 1.0}\n";
 
-static const char cnn[] = "model:\n  layers:\n"
+static const char cnn[] =
+    "model:\n  layers:\n"
     "    - conv2d: {out_channels: 8, kernel_size: 3, padding: 1}\n"
     "    - batch_norm\n"
     "    - relu\n"
@@ -24,20 +27,23 @@ static const char cnn[] = "model:\n  layers:\n"
     "    - global_avg_pool2d\n"
     "    - flatten\n"
     "    - dropout: {p: 0.25}\n"
-    "    - linear: {out_features: 10}\n"
-    DATA(8) "step: {loss: {cross_entropy: {label_smoothing: 0.1}}, metrics: [accuracy]}\n"
-    "optimizer: {sgd: {momentum: 0.9}}\ntrainer: {accumulate_grad_batches: 2}\n";
+    "    - linear: {out_features: 10}\n" DATA(
+        8) "step: {loss: {cross_entropy: {label_smoothing: 0.1}}, metrics: [accuracy]}\n"
+           "optimizer: {sgd: {momentum: 0.9}}\ntrainer: {accumulate_grad_batches: 2}\n";
 
 /* The graph after all passes; dump gets the text after each. */
 static struct lt_graph *compile(const char *text, enum lt_program_kind kind, struct lt_buf *dump)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
     const Lt__V1__TrainingPlan *plan = plan_parse(arena, text);
-    struct lt_pass_context c = {.plan = plan, .update = kind == LT_PROGRAM_STEP,
-                                .accumulate = plan->trainer && plan->trainer->accumulate_grad_batches > 1};
+    struct lt_pass_context c = {.plan = plan,
+                                .update = kind == LT_PROGRAM_STEP,
+                                .accumulate =
+                                    plan->trainer && plan->trainer->accumulate_grad_batches > 1};
     struct lt_problems p = {0};
     struct lt_error err = {0};
-    struct lt_graph *g = lt_graph_import(plan, mnist_fields, 2, kind, (int64_t)plan->data->batch_size, &p, NULL);
+    struct lt_graph *g =
+        lt_graph_import(plan, mnist_fields, 2, kind, (int64_t)plan->data->batch_size, &p, NULL);
 
     if (!g)
         fail_msg("%s: %s", p.items[0].path, p.items[0].reason);
@@ -72,7 +78,8 @@ static void golden(const char *name, const struct lt_buf *got)
     fclose(f);
     for (size_t i = 0, line = 1; i < want.len || i < got->len; i++) {
         if (i >= want.len || i >= got->len || want.data[i] != got->data[i])
-            fail_msg("%s differs from line %zu on: %.200s", path, line, i < got->len ? got->data + i : "");
+            fail_msg("%s differs from line %zu on: %.200s", path, line,
+                     i < got->len ? got->data + i : "");
         line += want.data[i] == '\n';
     }
 }
@@ -102,7 +109,8 @@ static void the_cnn_compiles_as_it_did(void **state)
 
 /* ---- single passes, on graphs of real operators ---- */
 
-static lt_id add(struct lt_graph *g, const char *op, const lt_id *in, int n, const struct lt_attr *a, int n_attrs)
+static lt_id add(struct lt_graph *g, const char *op, const lt_id *in, int n,
+                 const struct lt_attr *a, int n_attrs)
 {
     struct lt_error err = {0};
     int node = lt_graph_add(g, lt_op_find(op), NULL, in, n, a, n_attrs, &err);
@@ -166,7 +174,8 @@ static void attributes_and_constants_tell_nodes_apart(void **state)
     LT_AUTO(lt_graph_free) struct lt_graph *g = graph_with(&x, &p);
     struct lt_attr how = {.name = "approximate", .kind = LT_ATTR_STR, .s = "tanh"};
     lt_id a = add(g, "gelu", &x, 1, &how, 1), b = add1(g, "gelu", x);
-    lt_id c = add2(g, "mul", a, lt_graph_const(g, 2, LT_F32)), d = add2(g, "mul", a, lt_graph_const(g, 3, LT_F32));
+    lt_id c = add2(g, "mul", a, lt_graph_const(g, 2, LT_F32)),
+          d = add2(g, "mul", a, lt_graph_const(g, 3, LT_F32));
     lt_id e = add2(g, "mul", a, lt_graph_const(g, 2, LT_F32));
 
     lt_graph_output(g, "y", add2(g, "add", add2(g, "add", b, c), add2(g, "add", d, e)));
@@ -283,7 +292,8 @@ static void an_activation_moves_into_its_linear(void **state)
     lt_id x, p;
     LT_AUTO(lt_graph_free) struct lt_graph *g = graph_with(&x, &p);
     lt_id in[2] = {x, p};
-    lt_id one = add(g, "linear", in, 2, NULL, 0), two = add1(g, "tanh", add(g, "linear", in, 2, NULL, 0));
+    lt_id one = add(g, "linear", in, 2, NULL, 0),
+          two = add1(g, "tanh", add(g, "linear", in, 2, NULL, 0));
 
     lt_graph_output(g, "relu", add1(g, "relu", one));
     lt_graph_output(g, "tanh", two);
@@ -313,9 +323,11 @@ static void an_activation_stays_where_its_input_is_needed(void **state)
 static void many_gradients_make_one_norm(void **state)
 {
     (void)state;
-    LT_AUTO(lt_graph_free) struct lt_graph *g = compile(
-        "model: {layers: [flatten, {repeat: {times: 40, layers: [{linear: {out_features: 10}}]}}]}\n" DATA(8)
-        "step: {loss: cross_entropy}\noptimizer: sgd\ntrainer: {gradient_clip_val: 1}\n",
+    LT_AUTO(lt_graph_free)
+    struct lt_graph *g = compile(
+        "model: {layers: [flatten, {repeat: {times: 40, layers: [{linear: {out_features: "
+        "10}}]}}]}\n" DATA(
+            8) "step: {loss: cross_entropy}\noptimizer: sgd\ntrainer: {gradient_clip_val: 1}\n",
         LT_PROGRAM_STEP, NULL);
 
     assert_int_equal(count_op(g, "sum_squares"), 2); /* 80 gradients, at most 64 operands */
@@ -326,9 +338,10 @@ static void many_gradients_make_one_norm(void **state)
 static void frozen_parameters_get_no_gradient(void **state)
 {
     (void)state;
-    LT_AUTO(lt_graph_free) struct lt_graph *g = compile(
-        "model: {layers: [flatten, {linear: {out_features: 10}}, relu, {linear: {out_features: 10}}], freeze: ['1.*']}\n"
-        DATA(8) "step: {loss: cross_entropy}\noptimizer: adam\n",
+    LT_AUTO(lt_graph_free)
+    struct lt_graph *g = compile(
+        "model: {layers: [flatten, {linear: {out_features: 10}}, relu, {linear: {out_features: "
+        "10}}], freeze: ['1.*']}\n" DATA(8) "step: {loss: cross_entropy}\noptimizer: adam\n",
         LT_PROGRAM_STEP, NULL);
 
     assert_int_equal(count_op(g, "adam"), 2);

@@ -1,7 +1,8 @@
-/* test_place.c - no two live values share a byte, and the order of nodes is one in which they can run
+/* test_place.c - no two live values share a byte, and the order of nodes is one in which they can
+ * run
  *
- * Random graphs are *played*: each node checks that its inputs still hold what their producers wrote, then writes its
- * outputs' bytes, in the memory that the plan gives them.
+ * Random graphs are *played*: each node checks that its inputs still hold what their producers
+ * wrote, then writes its outputs' bytes, in the memory that the plan gives them.
  */
 #include "tests/graph/toy.h"
 
@@ -18,7 +19,10 @@ static size_t plain_bytes(void *ctx, const struct lt_graph *g, lt_id v, const st
 static size_t by_hand(void *ctx, const char *name)
 {
     (void)ctx;
-    return !strcmp(name, "p0") ? 0 : !strcmp(name, "p1") ? 8192 : !strcmp(name, "state") ? 16384 : (size_t)-1;
+    return !strcmp(name, "p0")      ? 0
+           : !strcmp(name, "p1")    ? 8192
+           : !strcmp(name, "state") ? 16384
+                                    : (size_t)-1;
 }
 
 static const struct lt_place_ask ask = {.bytes = plain_bytes, .persistent = by_hand};
@@ -33,10 +37,14 @@ static unsigned char *where(struct machine *m, lt_id v)
     const struct lt_slot *s = &m->plan->slots[v];
 
     switch (s->region) {
-    case LT_REGION_ARENA: return m->arena + s->offset;
-    case LT_REGION_PERSISTENT: return m->persistent + s->offset;
-    case LT_REGION_INPUT: return m->inputs[s->offset];
-    default: return NULL;
+    case LT_REGION_ARENA:
+        return m->arena + s->offset;
+    case LT_REGION_PERSISTENT:
+        return m->persistent + s->offset;
+    case LT_REGION_INPUT:
+        return m->inputs[s->offset];
+    default:
+        return NULL;
     }
 }
 

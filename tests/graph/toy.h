@@ -25,16 +25,16 @@ static int toy_same(const struct lt_graph *g, const struct lt_node *n, const str
     return 0;
 }
 
-static int toy_sum_infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
-                         struct lt_type *out, struct lt_error *err)
+static int toy_sum_infer(const struct lt_graph *g, const struct lt_node *n,
+                         const struct lt_type *in, struct lt_type *out, struct lt_error *err)
 {
     (void)g, (void)n, (void)err;
     out[0] = (struct lt_type){.dtype = in[0].dtype};
     return 0;
 }
 
-static int toy_update_infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
-                            struct lt_type *out, struct lt_error *err)
+static int toy_update_infer(const struct lt_graph *g, const struct lt_node *n,
+                            const struct lt_type *in, struct lt_type *out, struct lt_error *err)
 {
     (void)g, (void)err;
     out[0] = in[0];
@@ -44,37 +44,64 @@ static int toy_update_infer(const struct lt_graph *g, const struct lt_node *n, c
 }
 
 static const struct lt_attr_spec toy_attrs[] = {
-    {"k", LT_ATTR_INT, false, 3, NULL},         {"f", LT_ATTR_FLOAT, false, 0.5, NULL},
-    {"mode", LT_ATTR_STR, false, 0, "plain"},   {"sizes", LT_ATTR_INTS, false, 0, "1,2"},
+    {"k", LT_ATTR_INT, false, 3, NULL},       {"f", LT_ATTR_FLOAT, false, 0.5, NULL},
+    {"mode", LT_ATTR_STR, false, 0, "plain"}, {"sizes", LT_ATTR_INTS, false, 0, "1,2"},
     {NULL, LT_ATTR_INT, false, 0, NULL},
 };
-static const struct lt_attr_spec toy_required[] = {
-    {"k", LT_ATTR_INT, true, 0, NULL}, {NULL, LT_ATTR_INT, false, 0, NULL}};
+static const struct lt_attr_spec toy_required[] = {{"k", LT_ATTR_INT, true, 0, NULL},
+                                                   {NULL, LT_ATTR_INT, false, 0, NULL}};
 
-static const struct lt_op toy_map = {
-    .name = "toy_map", .cls = LT_OP_POINTWISE, .min_in = 1, .max_in = 1, .n_out = 1,
-    .attrs = toy_attrs, .infer = toy_same, .inplace = {1}};
-static const struct lt_op toy_pair = {
-    .name = "toy_pair", .cls = LT_OP_POINTWISE, .min_in = 2, .max_in = 2, .n_out = 1,
-    .infer = toy_same, .inplace = {3}};
-static const struct lt_op toy_apart = { /* reads all of both before it could write */
-    .name = "toy_apart", .cls = LT_OP_CONTRACTION, .min_in = 2, .max_in = 2, .n_out = 1,
-    .attrs = toy_required, .infer = toy_same};
-static const struct lt_op toy_split = {
-    .name = "toy_split", .cls = LT_OP_OTHER, .min_in = 1, .max_in = 1, .n_out = 2,
-    .infer = toy_same, .inplace = {1, 1}};
-static const struct lt_op toy_view = {
-    .name = "toy_view", .cls = LT_OP_VIEW, .min_in = 1, .max_in = 1, .n_out = 1, .infer = toy_same,
-    .inplace = {1}};
-static const struct lt_op toy_like = { /* like toy_map, with another value's shape */
-    .name = "toy_like", .cls = LT_OP_OTHER, .min_in = 2, .max_in = 2, .n_out = 1,
-    .infer = toy_same, .inplace = {1}, .shape_only = 2};
-static const struct lt_op toy_sum = {
-    .name = "toy_sum", .cls = LT_OP_REDUCTION, .min_in = 1, .max_in = 1, .n_out = 1,
-    .infer = toy_sum_infer};
-static const struct lt_op toy_update = {
-    .name = "toy_update", .cls = LT_OP_UPDATE, .min_in = 2, .max_in = 3, .n_out = 2,
-    .infer = toy_update_infer, .updates = {1, 3}};
+static const struct lt_op toy_map = {.name = "toy_map",
+                                     .cls = LT_OP_POINTWISE,
+                                     .min_in = 1,
+                                     .max_in = 1,
+                                     .n_out = 1,
+                                     .attrs = toy_attrs,
+                                     .infer = toy_same,
+                                     .inplace = {1}};
+static const struct lt_op toy_pair = {.name = "toy_pair",
+                                      .cls = LT_OP_POINTWISE,
+                                      .min_in = 2,
+                                      .max_in = 2,
+                                      .n_out = 1,
+                                      .infer = toy_same,
+                                      .inplace = {3}};
+static const struct lt_op toy_apart = {/* reads all of both before it could write */
+                                       .name = "toy_apart", .cls = LT_OP_CONTRACTION,
+                                       .min_in = 2,         .max_in = 2,
+                                       .n_out = 1,          .attrs = toy_required,
+                                       .infer = toy_same};
+static const struct lt_op toy_split = {.name = "toy_split",
+                                       .cls = LT_OP_OTHER,
+                                       .min_in = 1,
+                                       .max_in = 1,
+                                       .n_out = 2,
+                                       .infer = toy_same,
+                                       .inplace = {1, 1}};
+static const struct lt_op toy_view = {.name = "toy_view",
+                                      .cls = LT_OP_VIEW,
+                                      .min_in = 1,
+                                      .max_in = 1,
+                                      .n_out = 1,
+                                      .infer = toy_same,
+                                      .inplace = {1}};
+static const struct lt_op toy_like = {/* like toy_map, with another value's shape */
+                                      .name = "toy_like", .cls = LT_OP_OTHER, .min_in = 2,
+                                      .max_in = 2,        .n_out = 1,         .infer = toy_same,
+                                      .inplace = {1},     .shape_only = 2};
+static const struct lt_op toy_sum = {.name = "toy_sum",
+                                     .cls = LT_OP_REDUCTION,
+                                     .min_in = 1,
+                                     .max_in = 1,
+                                     .n_out = 1,
+                                     .infer = toy_sum_infer};
+static const struct lt_op toy_update = {.name = "toy_update",
+                                        .cls = LT_OP_UPDATE,
+                                        .min_in = 2,
+                                        .max_in = 3,
+                                        .n_out = 2,
+                                        .infer = toy_update_infer,
+                                        .updates = {1, 3}};
 
 static inline lt_id toy_add(struct lt_graph *g, const struct lt_op *op, const lt_id *in, int n)
 {
@@ -120,7 +147,8 @@ static inline unsigned toy_random(uint64_t *state)
     return (unsigned)(*state >> 33);
 }
 
-/* A random program: two inputs of two widths, parameters that are read and then updated, some outputs. */
+/* A random program: two inputs of two widths, parameters that are read and then updated, some
+ * outputs. */
 static inline struct lt_graph *toy_graph(uint64_t seed, int n_nodes)
 {
     static const struct lt_op *const unary[] = {&toy_map, &toy_split, &toy_view, &toy_map};

@@ -1,7 +1,8 @@
 /* test_gradients.c - whole nets against central differences: autodiff, passes and kernels together
  *
- * The analytic gradient is what an SGD update of learning rate 1 subtracts; the numeric one moves single parameters and
- * reads the training loss of the same step program (learning rate 0), so that dropout and batch norm behave alike.
+ * The analytic gradient is what an SGD update of learning rate 1 subtracts; the numeric one moves
+ * single parameters and reads the training loss of the same step program (learning rate 0), so that
+ * dropout and batch norm behave alike.
  */
 #include "tests/graph/plan_text.h"
 
@@ -12,8 +13,8 @@
 #define PIXELS 64
 #define FLOATS 4096
 
-static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 8, 8}, 0}, {"label", LT_I64, 0, {0}, 3},
-                                         {"goal", LT_F32, 1, {5}, 0}};
+static const struct lt_field fields[] = {
+    {"image", LT_F32, 3, {1, 8, 8}, 0}, {"label", LT_I64, 0, {0}, 3}, {"goal", LT_F32, 1, {5}, 0}};
 
 struct batch {
     float image[N][PIXELS], goal[N][5], weight[N];
@@ -48,11 +49,14 @@ static double step(struct lt_session *s, const struct batch *b)
     const struct {
         const char *name;
         const void *data;
-    } all[] = {{"image", b->image}, {"label", b->label}, {"goal", b->goal}, {"weight", b->weight},
-               {"sample_index", b->index}, {"rng_step", &b->rng_step}, {"opt_step", &b->opt_step}, {"lr", &b->lr}};
+    } all[] = {{"image", b->image},        {"label", b->label},
+               {"goal", b->goal},          {"weight", b->weight},
+               {"sample_index", b->index}, {"rng_step", &b->rng_step},
+               {"opt_step", &b->opt_step}, {"lr", &b->lr}};
     const void *in[16] = {NULL};
     struct lt_error err = {0};
-    int o = lt_session_output(s, LT_PROGRAM_STEP, "loss.sum"), w = lt_session_output(s, LT_PROGRAM_STEP, "loss.weight");
+    int o = lt_session_output(s, LT_PROGRAM_STEP, "loss.sum"),
+        w = lt_session_output(s, LT_PROGRAM_STEP, "loss.weight");
 
     for (size_t i = 0; i < LT_ARRAY_LEN(all); i++) {
         int at = lt_session_input(s, LT_PROGRAM_STEP, all[i].name);
@@ -112,10 +116,16 @@ static const struct lt_backend *be;
 static void check_net(const char *layers, const char *loss)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
-    LT_AUTO(lt_free) char *text = lt_format("seed: 5\nmodel: {layers: [%s]}\ndata: {source: {idx: {dir: x}}, batch_size: 4}\n"
-                                            "step: {loss: %s}\noptimizer: sgd\n", layers, loss);
-    struct lt_session_config c = {.plan = plan_parse(arena, text), .fields = fields, .n_fields = 3,
-                                  .backend = be, .programs = 1u << LT_PROGRAM_STEP};
+    LT_AUTO(lt_free)
+    char *text =
+        lt_format("seed: 5\nmodel: {layers: [%s]}\ndata: {source: {idx: {dir: x}}, batch_size: 4}\n"
+                  "step: {loss: %s}\noptimizer: sgd\n",
+                  layers, loss);
+    struct lt_session_config c = {.plan = plan_parse(arena, text),
+                                  .fields = fields,
+                                  .n_fields = 3,
+                                  .backend = be,
+                                  .programs = 1u << LT_PROGRAM_STEP};
     LT_AUTO(lt_session_close) struct lt_session *s = NULL;
     struct lt_error err = {0};
     struct batch b;
@@ -134,22 +144,35 @@ static void gradients_of_nets_are_right(void **state)
     static const struct {
         const char *layers, *loss;
     } nets[] = {
-        {"flatten, {linear: {out_features: 6}}, relu, {linear: {out_features: 3}}", "cross_entropy"},
-        {"flatten, {linear: {out_features: 6}}, tanh, {linear: {out_features: 5, bias: false}}, sigmoid",
-         "{mse: {target: goal}}"},
-        {"flatten, {linear: {out_features: 6}}, {layer_norm: {}}, {gelu: {approximate: tanh}}, {linear: {out_features: 3}}",
-         "{cross_entropy: {label_smoothing: 0.1, weight: [1, 2, 0.5]}}"},
-        {"{conv2d: {out_channels: 4, kernel_size: 3, padding: 1}}, batch_norm, relu, {max_pool2d: {kernel_size: 2}}, "
-         "{conv2d: {out_channels: 4, kernel_size: 3, stride: 2, dilation: 1, groups: 2}}, gelu, flatten, "
-         "{linear: {out_features: 3}}", "cross_entropy"},
-        {"{conv2d: {out_channels: 4, kernel_size: [3, 1], padding: [1, 0]}}, {residual: {layers: [{conv2d: {out_channels: 4, "
-         "kernel_size: 1}}, tanh]}}, {avg_pool2d: {kernel_size: 3, stride: 2, padding: 1}}, global_avg_pool2d, flatten, "
-         "{linear: {out_features: 3}}", "cross_entropy"},
-        {"flatten, {linear: {out_features: 12}}, {dropout: {p: 0.4}}, {unflatten: {dim: 1, sizes: [3, -1]}}, "
-         "{linear: {out_features: 2}}, {softmax: {dim: 1}}, flatten, {batch_norm: {}}, {linear: {out_features: 3}}, log_softmax",
+        {"flatten, {linear: {out_features: 6}}, relu, {linear: {out_features: 3}}",
          "cross_entropy"},
-        {"{repeat: {times: 2, layers: [{conv2d: {out_channels: 2, kernel_size: 3}}, tanh]}}, flatten, "
-         "{linear: {out_features: 3}}", "cross_entropy"},
+        {"flatten, {linear: {out_features: 6}}, tanh, {linear: {out_features: 5, bias: false}}, "
+         "sigmoid",
+         "{mse: {target: goal}}"},
+        {"flatten, {linear: {out_features: 6}}, {layer_norm: {}}, {gelu: {approximate: tanh}}, "
+         "{linear: {out_features: 3}}",
+         "{cross_entropy: {label_smoothing: 0.1, weight: [1, 2, 0.5]}}"},
+        {"{conv2d: {out_channels: 4, kernel_size: 3, padding: 1}}, batch_norm, relu, {max_pool2d: "
+         "{kernel_size: 2}}, "
+         "{conv2d: {out_channels: 4, kernel_size: 3, stride: 2, dilation: 1, groups: 2}}, gelu, "
+         "flatten, "
+         "{linear: {out_features: 3}}",
+         "cross_entropy"},
+        {"{conv2d: {out_channels: 4, kernel_size: [3, 1], padding: [1, 0]}}, {residual: {layers: "
+         "[{conv2d: {out_channels: 4, "
+         "kernel_size: 1}}, tanh]}}, {avg_pool2d: {kernel_size: 3, stride: 2, padding: 1}}, "
+         "global_avg_pool2d, flatten, "
+         "{linear: {out_features: 3}}",
+         "cross_entropy"},
+        {"flatten, {linear: {out_features: 12}}, {dropout: {p: 0.4}}, {unflatten: {dim: 1, sizes: "
+         "[3, -1]}}, "
+         "{linear: {out_features: 2}}, {softmax: {dim: 1}}, flatten, {batch_norm: {}}, {linear: "
+         "{out_features: 3}}, log_softmax",
+         "cross_entropy"},
+        {"{repeat: {times: 2, layers: [{conv2d: {out_channels: 2, kernel_size: 3}}, tanh]}}, "
+         "flatten, "
+         "{linear: {out_features: 3}}",
+         "cross_entropy"},
     };
 
     for (size_t i = 0; i < LT_ARRAY_LEN(nets); i++)

@@ -1,7 +1,8 @@
-/* test_inplace.c - random nets give the same bits in their planned memory as with a place of its own for every value
+/* test_inplace.c - random nets give the same bits in their planned memory as with a place of its
+ * own for every value
  *
- * Shared storage is where a wrong lifetime, or an operator that says `inplace` and then reads what it wrote, would show.
- * A failure prints the seed; LT_SEED=n runs that one.
+ * Shared storage is where a wrong lifetime, or an operator that says `inplace` and then reads what
+ * it wrote, would show. A failure prints the seed; LT_SEED=n runs that one.
  */
 #include "tests/graph/plan_text.h"
 
@@ -22,34 +23,56 @@ static unsigned draw(uint64_t *r, unsigned n)
 static char *random_plan(uint64_t seed)
 {
     static const char *const images[] = {
-        "{conv2d: {out_channels: 4, kernel_size: 3, padding: 1}}", "batch_norm", "relu", "tanh", "gelu", "sigmoid",
-        "{residual: {layers: [{conv2d: {out_channels: 4, kernel_size: 1}}, relu]}}", "{dropout: {p: 0.3}}",
-        "{max_pool2d: {kernel_size: 3, stride: 1, padding: 1}}", "{avg_pool2d: {kernel_size: 3, stride: 1, padding: 1}}",
-        "{layer_norm: {}}", "{softmax: {dim: 1}}",
+        "{conv2d: {out_channels: 4, kernel_size: 3, padding: 1}}",
+        "batch_norm",
+        "relu",
+        "tanh",
+        "gelu",
+        "sigmoid",
+        "{residual: {layers: [{conv2d: {out_channels: 4, kernel_size: 1}}, relu]}}",
+        "{dropout: {p: 0.3}}",
+        "{max_pool2d: {kernel_size: 3, stride: 1, padding: 1}}",
+        "{avg_pool2d: {kernel_size: 3, stride: 1, padding: 1}}",
+        "{layer_norm: {}}",
+        "{softmax: {dim: 1}}",
         "{residual: {layers: [relu, {residual: {layers: [tanh, {dropout: {p: 0.1}}]}}]}}"};
     static const char *const vectors[] = {
-        "{linear: {out_features: 7}}", "relu", "{residual: {layers: [sigmoid, {linear: {out_features: 7}}]}}", "batch_norm",
-        "{layer_norm: {}}", "log_softmax", "{dropout: {p: 0.5}}", "{gelu: {approximate: tanh}}"};
-    static const char *const optimizers[] = {"sgd", "{sgd: {momentum: 0.9}}", "adam", "{adam: {amsgrad: true}}"};
+        "{linear: {out_features: 7}}",
+        "relu",
+        "{residual: {layers: [sigmoid, {linear: {out_features: 7}}]}}",
+        "batch_norm",
+        "{layer_norm: {}}",
+        "log_softmax",
+        "{dropout: {p: 0.5}}",
+        "{gelu: {approximate: tanh}}"};
+    static const char *const optimizers[] = {"sgd", "{sgd: {momentum: 0.9}}", "adam",
+                                             "{adam: {amsgrad: true}}"};
     LT_BUF_AUTO b = {0};
     uint64_t r = seed * 77 + 5;
 
-    lt_buf_printf(&b, "seed: %llu\nmodel: {layers: [{conv2d: {out_channels: 4, kernel_size: 3}}", (unsigned long long)seed);
+    lt_buf_printf(&b, "seed: %llu\nmodel: {layers: [{conv2d: {out_channels: 4, kernel_size: 3}}",
+                  (unsigned long long)seed);
     for (unsigned i = draw(&r, 5); i; i--)
         lt_buf_printf(&b, ", %s", images[draw(&r, LT_ARRAY_LEN(images))]);
     lt_buf_str(&b, draw(&r, 2) ? ", flatten" : ", global_avg_pool2d, flatten");
     lt_buf_str(&b, ", {linear: {out_features: 7}}");
     for (unsigned i = draw(&r, 5); i; i--)
         lt_buf_printf(&b, ", %s", vectors[draw(&r, LT_ARRAY_LEN(vectors))]);
-    lt_buf_printf(&b, ", {linear: {out_features: 3}}]}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n", N);
-    lt_buf_printf(&b, "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: %s\n", optimizers[draw(&r, 4)]);
-    lt_buf_printf(&b, "trainer: {gradient_clip_val: %u, accumulate_grad_batches: %u}\n", draw(&r, 2), 1 + draw(&r, 2));
+    lt_buf_printf(
+        &b, ", {linear: {out_features: 3}}]}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n",
+        N);
+    lt_buf_printf(&b, "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: %s\n",
+                  optimizers[draw(&r, 4)]);
+    lt_buf_printf(&b, "trainer: {gradient_clip_val: %u, accumulate_grad_batches: %u}\n",
+                  draw(&r, 2), 1 + draw(&r, 2));
     return lt_buf_take(&b);
 }
 
-static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 6, 6}, 0}, {"label", LT_I64, 0, {0}, 3}};
+static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 6, 6}, 0},
+                                         {"label", LT_I64, 0, {0}, 3}};
 
-static struct lt_graph *graph_make(const char *text, struct lt_arena *arena, const struct lt_binding *b)
+static struct lt_graph *graph_make(const char *text, struct lt_arena *arena,
+                                   const struct lt_binding *b)
 {
     const Lt__V1__TrainingPlan *plan = plan_parse(arena, text);
     struct lt_pass_context c = {plan, plan->trainer->accumulate_grad_batches > 1, true};
@@ -59,7 +82,8 @@ static struct lt_graph *graph_make(const char *text, struct lt_arena *arena, con
 
     if (!g)
         fail_msg("%s\n%s: %s", text, p.items[0].path, p.items[0].reason);
-    if (lt_passes_run(g, &c, NULL, &err) < 0 || lt_graph_order(g, b, &err) < 0 || lt_graph_check(g, &err) < 0)
+    if (lt_passes_run(g, &c, NULL, &err) < 0 || lt_graph_order(g, b, &err) < 0 ||
+        lt_graph_check(g, &err) < 0)
         fail_msg("%s\n%s", text, err.text);
     return g;
 }
@@ -93,7 +117,8 @@ static size_t persistent_of(void *ctx, const char *name)
     return (size_t)-1;
 }
 
-/* Takes all sharing out of a plan: every computed value gets bytes of its own; updates stay where they must be. */
+/* Takes all sharing out of a plan: every computed value gets bytes of its own; updates stay where
+ * they must be. */
 static void spread(struct lt_plan *p)
 {
     size_t at = 0;
@@ -124,8 +149,13 @@ static void inputs_make(struct inputs *in, const struct lt_graph *g, uint64_t se
     const struct {
         const char *name;
         const void *data;
-    } all[] = {{"image", in->image}, {"label", in->label}, {"weight", in->weight}, {"sample_index", in->index},
-               {"rng_step", &in->rng_step}, {"opt_step", &in->opt_step}, {"lr", &in->lr}};
+    } all[] = {{"image", in->image},
+               {"label", in->label},
+               {"weight", in->weight},
+               {"sample_index", in->index},
+               {"rng_step", &in->rng_step},
+               {"opt_step", &in->opt_step},
+               {"lr", &in->lr}};
     uint64_t r = seed;
     int n = 0;
 
@@ -160,7 +190,8 @@ static void persistents_make(const struct lt_graph *g, unsigned char *region)
 }
 
 /* Two steps; returns everything that can be seen of them: persistents, then outputs. */
-static void play(const struct lt_graph *g, const struct lt_plan *plan, uint64_t seed, struct lt_buf *seen)
+static void play(const struct lt_graph *g, const struct lt_plan *plan, uint64_t seed,
+                 struct lt_buf *seen)
 {
     const struct lt_backend *be = &lt_backend_ref;
     const struct lt_device_config c = {0};
@@ -180,7 +211,8 @@ static void play(const struct lt_graph *g, const struct lt_plan *plan, uint64_t 
         if (be->run(p, in.pointers, &err) < 0)
             fail_msg("seed %llu: %s", (unsigned long long)seed, err.text);
         for (int i = 0; i < g->n_outputs; i++)
-            lt_buf_append(seen, be->value(p, g->outputs[i].value), plan->slots[g->outputs[i].value].bytes);
+            lt_buf_append(seen, be->value(p, g->outputs[i].value),
+                          plan->slots[g->outputs[i].value].bytes);
     }
     lt_buf_append(seen, persistent, REGION);
     be->program_free(p);

@@ -1,4 +1,5 @@
-/* test_session.c - programs of a plan learn, accumulate, clip, skip: on the reference back end and on the cpu's */
+/* test_session.c - programs of a plan learn, accumulate, clip, skip: on the reference back end and
+ * on the cpu's */
 #include "tests/graph/plan_text.h"
 
 #include <math.h>
@@ -9,7 +10,8 @@
 #define FEATURES 6
 #define CLASSES 3
 
-static const struct lt_field fields[] = {{"x", LT_F32, 1, {FEATURES}, 0}, {"label", LT_I64, 0, {0}, CLASSES}};
+static const struct lt_field fields[] = {{"x", LT_F32, 1, {FEATURES}, 0},
+                                         {"label", LT_I64, 0, {0}, CLASSES}};
 
 /* A batch: classes are which of three groups of features is largest. */
 struct batch {
@@ -45,14 +47,18 @@ static void batch_make(struct batch *b, uint64_t seed)
 }
 
 /* Pointers in the program's order, from sample `from` on. */
-static void batch_point(struct lt_session *s, enum lt_program_kind kind, const struct batch *b, int from,
-                        const void **in)
+static void batch_point(struct lt_session *s, enum lt_program_kind kind, const struct batch *b,
+                        int from, const void **in)
 {
     const struct {
         const char *name;
         const void *data;
-    } all[] = {{"x", b->x[from]},           {"label", &b->label[from]}, {"weight", &b->weight[from]},
-               {"sample_index", &b->index[from]}, {"rng_step", &b->rng_step}, {"opt_step", &b->opt_step},
+    } all[] = {{"x", b->x[from]},
+               {"label", &b->label[from]},
+               {"weight", &b->weight[from]},
+               {"sample_index", &b->index[from]},
+               {"rng_step", &b->rng_step},
+               {"opt_step", &b->opt_step},
                {"lr", &b->lr}};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(all); i++) {
@@ -63,7 +69,8 @@ static void batch_point(struct lt_session *s, enum lt_program_kind kind, const s
     }
 }
 
-static void run(struct lt_session *s, enum lt_program_kind kind, const struct batch *b, int from, int n)
+static void run(struct lt_session *s, enum lt_program_kind kind, const struct batch *b, int from,
+                int n)
 {
     const void *in[16] = {NULL};
     struct lt_error err = {0};
@@ -87,7 +94,8 @@ static const struct lt_backend *be; /* of the running test */
 
 static struct lt_session *open_text(const char *text)
 {
-    struct lt_session_config c = {.plan = plan_parse(arena, text), .fields = fields, .n_fields = 2, .backend = be};
+    struct lt_session_config c = {
+        .plan = plan_parse(arena, text), .fields = fields, .n_fields = 2, .backend = be};
     struct lt_session *s = NULL;
     struct lt_error err = {0};
 
@@ -160,9 +168,11 @@ static double distance(struct lt_session *a, struct lt_session *b, enum lt_value
 static void four_times_eight_is_one_of_thirty_two(void **state)
 {
     be = *state;
-    LT_AUTO(lt_session_close) struct lt_session *whole = open_text(
-        MODEL DATA(32) STEP ADAM "trainer: {gradient_clip_val: 0.1}\n");
-    LT_AUTO(lt_session_close) struct lt_session *parts = open_text(
+    LT_AUTO(lt_session_close)
+    struct lt_session *whole =
+        open_text(MODEL DATA(32) STEP ADAM "trainer: {gradient_clip_val: 0.1}\n");
+    LT_AUTO(lt_session_close)
+    struct lt_session *parts = open_text(
         MODEL DATA(8) STEP ADAM "trainer: {gradient_clip_val: 0.1, accumulate_grad_batches: 4}\n");
     struct batch b;
 
@@ -176,9 +186,11 @@ static void four_times_eight_is_one_of_thirty_two(void **state)
         for (int k = 0; k < 3; k++)
             run(parts, LT_PROGRAM_MICRO, &b, 8 * k, 8);
         run(parts, LT_PROGRAM_STEP, &b, 24, 8);
-        assert_true(fabs(out(whole, LT_PROGRAM_STEP, "window.loss") - out(parts, LT_PROGRAM_STEP, "window.loss")) < 1e-5);
+        assert_true(fabs(out(whole, LT_PROGRAM_STEP, "window.loss") -
+                         out(parts, LT_PROGRAM_STEP, "window.loss")) < 1e-5);
         assert_true(out(parts, LT_PROGRAM_STEP, "window.weight") == 30.5);
-        assert_true(fabs(out(whole, LT_PROGRAM_STEP, "grad_norm") - out(parts, LT_PROGRAM_STEP, "grad_norm")) < 1e-6);
+        assert_true(fabs(out(whole, LT_PROGRAM_STEP, "grad_norm") -
+                         out(parts, LT_PROGRAM_STEP, "grad_norm")) < 1e-6);
         assert_true(distance(whole, parts, LT_VALUE_PARAM) < 2e-5);
     }
 }
@@ -186,7 +198,8 @@ static void four_times_eight_is_one_of_thirty_two(void **state)
 static void a_window_leaves_nothing_behind(void **state)
 {
     be = *state;
-    LT_AUTO(lt_session_close) struct lt_session *s =
+    LT_AUTO(lt_session_close)
+    struct lt_session *s =
         open_text(MODEL DATA(8) STEP ADAM "trainer: {accumulate_grad_batches: 2}\n");
     struct batch b;
     int accums = 0;
@@ -229,10 +242,12 @@ static void a_loss_that_is_not_finite_changes_nothing(void **state)
 static void norms_are_clipped(void **state)
 {
     be = *state;
-    LT_AUTO(lt_session_close) struct lt_session *s = open_text(
-        MODEL DATA(32) STEP "optimizer: sgd\ntrainer: {gradient_clip_val: 0.01}\n");
-    LT_AUTO(lt_session_close) struct lt_session *before = open_text(
-        MODEL DATA(32) STEP "optimizer: sgd\ntrainer: {gradient_clip_val: 0.01}\n");
+    LT_AUTO(lt_session_close)
+    struct lt_session *s =
+        open_text(MODEL DATA(32) STEP "optimizer: sgd\ntrainer: {gradient_clip_val: 0.01}\n");
+    LT_AUTO(lt_session_close)
+    struct lt_session *before =
+        open_text(MODEL DATA(32) STEP "optimizer: sgd\ntrainer: {gradient_clip_val: 0.01}\n");
     struct batch b;
     double square = 0;
 
@@ -290,9 +305,11 @@ static void a_short_batch_equals_a_padded_one(void **state)
 static void start_values_follow_seed_and_name(void **state)
 {
     be = *state;
-    LT_AUTO(lt_session_close) struct lt_session *a = open_text("seed: 1\n" MODEL DATA(32) STEP ADAM);
+    LT_AUTO(lt_session_close)
+    struct lt_session *a = open_text("seed: 1\n" MODEL DATA(32) STEP ADAM);
     LT_AUTO(lt_session_close) struct lt_session *b = open_text("seed: 1\n" MODEL DATA(8) STEP ADAM);
-    LT_AUTO(lt_session_close) struct lt_session *c = open_text("seed: 2\n" MODEL DATA(32) STEP ADAM);
+    LT_AUTO(lt_session_close)
+    struct lt_session *c = open_text("seed: 2\n" MODEL DATA(32) STEP ADAM);
     float w[16 * FEATURES];
     double bound = 1 / sqrt(FEATURES), low = 1, high = -1;
 
@@ -310,12 +327,18 @@ static void start_values_follow_seed_and_name(void **state)
 static void tensors_are_read_as_written_in_a_fixed_order(void **state)
 {
     be = *state;
-    LT_AUTO(lt_session_close) struct lt_session *s =
+    LT_AUTO(lt_session_close)
+    struct lt_session *s =
         open_text(MODEL DATA(32) STEP ADAM "trainer: {accumulate_grad_batches: 2}\n");
-    static const char *const want[] = {
-        "0.weight", "0.bias", "2.weight", "2.bias", "exp_avg/0.weight", "exp_avg_sq/0.weight", "exp_avg/0.bias",
-        "exp_avg_sq/0.bias", "exp_avg/2.weight", "exp_avg_sq/2.weight", "exp_avg/2.bias", "exp_avg_sq/2.bias",
-        "window.loss", "window.weight", "grad/0.weight", "grad/0.bias", "grad/2.weight", "grad/2.bias"};
+    static const char *const want[] = {"0.weight",         "0.bias",
+                                       "2.weight",         "2.bias",
+                                       "exp_avg/0.weight", "exp_avg_sq/0.weight",
+                                       "exp_avg/0.bias",   "exp_avg_sq/0.bias",
+                                       "exp_avg/2.weight", "exp_avg_sq/2.weight",
+                                       "exp_avg/2.bias",   "exp_avg_sq/2.bias",
+                                       "window.loss",      "window.weight",
+                                       "grad/0.weight",    "grad/0.bias",
+                                       "grad/2.weight",    "grad/2.bias"};
 
     assert_int_equal(lt_session_n_tensors(s), LT_ARRAY_LEN(want));
     for (size_t i = 0; i < LT_ARRAY_LEN(want); i++) {
@@ -348,10 +371,13 @@ static void a_label_out_of_range_is_an_error_of_the_data(void **state)
 static void costs_are_known_without_memory(void **state)
 {
     be = *state;
-    const char *text = "model: {layers: [{linear: {out_features: 4000000}}, relu, {linear: {out_features: 3}}]}\n"
-                       DATA(32) STEP ADAM;
-    struct lt_session_config c = {.plan = plan_parse(arena, text), .fields = fields, .n_fields = 2,
-                                  .backend = &lt_backend_null, .plan_only = true};
+    const char *text = "model: {layers: [{linear: {out_features: 4000000}}, relu, {linear: "
+                       "{out_features: 3}}]}\n" DATA(32) STEP ADAM;
+    struct lt_session_config c = {.plan = plan_parse(arena, text),
+                                  .fields = fields,
+                                  .n_fields = 2,
+                                  .backend = &lt_backend_null,
+                                  .plan_only = true};
     LT_AUTO(lt_session_close) struct lt_session *s = NULL;
     struct lt_session_cost cost;
     LT_BUF_AUTO json = {0};
@@ -365,16 +391,21 @@ static void costs_are_known_without_memory(void **state)
     assert_true(cost.arena_bytes >= 2ull * 32 * 4000000 * 4);
     assert_true(cost.flops_per_step > 3ull * 2 * 32 * 4000000 * 6);
     lt_session_report(s, &json);
-    assert_non_null(strstr(json.data, "\"name\":\"0\",\"kind\":\"linear\",\"path\":\"model.layers[0].linear\","
-                                      "\"output\":\"float32[n, 4000000]\",\"parameters\":28000000"));
+    assert_non_null(strstr(json.data,
+                           "\"name\":\"0\",\"kind\":\"linear\",\"path\":\"model.layers[0].linear\","
+                           "\"output\":\"float32[n, 4000000]\",\"parameters\":28000000"));
 }
 
 static void a_plan_that_does_not_fit_is_refused_with_its_path(void **state)
 {
     be = *state;
     struct lt_session_config c = {
-        .plan = plan_parse(arena, "model: {layers: [{conv2d: {out_channels: 3, kernel_size: 3}}]}\n" DATA(32) STEP ADAM),
-        .fields = fields, .n_fields = 2, .backend = be};
+        .plan = plan_parse(
+            arena,
+            "model: {layers: [{conv2d: {out_channels: 3, kernel_size: 3}}]}\n" DATA(32) STEP ADAM),
+        .fields = fields,
+        .n_fields = 2,
+        .backend = be};
     struct lt_session *s = NULL;
     struct lt_problems p = {0};
     struct lt_error err;
@@ -390,13 +421,16 @@ static void a_plan_that_does_not_fit_is_refused_with_its_path(void **state)
 static void passes_can_be_dumped(void **state)
 {
     be = *state;
-    struct lt_session_config c = {.plan = plan_parse(arena, MODEL DATA(32) STEP ADAM), .fields = fields, .n_fields = 2,
+    struct lt_session_config c = {.plan = plan_parse(arena, MODEL DATA(32) STEP ADAM),
+                                  .fields = fields,
+                                  .n_fields = 2,
                                   .backend = be};
     LT_BUF_AUTO text = {0};
 
     assert_int_equal(lt_session_dump_passes(&c, &text, NULL), 0);
-    static const char *const stages[] = {"import", "simplify", "autodiff", "update", "recompute", "precision",
-                                         "parallel", "fuse", "lower", "order", "place"};
+    static const char *const stages[] = {"import",    "simplify",  "autodiff", "update",
+                                         "recompute", "precision", "parallel", "fuse",
+                                         "lower",     "order",     "place"};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(stages); i++) {
         char head[40];
@@ -421,7 +455,10 @@ static int teardown(void **state)
     return 0;
 }
 
-#define ON(test, backend) {#test " on " #backend, test, NULL, NULL, (void *)(uintptr_t)&lt_backend_##backend}
+#define ON(test, backend)                                                                          \
+    {                                                                                              \
+#test " on " #backend, test, NULL, NULL, (void *)(uintptr_t)&lt_backend_##backend          \
+    }
 #define BOTH(test) ON(test, ref), ON(test, cpu)
 
 int main(void)

@@ -1,7 +1,7 @@
 /* batch_norm.c - nn.BatchNorm1d and 2d over dimension 1
  *
- * In training the batch's statistics (samples of weight 0 left out) normalise and move the running ones; elsewhere the
- * running ones normalise. num_batches_tracked counts, as torch's does.
+ * In training the batch's statistics (samples of weight 0 left out) normalise and move the running
+ * ones; elsewhere the running ones normalise. num_batches_tracked counts, as torch's does.
  */
 #include "engine/graph/build.h"
 
@@ -27,7 +27,8 @@ static lt_id evaluation(struct lt_build *b, const Lt__V1__BatchNorm *p, const lt
 static lt_id batch_norm_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id x)
 {
     const Lt__V1__BatchNorm *p = l->batch_norm;
-    const struct lt_init one = {LT_INIT_CONSTANT, 1, 0, NULL}, zero = {LT_INIT_CONSTANT, 0, 0, NULL};
+    const struct lt_init one = {LT_INIT_CONSTANT, 1, 0, NULL},
+                         zero = {LT_INIT_CONSTANT, 0, 0, NULL};
     lt_id in[6] = {x, LT_NONE, LT_NONE, LT_NONE, LT_NONE, LT_NONE};
     const struct lt_type *t;
     int64_t c;

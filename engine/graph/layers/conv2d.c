@@ -1,6 +1,7 @@
 /* conv2d.c - nn.Conv2d
  *
- * Weights and bias start uniform in ±1/sqrt(fan_in), fan_in = in_channels / groups * kernel height * kernel width.
+ * Weights and bias start uniform in ±1/sqrt(fan_in), fan_in = in_channels / groups * kernel height
+ * * kernel width.
  */
 #include <math.h>
 #include "engine/graph/build.h"

@@ -16,10 +16,10 @@ static lt_id flatten_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id x)
     from += from < 0 ? t->ndim : 0;
     to += to < 0 ? t->ndim : 0;
     if (from < 0 || to >= t->ndim || from > to)
-        return lt_build_problem(b, "start_dim and end_dim are dimensions of the input, in this order",
-                                "dimensions %lld … %lld don't exist in %s",
-                                (long long)l->flatten->start_dim, (long long)l->flatten->end_dim,
-                                lt_build_text(b, x));
+        return lt_build_problem(
+            b, "start_dim and end_dim are dimensions of the input, in this order",
+            "dimensions %lld … %lld don't exist in %s", (long long)l->flatten->start_dim,
+            (long long)l->flatten->end_dim, lt_build_text(b, x));
     for (int64_t i = from; i <= to; i++)
         if (!lt_dim_mul(joined, t->dim[i], &joined))
             return lt_build_problem(b, NULL, "the size of %s joined can't be said",

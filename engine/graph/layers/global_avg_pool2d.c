@@ -16,5 +16,5 @@ static lt_id global_avg_pool2d_build(struct lt_build *b, const Lt__V1__Layer *l,
     return lt_build_node(b, "reduce_mean", &x, 1, attrs, 2);
 }
 
-const struct lt_layer lt_layer_global_avg_pool2d = {
-    LT__V1__LAYER__LAYER_GLOBAL_AVG_POOL2D, "global_avg_pool2d", global_avg_pool2d_build};
+const struct lt_layer lt_layer_global_avg_pool2d = {LT__V1__LAYER__LAYER_GLOBAL_AVG_POOL2D,
+                                                    "global_avg_pool2d", global_avg_pool2d_build};

@@ -25,7 +25,8 @@ static int shape_of(struct lt_build *b, const Lt__V1__LayerNorm *p, lt_id x, int
 static lt_id layer_norm_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id x)
 {
     const Lt__V1__LayerNorm *p = l->layer_norm;
-    const struct lt_init one = {LT_INIT_CONSTANT, 1, 0, NULL}, zero = {LT_INIT_CONSTANT, 0, 0, NULL};
+    const struct lt_init one = {LT_INIT_CONSTANT, 1, 0, NULL},
+                         zero = {LT_INIT_CONSTANT, 0, 0, NULL};
     lt_id in[3] = {x, LT_NONE, LT_NONE};
     int64_t dim[LT_DIMS_MAX];
     int ndim, n = 1;

@@ -1,6 +1,7 @@
 /* linear.c - nn.Linear over the last dimension
  *
- * Weights and bias start uniform in ±1/sqrt(in): kaiming_uniform(a = sqrt(5)) and torch's bias bound are both that.
+ * Weights and bias start uniform in ±1/sqrt(in): kaiming_uniform(a = sqrt(5)) and torch's bias
+ * bound are both that.
  */
 #include <math.h>
 #include "engine/graph/build.h"

@@ -17,4 +17,5 @@ static lt_id log_softmax_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id
     return lt_build_node(b, "log_softmax", &x, 1, &attr, 1);
 }
 
-const struct lt_layer lt_layer_log_softmax = {LT__V1__LAYER__LAYER_LOG_SOFTMAX, "log_softmax", log_softmax_build};
+const struct lt_layer lt_layer_log_softmax = {LT__V1__LAYER__LAYER_LOG_SOFTMAX, "log_softmax",
+                                              log_softmax_build};

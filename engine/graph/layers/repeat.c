@@ -1,4 +1,5 @@
-/* repeat.c - the layers, `times` times in a row, as a Sequential of Sequentials: NAME.ROUND.LAYER */
+/* repeat.c - the layers, `times` times in a row, as a Sequential of Sequentials: NAME.ROUND.LAYER
+ */
 #include <stdio.h>
 #include "engine/graph/build.h"
 

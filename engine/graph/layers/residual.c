@@ -15,4 +15,5 @@ static lt_id residual_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id x)
     return lt_build_node(b, "add", in, 2, NULL, 0);
 }
 
-const struct lt_layer lt_layer_residual = {LT__V1__LAYER__LAYER_RESIDUAL, "residual", residual_build};
+const struct lt_layer lt_layer_residual = {LT__V1__LAYER__LAYER_RESIDUAL, "residual",
+                                           residual_build};

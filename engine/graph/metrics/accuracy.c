@@ -22,5 +22,5 @@ static int accuracy_build(struct lt_build *b, const Lt__V1__Metric *m, struct lt
     return 0;
 }
 
-const struct lt_metric lt_metric_accuracy = {LT__V1__METRIC__METRIC_ACCURACY, "accuracy", accuracy_label,
-                                             accuracy_build};
+const struct lt_metric lt_metric_accuracy = {LT__V1__METRIC__METRIC_ACCURACY, "accuracy",
+                                             accuracy_label, accuracy_build};

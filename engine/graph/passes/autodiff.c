@@ -1,9 +1,10 @@
 /* autodiff.c - d loss / d parameter, as nodes
  *
- * Walks backwards from g->loss through each operator's gradient rule. Only nodes through which the loss depends on a
- * parameter are visited; where a value has several users their contributions are summed, last user first, so that the
- * text and the rounding are the same every time. What a rule builds and nobody needs (the gradient of the first
- * layer's input) is swept by the simplify pass behind this one.
+ * Walks backwards from g->loss through each operator's gradient rule. Only nodes through which the
+ * loss depends on a parameter are visited; where a value has several users their contributions are
+ * summed, last user first, so that the text and the rounding are the same every time. What a rule
+ * builds and nobody needs (the gradient of the first layer's input) is swept by the simplify pass
+ * behind this one.
  */
 #include "engine/graph/pass.h"
 

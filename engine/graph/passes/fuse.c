@@ -1,8 +1,8 @@
 /* fuse.c - joins what every back end runs faster as one
  *
- * An activation goes into the linear or conv2d before it, as its `act`, when nobody else needs what came before the
- * activation (a relu's gradient is a function of its *result*, so the backward doesn't). The results are the same bits.
- * Devices fuse further for themselves in `lower`.
+ * An activation goes into the linear or conv2d before it, as its `act`, when nobody else needs what
+ * came before the activation (a relu's gradient is a function of its *result*, so the backward
+ * doesn't). The results are the same bits. Devices fuse further for themselves in `lower`.
  */
 #include "engine/graph/pass.h"
 

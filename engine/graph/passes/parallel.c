@@ -1,7 +1,8 @@
 /* parallel.c - collectives of the chosen strategy
  *
- * One rank needs none. Parameters will be grouped into flat units here, and all-reduce, reduce-scatter and all-gather
- * nodes inserted by the strategy's stage (DDP, sharded states, sharded parameters).
+ * One rank needs none. Parameters will be grouped into flat units here, and all-reduce,
+ * reduce-scatter and all-gather nodes inserted by the strategy's stage (DDP, sharded states,
+ * sharded parameters).
  */
 #include "engine/graph/pass.h"
 

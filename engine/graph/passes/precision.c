@@ -1,7 +1,7 @@
 /* precision.c - casts, by each operator's row (run low / keep in float32 / follow the inputs)
  *
- * `32-true` is the one precision of this release, and it needs none. Mixed precisions will insert casts here, before
- * `parallel`, which must see the type that gradients travel in.
+ * `32-true` is the one precision of this release, and it needs none. Mixed precisions will insert
+ * casts here, before `parallel`, which must see the type that gradients travel in.
  */
 #include "engine/graph/pass.h"
 

@@ -1,7 +1,8 @@
 /* recompute.c - activation checkpointing: trade a second forward for memory
  *
- * Nothing asks for it in this release: no plan field names blocks to recompute, and admission refuses a plan that does
- * not fit. The pass stands here, between gradients and precision, because recomputed nodes must get the same casts.
+ * Nothing asks for it in this release: no plan field names blocks to recompute, and admission
+ * refuses a plan that does not fit. The pass stands here, between gradients and precision, because
+ * recomputed nodes must get the same casts.
  */
 #include "engine/graph/pass.h"
 

@@ -1,8 +1,9 @@
 /* simplify.c - less to do for the same result
  *
- * In order: operators on constants are computed (by their reference kernels); nodes that change nothing give way to
- * their input; equal nodes become one (not updates, and not those whose result depends on their name); what nobody
- * needs goes. One walk suffices for each, since inputs come before users.
+ * In order: operators on constants are computed (by their reference kernels); nodes that change
+ * nothing give way to their input; equal nodes become one (not updates, and not those whose result
+ * depends on their name); what nobody needs goes. One walk suffices for each, since inputs come
+ * before users.
  */
 #include "engine/graph/pass.h"
 
@@ -20,20 +21,32 @@
 static void store(void *p, enum lt_dtype dtype, double v)
 {
     switch (dtype) {
-    case LT_F64: *(double *)p = v; break;
-    case LT_I32: *(int32_t *)p = (int32_t)v; break;
-    case LT_I64: *(int64_t *)p = (int64_t)v; break;
-    default: *(float *)p = (float)v; break;
+    case LT_F64:
+        *(double *)p = v;
+        break;
+    case LT_I32:
+        *(int32_t *)p = (int32_t)v;
+        break;
+    case LT_I64:
+        *(int64_t *)p = (int64_t)v;
+        break;
+    default:
+        *(float *)p = (float)v;
+        break;
     }
 }
 
 static double load(const void *p, enum lt_dtype dtype)
 {
     switch (dtype) {
-    case LT_F64: return *(const double *)p;
-    case LT_I32: return *(const int32_t *)p;
-    case LT_I64: return (double)*(const int64_t *)p;
-    default: return *(const float *)p;
+    case LT_F64:
+        return *(const double *)p;
+    case LT_I32:
+        return *(const int32_t *)p;
+    case LT_I64:
+        return (double)*(const int64_t *)p;
+    default:
+        return *(const float *)p;
     }
 }
 
@@ -142,9 +155,15 @@ static void key_attr(struct lt_buf *key, const struct lt_attr *a)
 {
     lt_buf_char(key, '|');
     switch (a->kind) {
-    case LT_ATTR_INT: lt_buf_printf(key, "%lld", (long long)a->i); break;
-    case LT_ATTR_FLOAT: key_number(key, a->f); break;
-    case LT_ATTR_STR: lt_buf_str(key, a->s); break;
+    case LT_ATTR_INT:
+        lt_buf_printf(key, "%lld", (long long)a->i);
+        break;
+    case LT_ATTR_FLOAT:
+        key_number(key, a->f);
+        break;
+    case LT_ATTR_STR:
+        lt_buf_str(key, a->s);
+        break;
     case LT_ATTR_INTS:
         for (int64_t i = 0; i < a->i; i++)
             lt_buf_printf(key, ",%lld", (long long)a->ints[i]);

@@ -1,12 +1,12 @@
 /* update.c - from gradients to new parameters
  *
- * An update minimises the sum of weight * loss over its whole window divided by the window's sum of weights: gradients
- * are sums, and one scalar (grad_scale) holds 1 / weight and the clip coefficient, or NaN when the loss isn't finite,
- * which leaves every parameter as it was.
+ * An update minimises the sum of weight * loss over its whole window divided by the window's sum of
+ * weights: gradients are sums, and one scalar (grad_scale) holds 1 / weight and the clip
+ * coefficient, or NaN when the loss isn't finite, which leaves every parameter as it was.
  *
- * With accumulation each micro-batch adds to grad/NAME and to window.loss and window.weight; the step that ends the window adds,
- * updates, and sets them back to zero. The window's sums that a step reports are values of its own, since
- * those that persist are zero when it ends.
+ * With accumulation each micro-batch adds to grad/NAME and to window.loss and window.weight; the
+ * step that ends the window adds, updates, and sets them back to zero. The window's sums that a
+ * step reports are values of its own, since those that persist are zero when it ends.
  */
 #include "engine/graph/pass.h"
 
