@@ -3,7 +3,8 @@
  * In: x [n, c, …], running_mean [c], running_var [c], weight [n] (sample weights), gamma [c], beta [c].
  * Out: y, mean [c], invstd [c], the new running_mean, the new running_var.
  * Statistics are over the samples whose weight isn't 0: y uses the biased variance, running_var the unbiased one;
- * running = (1 - momentum) * running + momentum * batch. Batches without samples change nothing.
+ * running = (1 - momentum) * running + momentum * batch. Batches without samples change nothing; one value alone has no
+ * unbiased variance and leaves running_var as it was (torch refuses such a batch).
  */
 #include <math.h>
 
@@ -16,6 +17,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 
     (void)g;
     rc = rc ? rc : lt_norm_check_channels(n, &in[0], in, 4, n->n_in - 4, err);
+    rc = rc ? rc : lt_norm_check_weight(n, &in[0], &in[3], err);
     out[0] = in[0];
     for (int i = 1; i < 5; i++)
         out[i] = in[1];
@@ -59,7 +61,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
         for (int r = 0; r < 2; r++) {
             double old = lt_get(&k->in[1 + r], c), batch = r == 0 ? mean : var / (count - 1);
 
-            lt_set(&k->out[3 + r], c, count > 0 ? (1 - momentum) * old + momentum * batch : old);
+            lt_set(&k->out[3 + r], c, count > r ? (1 - momentum) * old + momentum * batch : old);
         }
         var = count > 0 ? var / count : 0;
         lt_set(&k->out[1], c, mean);

@@ -134,13 +134,14 @@ static double column(const struct finish *f, int64_t i, int64_t lists, int64_t l
 
 static void finish_variance(const struct finish *f, int64_t i, double n)
 {
-    double sum = column(f, i, 1, 0), biased = n > 0 ? sum / n : 0, unbiased = n > 1 ? sum / (n - 1) : NAN;
+    double sum = column(f, i, 1, 0), biased = n > 0 ? sum / n : 0;
 
     f->invstd[i] = (float)(1 / sqrt(biased + f->eps));
     if (n <= 0)
         return;
     f->new_mean[i] = (float)((1 - f->momentum) * (double)f->running_mean[i] + f->momentum * (double)f->mean[i]);
-    f->new_var[i] = (float)((1 - f->momentum) * (double)f->running_var[i] + f->momentum * unbiased);
+    if (n > 1) /* one value has no unbiased variance */
+        f->new_var[i] = (float)((1 - f->momentum) * (double)f->running_var[i] + f->momentum * sum / (n - 1));
 }
 
 static void finish_fn(const void *args, int64_t begin, int64_t end)
