@@ -5,6 +5,7 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
@@ -153,6 +154,20 @@ static int outputs_add(struct lt_graph *g, struct lt_node *n, int node, const st
     return 0;
 }
 
+/* Behind an operator's refusal that names no shapes itself. */
+static void types_append(struct lt_error *err, const struct lt_type *types, int n)
+{
+    if (!err || strchr(err->text, '['))
+        return;
+    for (int i = 0; i < n && i < 8; i++) {
+        char text[LT_TYPE_TEXT];
+        size_t len = strlen(err->text);
+
+        lt_type_print(text, sizeof text, &types[i]);
+        snprintf(err->text + len, sizeof err->text - len, "%s%s", i ? ", " : "; inputs: ", text);
+    }
+}
+
 static int node_make(struct lt_graph *g, struct lt_node *n, const lt_id *in, int n_in,
                      const struct lt_attr *attrs, int n_attrs, struct lt_error *err)
 {
@@ -168,6 +183,8 @@ static int node_make(struct lt_graph *g, struct lt_node *n, const lt_id *in, int
     for (int i = 0; i < n_in; i++)
         in_types[i] = g->values[in[i]].type;
     rc = n->op->infer(g, n, in_types, out_types, err);
+    if (rc < 0)
+        types_append(err, in_types, n_in);
     return rc < 0 ? rc : outputs_add(g, n, g->n_nodes, out_types, err);
 }
 

@@ -16,6 +16,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     if (in[0].ndim != 2)
         return lt_refuse(n, err, "expected outputs [n, classes]");
     rc = lt_loss_check_batch(n, &in[0], &in[1], "the target", err);
+    rc = rc ? rc : lt_loss_check_labels(n, &in[1], err);
     return rc ? rc : lt_loss_check_batch(n, &in[0], &in[2], "weight", err);
 }
 

@@ -33,7 +33,7 @@ int lt_adam_ref(const struct lt_kernel_args *k, int scalars, bool amsgrad)
         double v = b2 * lt_get(&k->in[3], i) + (1 - b2) * g * g, top = v;
 
         if (amsgrad) {
-            top = fmax(v, lt_get(&k->in[4], i));
+            top = isnan(v) || v > lt_get(&k->in[4], i) ? v : lt_get(&k->in[4], i);
             lt_set(&k->out[3], i, top);
         }
         lt_set(&k->out[0], i, p - step_size * m / (sqrt(top) / root + eps));

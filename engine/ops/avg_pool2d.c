@@ -5,22 +5,9 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
                  struct lt_error *err)
 {
     struct lt_window w;
-    int rc = lt_window_check_input(n, &in[0], err);
 
     (void)g;
-    rc = rc ? rc : lt_window_of(n, NULL, &w, err);
-    if (rc)
-        return rc;
-    out[0] = in[0];
-    for (int d = 0; d < 2; d++) {
-        int64_t len = lt_window_out(&w, d, in[0].dim[2 + d].k);
-
-        if (len < 1)
-            return lt_refuse(n, err, "a %lldx%lld window does not fit into %lldx%lld", (long long)w.kernel[0],
-                             (long long)w.kernel[1], (long long)in[0].dim[2].k, (long long)in[0].dim[3].k);
-        out[0].dim[2 + d] = lt_dim_num(len);
-    }
-    return 0;
+    return lt_window_pool(n, &in[0], &w, &out[0], err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)

@@ -2,6 +2,18 @@
 #include "base/mem.h"
 #include "engine/ops/avg_pool.h"
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    struct lt_window w;
+    struct lt_type y;
+    int rc = lt_window_pool(n, &in[1], &w, &y, err);
+
+    (void)g;
+    out[0] = in[1];
+    return rc ? rc : lt_check_same(n, &y, &in[0], "dy", err);
+}
+
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
     const struct lt_operand *dy = &k->in[0], *dx = &k->out[0];
@@ -32,7 +44,7 @@ const struct lt_op lt_op_avg_pool2d_grad = {
     .n_out = 1,
     .attrs = lt_avg_pool_attrs,
     .shape_only = 2,
-    .infer = lt_infer_same_second,
+    .infer = infer,
     .ref = ref,
     .tol = 2e-6,
 };

@@ -9,11 +9,15 @@
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
+    int rc = lt_check_same(n, &in[1], &in[0], "dy", err);
+
     (void)g;
     out[0] = in[1];
     out[1] = in[2];
     out[2] = in[2];
-    return lt_norm_check_channels(n, &in[1], in, 2, 2, err);
+    rc = rc ? rc : lt_norm_check_channels(n, &in[1], in, 2, 2, err);
+    rc = rc ? rc : lt_norm_check_channels(n, &in[1], in, 5, n->n_in - 5, err);
+    return rc ? rc : lt_norm_check_weight(n, &in[1], &in[4], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -10,11 +10,16 @@ int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt
                struct lt_error *err)
 {
     int64_t kernel[2];
+    bool numbers = true;
+    static const char *const acts[] = {"", "relu", NULL};
     int rc = lt_window_check_input(n, x, err);
 
+    rc = rc ? rc : lt_check_word(n, "act", acts, err);
     if (rc)
         return rc;
-    if (weight->ndim != 4 || weight->dtype != x->dtype)
+    for (int d = 0; weight->ndim == 4 && d < 4; d++)
+        numbers &= weight->dim[d].sym == LT_SYM_NONE;
+    if (weight->ndim != 4 || weight->dtype != x->dtype || !numbers)
         return lt_refuse(n, err, "the weight must be [out, in / groups, kh, kw] of the input's dtype");
     kernel[0] = weight->dim[2].k;
     kernel[1] = weight->dim[3].k;
@@ -41,6 +46,17 @@ int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt
         return lt_refuse(n, err, "a %lldx%lld kernel does not fit into %lldx%lld", (long long)kernel[0],
                          (long long)kernel[1], (long long)c->h, (long long)c->w);
     return 0;
+}
+
+int lt_conv_check_dy(const struct lt_node *n, const struct lt_type *x, const struct lt_conv *c, const struct lt_type *dy,
+                     struct lt_error *err)
+{
+    struct lt_type y = *x;
+
+    y.dim[1] = lt_dim_num(c->o);
+    y.dim[2] = lt_dim_num(c->oh);
+    y.dim[3] = lt_dim_num(c->ow);
+    return lt_check_same(n, &y, dy, "dy", err);
 }
 
 static struct lt_type type_of(const struct lt_operand *o)

@@ -16,6 +16,9 @@ extern const struct lt_attr_spec lt_conv_attrs[]; /* stride, padding, dilation, 
 /* Checks input type, weight type and attributes; fills everything but n. */
 int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight, struct lt_conv *out,
                struct lt_error *err);
+/* dy has the type of the convolution's output. */
+int lt_conv_check_dy(const struct lt_node *n, const struct lt_type *x, const struct lt_conv *c, const struct lt_type *dy,
+                     struct lt_error *err);
 /* The same from a kernel's operands, n included. */
 void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand *x, const struct lt_operand *weight,
                          struct lt_conv *out);

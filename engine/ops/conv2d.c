@@ -15,7 +15,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     if (rc)
         return rc;
-    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dim[0].k != c.o))
+    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != in[0].dtype || !lt_dim_eq(in[2].dim[0], lt_dim_num(c.o))))
         return lt_refuse(n, err, "the bias must have %lld elements", (long long)c.o);
     out[0] = in[0];
     out[0].dim[1] = lt_dim_num(c.o);

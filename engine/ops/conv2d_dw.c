@@ -9,10 +9,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     int rc = lt_conv_of(n, &in[1], &in[2], &c, err);
 
     (void)g;
-    if (!rc && (in[0].ndim != 4 || in[0].dim[1].k != c.o || in[0].dim[2].k != c.oh || in[0].dim[3].k != c.ow))
-        return lt_refuse(n, err, "dy does not have the convolution's output shape");
     out[0] = in[2];
-    return rc;
+    return rc ? rc : lt_conv_check_dy(n, &in[1], &c, &in[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

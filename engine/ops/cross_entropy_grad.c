@@ -9,9 +9,11 @@
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
+    int rc = lt_check_scalar(n, &in[0], "dloss", err);
+
     (void)g;
     out[0] = in[1];
-    return lt_cross_entropy_check(n, in + 1, n->n_in - 1, err);
+    return rc ? rc : lt_cross_entropy_check(n, in + 1, n->n_in - 1, err);
 }
 
 static void sample_grad(const struct lt_kernel_args *k, int64_t i, int64_t y, double scale)

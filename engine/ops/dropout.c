@@ -20,6 +20,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
         return lt_refuse(n, err, "p is %g; 0 <= p < 1", p);
     if (in[0].ndim < 1 || in[2].ndim != 1 || !lt_dim_eq(in[0].dim[0], in[2].dim[0]))
         return lt_refuse(n, err, "sample_index must have one element for each sample");
+    if (in[1].ndim != 0 || in[1].dtype != LT_I64 || in[2].dtype != LT_I64)
+        return lt_refuse(n, err, "rng_step must be an int64 scalar, sample_index int64");
     out[0] = in[0];
     out[1] = in[0];
     out[1].dtype = LT_U8;

@@ -1,6 +1,20 @@
 /* dropout_grad.c - dx of dropout: dy where the mask kept, scaled by 1 / (1 - p) */
 #include "engine/ops/util.h"
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    struct lt_type mask = in[0];
+    double p = lt_node_float(n, "p");
+
+    (void)g;
+    out[0] = in[0];
+    mask.dtype = LT_U8;
+    if (!(p >= 0 && p < 1))
+        return lt_refuse(n, err, "p is %g; 0 <= p < 1", p);
+    return lt_check_same(n, &mask, &in[1], "the mask", err);
+}
+
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
     double p = lt_node_float(k->node, "p");
@@ -19,7 +33,7 @@ const struct lt_op lt_op_dropout_grad = {
     .max_in = 2,
     .n_out = 1,
     .attrs = attrs,
-    .infer = lt_infer_same,
+    .infer = infer,
     .ref = ref,
     .inplace = {1},
     .tol = 1e-6,

@@ -17,6 +17,15 @@ static double by_tanh(double x)
     return 0.5 * x * (1 + tanh(M_2_SQRTPI * M_SQRT1_2 * (x + 0.044715 * x * x * x)));
 }
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    static const char *const words[] = {"none", "tanh", NULL};
+    int rc = lt_check_word(n, "approximate", words, err);
+
+    return rc ? rc : lt_infer_same(g, n, in, out, err);
+}
+
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
 {
     struct lt_node n = g->nodes[node];
@@ -40,7 +49,7 @@ const struct lt_op lt_op_gelu = {
     .max_in = 1,
     .n_out = 1,
     .attrs = attrs,
-    .infer = lt_infer_same,
+    .infer = infer,
     .grad = grad,
     .ref = ref,
     .inplace = {1},

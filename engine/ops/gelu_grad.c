@@ -20,6 +20,15 @@ static double by_tanh(double dy, double x)
     return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x));
 }
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    static const char *const words[] = {"none", "tanh", NULL};
+    int rc = lt_check_word(n, "approximate", words, err);
+
+    return rc ? rc : lt_infer_pair(g, n, in, out, err);
+}
+
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
     (void)err;
@@ -35,7 +44,7 @@ const struct lt_op lt_op_gelu_grad = {
     .max_in = 2,
     .n_out = 1,
     .attrs = attrs,
-    .infer = lt_infer_same,
+    .infer = infer,
     .ref = ref,
     .inplace = {3},
     .tol = 4e-6,

@@ -12,10 +12,15 @@
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
-    (void)g, (void)n, (void)in, (void)err;
+    static const char *const names[] = {"loss", "window_weight", "sum_squares"};
+    int rc = 0;
+
+    (void)g;
     for (int i = 0; i < 3; i++)
         out[i] = lt_scalar_type(LT_F64);
-    return 0;
+    for (int i = 0; !rc && i < n->n_in; i++)
+        rc = lt_check_same(n, &out[0], &in[i], names[i], err);
+    return rc;
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

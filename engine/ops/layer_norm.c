@@ -15,12 +15,12 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     if (nd < 1 || nd > in[0].ndim)
         return lt_refuse(n, err, "%lld normalised dimensions of a tensor of %d", (long long)nd, in[0].ndim);
     for (int i = 1; i < n->n_in; i++) {
-        bool fits = in[i].ndim == nd;
+        bool fits = in[i].ndim == nd && in[i].dtype == in[0].dtype;
 
         for (int d = 0; fits && d < nd; d++)
             fits = lt_dim_eq(in[i].dim[d], in[0].dim[in[0].ndim - nd + d]);
         if (!fits)
-            return lt_refuse(n, err, "input %d must have the shape of the last %lld dimensions", i, (long long)nd);
+            return lt_refuse(n, err, "input %d must have dtype and shape of the last %lld dimensions", i, (long long)nd);
     }
     out[0] = in[0];
     out[1] = in[0];

@@ -11,15 +11,23 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 {
     int nd = (int)lt_node_int(n, "ndim");
 
+    struct lt_type rows = in[1];
+    int rc = lt_check_same(n, &in[1], &in[0], "dy", err);
+
     (void)g;
-    if (nd < 1 || nd > in[1].ndim || !lt_shape_eq(&in[0], &in[1]))
-        return lt_refuse(n, err, "dy and x must have one shape of at least ndim dimensions");
+    if (!rc && (nd < 1 || nd > in[1].ndim))
+        return lt_refuse(n, err, "%d normalised dimensions of a tensor of %d", nd, in[1].ndim);
+    if (rc)
+        return rc;
     out[0] = in[1];
     out[1] = (struct lt_type){.dtype = in[1].dtype, .ndim = nd};
     for (int d = 0; d < nd; d++)
         out[1].dim[d] = in[1].dim[in[1].ndim - nd + d];
     out[2] = out[1];
-    return 0;
+    rows.ndim = in[1].ndim - nd;
+    rc = lt_check_same(n, &rows, &in[2], "mean", err);
+    rc = rc ? rc : lt_check_same(n, &rows, &in[3], "rstd", err);
+    return rc || n->n_in < 5 ? rc : lt_check_same(n, &out[1], &in[4], "gamma", err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -9,19 +9,20 @@
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
+    static const char *const acts[] = {"", "relu", NULL};
     const struct lt_type *x = &in[0], *w = &in[1];
-    char tx[128], tw[128];
+    char tx[LT_TYPE_TEXT], tw[LT_TYPE_TEXT];
 
     (void)g;
     lt_type_print(tx, sizeof tx, x);
     lt_type_print(tw, sizeof tw, w);
     if (x->ndim < 1 || w->ndim != 2 || x->dtype != w->dtype || !lt_dim_eq(x->dim[x->ndim - 1], w->dim[1]))
         return lt_refuse(n, err, "input %s does not fit weight %s", tx, tw);
-    if (n->n_in == 3 && (in[2].ndim != 1 || !lt_dim_eq(in[2].dim[0], w->dim[0])))
+    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != x->dtype || !lt_dim_eq(in[2].dim[0], w->dim[0])))
         return lt_refuse(n, err, "the bias does not fit weight %s", tw);
     out[0] = *x;
     out[0].dim[x->ndim - 1] = w->dim[0];
-    return 0;
+    return lt_check_word(n, "act", acts, err);
 }
 
 /* [.., k] as [rows, k]. */
@@ -38,7 +39,7 @@ static int rows(struct lt_graph *g, const struct lt_node *n, const char *suffix,
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
 {
     struct lt_node n = g->nodes[node];
-    lt_id dy = dout[0], x2, dy2;
+    lt_id dy = dout[0], x2, dy2, dx2;
     struct lt_attr ta = {.name = "transpose_a", .kind = LT_ATTR_INT, .i = 1};
     int64_t zero = 0;
     struct lt_attr axes = {.name = "axes", .kind = LT_ATTR_INTS, .i = 1, .ints = &zero};
@@ -46,9 +47,14 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     if (lt_node_str(&n, "act")[0])
         rc = lt_op_emit(g, &n, "dact", "relu_grad", (lt_id[]){dy, n.out[0]}, 2, NULL, 0, &dy, err);
-    rc = rc ? rc : lt_op_emit(g, &n, "dx", "matmul", (lt_id[]){dy, n.in[1]}, 2, NULL, 0, &din[0], err);
     rc = rc ? rc : rows(g, &n, "x2", n.in[0], &x2, err);
     rc = rc ? rc : rows(g, &n, "dy2", dy, &dy2, err);
+    if (!rc && g->values[n.in[0]].type.ndim > 1)
+        rc = lt_op_emit(g, &n, "dx", "matmul", (lt_id[]){dy, n.in[1]}, 2, NULL, 0, &din[0], err);
+    else if (!rc) {
+        rc = lt_op_emit(g, &n, "dx2", "matmul", (lt_id[]){dy2, n.in[1]}, 2, NULL, 0, &dx2, err);
+        rc = rc ? rc : lt_op_emit(g, &n, "dx", "reshape", (lt_id[]){dx2, n.in[0]}, 2, NULL, 0, &din[0], err);
+    }
     rc = rc ? rc : lt_op_emit(g, &n, "dw", "matmul", (lt_id[]){dy2, x2}, 2, &ta, 1, &din[1], err);
     if (!rc && n.n_in == 3)
         rc = lt_op_emit(g, &n, "db", "reduce_sum", &dy2, 1, &axes, 1, &din[2], err);

@@ -22,6 +22,13 @@ int lt_loss_check_batch(const struct lt_node *n, const struct lt_type *x, const 
     return 0;
 }
 
+int lt_loss_check_labels(const struct lt_node *n, const struct lt_type *target, struct lt_error *err)
+{
+    if (target->dtype == LT_I64 || target->dtype == LT_I32 || target->dtype == LT_U8)
+        return 0;
+    return lt_refuse(n, err, "the target must hold class numbers, not %s", lt_dtype_names[target->dtype]);
+}
+
 void lt_loss_outputs(struct lt_type *out)
 {
     out[0] = lt_scalar_type(LT_F64);
@@ -38,8 +45,7 @@ int lt_cross_entropy_check(const struct lt_node *n, const struct lt_type *in, in
         return lt_refuse(n, err, "expected logits [n, classes], got %s", text);
     rc = lt_loss_check_batch(n, &in[0], &in[1], "the target", err);
     rc = rc ? rc : lt_loss_check_batch(n, &in[0], &in[2], "weight", err);
-    if (!rc && in[1].dtype != LT_I64 && in[1].dtype != LT_I32 && in[1].dtype != LT_U8)
-        return lt_refuse(n, err, "the target must hold class indices, not %s", lt_dtype_names[in[1].dtype]);
+    rc = rc ? rc : lt_loss_check_labels(n, &in[1], err);
     if (!rc && count > 3 && (in[3].ndim != 1 || !lt_dim_eq(in[3].dim[0], in[0].dim[1])))
         return lt_refuse(n, err, "class weights must have one element for each of the %lld classes",
                          (long long)in[0].dim[1].k);

@@ -7,6 +7,8 @@
 /* in[first]: [n] of the batch dimension of x; refuses otherwise. */
 int lt_loss_check_batch(const struct lt_node *n, const struct lt_type *x, const struct lt_type *v, const char *what,
                         struct lt_error *err);
+/* Class numbers: int64, int32 or uint8. */
+int lt_loss_check_labels(const struct lt_node *n, const struct lt_type *target, struct lt_error *err);
 /* Types of the two outputs: float64[] sum and float64[] weight. */
 void lt_loss_outputs(struct lt_type *out);
 

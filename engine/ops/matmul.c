@@ -60,7 +60,40 @@ static int flat(struct lt_graph *g, const struct lt_node *n, const char *suffix,
     struct lt_attr a = {.name = "shape", .kind = LT_ATTR_INTS, .i = 2, .ints = shape};
 
     *out = v;
+    if (t.ndim > 2 && t.dim[t.ndim - 1].sym != LT_SYM_NONE)
+        return lt_refuse(n, err, "the gradient where a shared operand meets a symbolic dimension");
     return t.ndim == 2 ? 0 : lt_op_emit(g, n, suffix, "reshape", &v, 1, &a, 1, out, err);
+}
+
+/* Swaps the last two dimensions. */
+static int swap(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id *out, struct lt_error *err)
+{
+    int nd = g->values[v].type.ndim;
+    int64_t perm[LT_DIMS_MAX];
+    struct lt_attr a = {.name = "perm", .kind = LT_ATTR_INTS, .i = nd, .ints = perm};
+
+    for (int i = 0; i < nd; i++)
+        perm[i] = i < nd - 2 ? i : 2 * nd - 3 - i;
+    return lt_op_emit(g, n, suffix, "transpose", &v, 1, &a, 1, out, err);
+}
+
+/* b has two dimensions, a more: a's own transposition comes first, so that its rows can be joined. */
+static int grad_shared(struct lt_graph *g, const struct lt_node *n, lt_id dy, lt_id *din, struct lt_error *err)
+{
+    bool ta = lt_node_int(n, "transpose_a"), tb = lt_node_int(n, "transpose_b");
+    lt_id a = n->in[0], b = n->in[1], a2, dy2;
+    int rc = product(g, n, ta ? "dat" : "da", dy, b, false, !tb, &din[0], err);
+
+    if (!rc && ta)
+        rc = swap(g, n, "da", din[0], &din[0], err);
+    if (!rc && ta)
+        rc = swap(g, n, "at", a, &a, err);
+    rc = rc ? rc : flat(g, n, "a2", a, &a2, err);
+    rc = rc ? rc : flat(g, n, "dy2", dy, &dy2, err);
+    if (rc)
+        return rc;
+    return tb ? product(g, n, "db", dy2, a2, true, false, &din[1], err)
+              : product(g, n, "db", a2, dy2, true, false, &din[1], err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
@@ -68,14 +101,11 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     struct lt_node n = g->nodes[node];
     bool ta = lt_node_int(&n, "transpose_a"), tb = lt_node_int(&n, "transpose_b");
     lt_id a = n.in[0], b = n.in[1], dy = dout[0];
-    int rc = ta ? product(g, &n, "da", b, dy, tb, true, &din[0], err) : product(g, &n, "da", dy, b, false, !tb, &din[0], err);
+    int rc;
 
-    if (!rc && g->values[b].type.ndim == 2 && g->values[a].type.ndim > 2) {
-        if (ta)
-            return lt_refuse(&n, err, "the gradient of a shared right operand with transpose_a");
-        rc = flat(g, &n, "a2", a, &a, err);
-        rc = rc ? rc : flat(g, &n, "dy2", dy, &dy, err);
-    }
+    if (g->values[b].type.ndim == 2 && g->values[a].type.ndim > 2)
+        return grad_shared(g, &n, dy, din, err);
+    rc = ta ? product(g, &n, "da", b, dy, tb, true, &din[0], err) : product(g, &n, "da", dy, b, false, !tb, &din[0], err);
     if (rc)
         return rc;
     return tb ? product(g, &n, "db", dy, a, true, ta, &din[1], err) : product(g, &n, "db", a, dy, !ta, false, &din[1], err);

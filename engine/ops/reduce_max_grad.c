@@ -1,14 +1,17 @@
 /* reduce_max_grad.c - dx of reduce_max and reduce_min from dy, x and the extreme y: dy shared evenly among the elements
- * that equal y (torch.amax) */
+ * that equal y (torch.amax); nothing equals NaN, which gives nothing */
 #include "base/mem.h"
 #include "engine/ops/reduce.h"
 
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
-    (void)g, (void)n, (void)err;
+    struct lt_type y;
+    int rc = lt_infer_reduce(g, n, &in[1], &y, err);
+
+    rc = rc ? rc : lt_check_same(n, &y, &in[0], "dy", err);
     out[0] = in[1];
-    return 0;
+    return rc ? rc : lt_check_same(n, &y, &in[2], "y", err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -42,7 +42,7 @@ static int from_attr(const struct lt_node *n, const struct lt_type *in, struct l
         out->dim[hole] = (struct lt_dim){all.k / known.k, known.sym == all.sym ? LT_SYM_NONE : all.sym};
         return 0;
     }
-    return lt_dim_eq(all, known) ? 0 : lt_refuse(n, err, "the shapes hold different numbers of elements");
+    return hole < 0 && lt_dim_eq(all, known) ? 0 : lt_refuse(n, err, "the shapes hold different numbers of elements");
 }
 
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,

@@ -3,6 +3,14 @@
 
 #include "engine/ops/util.h"
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    int axis = lt_axis(n, lt_node_int(n, "axis"), in[0].ndim, err);
+
+    return axis < 0 ? axis : lt_infer_pair(g, n, in, out, err);
+}
+
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
     const struct lt_operand *dy = &k->in[0], *y = &k->in[1];
@@ -32,7 +40,7 @@ const struct lt_op lt_op_softmax_grad = {
     .max_in = 2,
     .n_out = 1,
     .attrs = attrs,
-    .infer = lt_infer_same,
+    .infer = infer,
     .ref = ref,
     .inplace = {3},
     .tol = 4e-6,

@@ -4,6 +4,20 @@
 #include "base/mem.h"
 #include "engine/ops/util.h"
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    struct lt_type pair[2] = {in[0], in[1]};
+    int rc;
+
+    pair[1].dtype = in[0].dtype;
+    rc = lt_infer_broadcast(g, n, pair, out, err);
+    if (!rc && !lt_shape_eq(&out[0], &in[0]))
+        return lt_refuse(n, err, "the shape to sum to does not broadcast to the input's");
+    out[0] = pair[1];
+    return rc;
+}
+
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
 {
     struct lt_node n = g->nodes[node];
@@ -32,7 +46,7 @@ const struct lt_op lt_op_sum_to = {
     .max_in = 2,
     .n_out = 1,
     .shape_only = 2,
-    .infer = lt_infer_same_second,
+    .infer = infer,
     .grad = grad,
     .ref = ref,
     .tol = 1e-5,

@@ -19,7 +19,7 @@ double lt_update_gradient(const struct lt_kernel_args *k, int64_t i, double scal
     double clip = lt_node_float(k->node, "clip_value"), g = lt_get(&k->in[1], i) * scale;
 
     if (clip > 0)
-        g = fmin(fmax(g, -clip), clip);
+        g = g < -clip ? -clip : g > clip ? clip : g; /* NaN stays NaN */
     if (lt_node_int(k->node, "maximize"))
         g = -g;
     return g + weight_decay * lt_get(&k->in[0], i);

@@ -31,6 +31,31 @@ static uint16_t to_bf16(double v)
     return (uint16_t)((u + 0x7fff + ((u >> 16) & 1)) >> 16);
 }
 
+/* IEEE binary16: 1 sign, 5 exponent (bias 15), 10 mantissa bits. */
+static double from_f16(uint16_t h)
+{
+    int e = h >> 10 & 31, m = h & 1023;
+    double v = e == 31 ? (m ? (double)NAN : INFINITY) : e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
+
+    return h >> 15 ? -v : v;
+}
+
+static uint16_t to_f16(double v)
+{
+    uint16_t sign = signbit(v) ? 0x8000 : 0;
+    double a = fabs(v), steps;
+    int e;
+
+    if (isnan(v))
+        return sign | 0x7e00;
+    if (a >= 65520) /* half-way to the number behind the greatest */
+        return sign | 0x7c00;
+    frexp(a, &e); /* a = [0.5, 1) * 2^e */
+    e = a == 0 ? -24 : LT_MAX(e - 11, -24);
+    steps = nearbyint(ldexp(a, -e)); /* 1024 … 2048, less where subnormal; ties to even */
+    return (uint16_t)(sign + (uint16_t)((e + 24) << 10) + (uint16_t)steps); /* the leading bit counts into the exponent */
+}
+
 double lt_get(const struct lt_operand *o, int64_t i)
 {
     switch (o->dtype) {
@@ -40,6 +65,8 @@ double lt_get(const struct lt_operand *o, int64_t i)
         return ((const double *)o->data)[i];
     case LT_BF16:
         return from_bf16(((const uint16_t *)o->data)[i]);
+    case LT_F16:
+        return from_f16(((const uint16_t *)o->data)[i]);
     case LT_I32:
         return ((const int32_t *)o->data)[i];
     case LT_I64:
@@ -64,6 +91,9 @@ void lt_set(const struct lt_operand *o, int64_t i, double v)
     case LT_BF16:
         ((uint16_t *)o->data)[i] = to_bf16(v);
         break;
+    case LT_F16:
+        ((uint16_t *)o->data)[i] = to_f16(v);
+        break;
     case LT_I32:
         ((int32_t *)o->data)[i] = (int32_t)v;
         break;
@@ -71,8 +101,10 @@ void lt_set(const struct lt_operand *o, int64_t i, double v)
         ((int64_t *)o->data)[i] = (int64_t)v;
         break;
     case LT_U8:
-    case LT_BOOL:
         ((uint8_t *)o->data)[i] = (uint8_t)v;
+        break;
+    case LT_BOOL:
+        ((uint8_t *)o->data)[i] = v != 0;
         break;
     default:
         break;
@@ -101,6 +133,44 @@ int lt_infer_same(const struct lt_graph *g, const struct lt_node *n, const struc
     (void)g, (void)n, (void)err;
     out[0] = in[0];
     return 0;
+}
+
+int lt_check_same(const struct lt_node *n, const struct lt_type *should, const struct lt_type *is, const char *what,
+                  struct lt_error *err)
+{
+    char a[LT_TYPE_TEXT], b[LT_TYPE_TEXT];
+
+    if (lt_type_eq(should, is))
+        return 0;
+    lt_type_print(a, sizeof a, should);
+    lt_type_print(b, sizeof b, is);
+    return lt_refuse(n, err, "%s must be %s, not %s", what, a, b);
+}
+
+int lt_check_scalar(const struct lt_node *n, const struct lt_type *is, const char *what, struct lt_error *err)
+{
+    char text[LT_TYPE_TEXT];
+
+    lt_type_print(text, sizeof text, is);
+    return is->ndim == 0 ? 0 : lt_refuse(n, err, "%s must be a scalar, not %s", what, text);
+}
+
+int lt_check_word(const struct lt_node *n, const char *attr, const char *const *words, struct lt_error *err)
+{
+    const char *is = lt_node_str(n, attr);
+
+    for (; *words; words++)
+        if (!strcmp(is, *words))
+            return 0;
+    return lt_refuse(n, err, "%s can't be '%s'", attr, is);
+}
+
+int lt_infer_pair(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                  struct lt_error *err)
+{
+    (void)g;
+    out[0] = in[0];
+    return lt_check_same(n, &in[0], &in[1], "the second input", err);
 }
 
 int lt_infer_same_second(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
@@ -248,7 +318,11 @@ int lt_ref_binary(const struct lt_kernel_args *k, double (*f)(double, double))
 int lt_ref_copy(const struct lt_kernel_args *k, struct lt_error *err)
 {
     (void)err;
-    if (k->out[0].data != k->in[0].data)
+    if (k->out[0].data == k->in[0].data || !k->out[0].count)
+        return 0;
+    if (k->out[0].dtype == k->in[0].dtype) /* whole numbers beyond 2^53 too */
+        memcpy(k->out[0].data, k->in[0].data, (size_t)k->out[0].count * lt_dtype_sizes[k->out[0].dtype]);
+    else
         for (int64_t i = 0; i < k->out[0].count; i++)
             lt_set(&k->out[0], i, lt_get(&k->in[0], i));
     return 0;

@@ -47,15 +47,50 @@ int lt_window_of(const struct lt_node *n, const int64_t *weight_kernel, struct l
 int64_t lt_window_out(const struct lt_window *w, int d, int64_t in)
 {
     int64_t span = w->dilation[d] * (w->kernel[d] - 1) + 1;
-    int64_t room = in + 2 * w->padding[d] - span;
-    int64_t out;
+    int64_t room = in + 2 * w->padding[d] - span + (w->ceil_mode ? w->stride[d] - 1 : 0);
+    int64_t out = room / w->stride[d] + 1;
 
     if (room < 0)
         return 0;
-    out = (w->ceil_mode ? (room + w->stride[d] - 1) / w->stride[d] : room / w->stride[d]) + 1;
     if (w->ceil_mode && (out - 1) * w->stride[d] >= in + w->padding[d])
         out--;
     return out;
+}
+
+/* Does every window along d have a tap inside the input? */
+static bool sees(const struct lt_window *w, int d, int64_t in, int64_t out)
+{
+    for (int64_t o = 0; o < out; o++) {
+        int64_t at = o * w->stride[d] - w->padding[d], k = 0;
+
+        for (; k < w->kernel[d] && at < 0; k++)
+            at += w->dilation[d];
+        if (k == w->kernel[d] || at >= in)
+            return false;
+        if (at - k * w->dilation[d] >= 0)
+            return true; /* from here on windows start inside: lt_window_out() */
+    }
+    return true;
+}
+
+int lt_window_pool(const struct lt_node *n, const struct lt_type *x, struct lt_window *w, struct lt_type *y,
+                   struct lt_error *err)
+{
+    int rc = lt_window_check_input(n, x, err);
+
+    rc = rc ? rc : lt_window_of(n, NULL, w, err);
+    if (rc)
+        return rc;
+    *y = *x;
+    for (int d = 0; d < 2; d++) {
+        int64_t in = x->dim[2 + d].k, out = lt_window_out(w, d, in);
+
+        if (out < 1 || !sees(w, d, in, out))
+            return lt_refuse(n, err, "a %lldx%lld window does not fit into %lldx%lld", (long long)w->kernel[0],
+                             (long long)w->kernel[1], (long long)x->dim[2].k, (long long)x->dim[3].k);
+        y->dim[2 + d] = lt_dim_num(out);
+    }
+    return 0;
 }
 
 int lt_window_check_input(const struct lt_node *n, const struct lt_type *x, struct lt_error *err)

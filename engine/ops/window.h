@@ -18,5 +18,8 @@ int lt_window_of(const struct lt_node *n, const int64_t *weight_kernel, struct l
 int64_t lt_window_out(const struct lt_window *w, int d, int64_t in);
 /* [n, c, h, w] with h and w as numbers. */
 int lt_window_check_input(const struct lt_node *n, const struct lt_type *x, struct lt_error *err);
+/* Output type of a pool; refuses windows that don't fit, and windows (dilated ones) that see nothing of a small input. */
+int lt_window_pool(const struct lt_node *n, const struct lt_type *x, struct lt_window *w, struct lt_type *y,
+                   struct lt_error *err);
 
 #endif
