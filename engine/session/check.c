@@ -33,9 +33,6 @@ int lt_session_check(const Lt__V1__TrainingPlan *plan, const struct lt_field *fi
     if (plan->n_steps)
         lt_problem_add(problems, "steps", "use step and optimizer",
                        "several optimisers are not supported by this release");
-    if (plan->model && plan->model->weights)
-        lt_problem_add(problems, "model.weights", "leave it out",
-                       "starting from given weights is not supported by this release");
     g = lt_graph_import(plan, fields, n_fields, LT_PROGRAM_STEP, batch > 0 ? batch : 1, problems,
                         NULL);
     if (g) {

@@ -83,7 +83,7 @@ static void add_tensors(const struct lt_session *s, cJSON *to)
                                                        [LT_VALUE_ACCUM] = "accumulator"};
 
     for (int i = 0; i < s->n_shown; i++) {
-        const struct lt_tensor *t = &s->tensors[i];
+        const struct lt_stored *t = &s->tensors[i];
         cJSON *o = cJSON_CreateObject();
 
         cJSON_AddStringToObject(o, "name", t->info.name);

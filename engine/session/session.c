@@ -290,7 +290,7 @@ void lt_session_cost(const struct lt_session *s, struct lt_session_cost *out)
     if (s->c.backend->overhead_bytes)
         out->overhead_bytes = s->c.backend->overhead_bytes(s->device);
     for (int i = 0; i < s->n_shown; i++) {
-        const struct lt_tensor *t = &s->tensors[i];
+        const struct lt_stored *t = &s->tensors[i];
 
         if (t->info.kind == LT_VALUE_PARAM)
             out->parameters += (uint64_t)lt_type_count(&t->type, &none);

@@ -7,7 +7,7 @@
 #include "engine/session/session.h"
 
 /* A persistent tensor: where it lies and how it starts. */
-struct lt_tensor {
+struct lt_stored {
     struct lt_tensor_info info;
     struct lt_type type;
     struct lt_init init;
@@ -38,7 +38,7 @@ struct lt_session {
     struct lt_kind kinds[LT_PROGRAM_N];
     struct lt_layer_rows rows;
     struct lt_graph *rows_graph; /* whose arena holds the rows' texts */
-    struct lt_tensor
+    struct lt_stored
         *tensors; /* in the order of lt_session_tensor(); constant tables behind the n_shown */
     int n_tensors, n_shown, cap_tensors;
     struct lt_map *by_name; /* name → 1 + index */
@@ -63,8 +63,8 @@ struct lt_sized *lt_session_find(struct lt_session *s, enum lt_program_kind kind
 /* The table of persistent tensors, from all imported programs, and their offsets. */
 void lt_tensors_collect(struct lt_session *s);
 void lt_tensors_lay_out(struct lt_session *s);
-void *lt_tensor_data(const struct lt_session *s, const struct lt_tensor *t);
-int lt_tensor_init(struct lt_session *s, const struct lt_tensor *t, struct lt_error *err);
+void *lt_tensor_data(const struct lt_session *s, const struct lt_stored *t);
+int lt_tensor_init(struct lt_session *s, const struct lt_stored *t, struct lt_error *err);
 int64_t lt_graph_flops(const struct lt_graph *g, const struct lt_binding *b);
 int64_t lt_node_flops(const struct lt_graph *g, const struct lt_node *n,
                       const struct lt_binding *b);

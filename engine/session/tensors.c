@@ -23,7 +23,7 @@ static int rank_of(enum lt_value_kind k)
 static void tensor_add(struct lt_session *s, const struct lt_value *v)
 {
     const struct lt_binding none = {{0}};
-    struct lt_tensor t = {.type = v->type, .init = v->init};
+    struct lt_stored t = {.type = v->type, .init = v->init};
 
     t.info = (struct lt_tensor_info){.name = v->name,
                                      .kind = v->kind,
@@ -63,7 +63,7 @@ void lt_tensors_lay_out(struct lt_session *s)
     size_t at = 0;
 
     for (int i = 0; i < s->n_tensors; i++) {
-        struct lt_tensor *t = &s->tensors[i];
+        struct lt_stored *t = &s->tensors[i];
 
         t->layout = be->layout_of ? be->layout_of(s->device, t->info.name) : 0;
         t->device_bytes =
@@ -74,7 +74,7 @@ void lt_tensors_lay_out(struct lt_session *s)
     s->persistent_bytes = at;
 }
 
-void *lt_tensor_data(const struct lt_session *s, const struct lt_tensor *t)
+void *lt_tensor_data(const struct lt_session *s, const struct lt_stored *t)
 {
     return (unsigned char *)s->persistent + t->offset;
 }
@@ -94,7 +94,7 @@ const struct lt_tensor_info *lt_session_tensor(const struct lt_session *s, int i
 
 int lt_session_read(struct lt_session *s, int i, void *dst, struct lt_error *err)
 {
-    const struct lt_tensor *t = &s->tensors[i];
+    const struct lt_stored *t = &s->tensors[i];
 
     assert(i >= 0 && i < s->n_shown && s->persistent);
     if (t->layout)
@@ -104,7 +104,7 @@ int lt_session_read(struct lt_session *s, int i, void *dst, struct lt_error *err
     return 0;
 }
 
-static int tensor_write(struct lt_session *s, const struct lt_tensor *t, const void *src,
+static int tensor_write(struct lt_session *s, const struct lt_stored *t, const void *src,
                         struct lt_error *err)
 {
     if (t->layout)
@@ -172,7 +172,7 @@ static void fill_constant(void *p, enum lt_dtype dtype, size_t n, double v)
     }
 }
 
-int lt_tensor_init(struct lt_session *s, const struct lt_tensor *t, struct lt_error *err)
+int lt_tensor_init(struct lt_session *s, const struct lt_stored *t, struct lt_error *err)
 {
     const struct lt_binding none = {{0}};
     size_t n = (size_t)lt_type_count(&t->type, &none);
