@@ -1,7 +1,7 @@
 /* lock.c - flock(2) and /proc
  *
- * Asking whether a lock is held takes it, shared and for an instant; whoever wants it at that very moment
- * therefore tries for some milliseconds before it believes the answer.
+ * Asking whether a lock is held takes it, shared and for an instant. Whoever wants it and is refused therefore
+ * asks, too: when a shared lock is to be had, only other askers stood in the way, and it tries again.
  */
 #include "sys/lock.h"
 
@@ -18,20 +18,31 @@
 /* <sys/file.h> declares it, but that name is ours in this tree; fcntl.h has the constants. */
 extern int flock(int fd, int operation);
 
-#define TRIES 10
-#define TRY_PAUSE_NS 2000000
+#define TRIES 1000 /* against askers alone */
+#define TRY_PAUSE_NS 1000000
 
-static int flock_for_a_while(int fd, int how)
+static int lock_now(int fd, int how)
 {
-    for (int i = 0;; i++) {
-        if (flock(fd, how | LOCK_NB) == 0)
-            return 0;
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return -errno;
-        if (i + 1 == TRIES)
-            return -EWOULDBLOCK;
+    int rc;
+
+    do
+        rc = flock(fd, how | LOCK_NB) < 0 ? -errno : 0;
+    while (rc == -EINTR);
+    return rc;
+}
+
+static int lock_exclusive(int fd)
+{
+    int rc = -EWOULDBLOCK;
+
+    for (int i = 0; i < TRIES; i++) {
+        rc = lock_now(fd, LOCK_EX);
+        if (rc != -EWOULDBLOCK || lock_now(fd, LOCK_SH) == -EWOULDBLOCK)
+            break;
+        lock_now(fd, LOCK_UN);
         nanosleep(&(struct timespec){0, TRY_PAUSE_NS}, NULL);
     }
+    return rc;
 }
 
 /* Does the path still name the file that we locked? */
@@ -64,7 +75,7 @@ int lt_lock_take(const char *path, struct lt_error *err)
 
         if (fd < 0)
             return lt_error_set(err, -errno, "open %s: %s", path, strerror(errno));
-        rc = flock_for_a_while(fd, LOCK_EX);
+        rc = lock_exclusive(fd);
         if (rc < 0) {
             rc = rc == -EWOULDBLOCK ? held_error(fd, path, err)
                                     : lt_error_set(err, rc, "lock %s: %s", path, strerror(-rc));
@@ -90,7 +101,7 @@ bool lt_lock_held(const char *path)
 
     if (fd < 0)
         return false;
-    held = flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+    held = lock_now(fd, LOCK_SH) == -EWOULDBLOCK;
     close(fd);
     return held;
 }

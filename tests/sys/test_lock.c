@@ -7,6 +7,7 @@
 #include <string.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -17,6 +18,16 @@
 #include "sys/lock.h"
 #include "tests/support/tmp.h"
 
+/* A child that dies with us, even when an assertion ends the test. */
+static pid_t child(void)
+{
+    pid_t pid = fork();
+
+    if (pid == 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+    return pid;
+}
+
 /* A child that takes the lock, says so through a pipe, and waits to be killed. */
 static pid_t holder(const char *path)
 {
@@ -25,7 +36,7 @@ static pid_t holder(const char *path)
     pid_t pid;
 
     assert_int_equal(pipe(ends), 0);
-    pid = fork();
+    pid = child();
     if (pid == 0) {
         c = lt_lock_take(path, NULL) >= 0 ? 'y' : 'n';
         if (write(ends[1], &c, 1) != 1)
@@ -67,7 +78,7 @@ static void asking_does_not_take(void **state)
 {
     (void)state;
     const char *path = lt_test_path(lt_test_dir(), "lock");
-    pid_t asker = fork();
+    pid_t asker = child();
 
     if (asker == 0)
         for (;;)
@@ -99,7 +110,7 @@ static void removed_lock_file_is_not_the_lock(void **state)
 static void identity_ends_with_the_process(void **state)
 {
     (void)state;
-    pid_t pid = fork();
+    pid_t pid = child();
     struct lt_identity id, other;
     siginfo_t info;
 
