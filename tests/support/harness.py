@@ -76,6 +76,7 @@ class World:
         self.runs = os.path.join(self.dir, "data", "ltd", "runs")
         self.daemons = []
         self.children = []
+        self.log_is_sound = True  # a test that damages the log says no
         path = os.environ.get("LT_PROGRAM_PATH") or ":".join(
             os.path.join(BUILD, d) for d in ("daemon/main", "client", "engine/worker"))
         if worker:
@@ -206,7 +207,14 @@ class World:
                 except OSError:
                     time.sleep(0.01)
 
-    def close(self):
+    def check_log(self):
+        """Whatever happened, the coordinator's log replays, and to one state (tests/store/check_log.c)."""
+        folder = os.path.join(self.state, "coord")
+        if self.log_is_sound and os.path.exists(os.path.join(folder, "events.db")):
+            p = subprocess.run([os.path.join(BUILD, "tests", "check_log"), folder], capture_output=True, text=True)
+            check(p.returncode == 0, "the coordinator's log:", p.stderr)
+
+    def stop(self):
         for p in self.children + self.daemons:
             if p.poll() is None:
                 p.kill()
@@ -227,6 +235,9 @@ class World:
                 if there and alive(there):
                     os.kill(there[0], signal.SIGKILL)
             self.remove_cgroups(name)
+
+    def close(self):
+        self.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
@@ -240,6 +251,8 @@ def run(tests, make=World):
         began = time.monotonic()
         try:
             test(world)
+            world.stop()
+            world.check_log()
             print(f"ok {number} - {test.__name__}", flush=True)
         except Exception:
             failed += 1
