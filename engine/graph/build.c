@@ -65,6 +65,21 @@ bool lt_import_fits(struct lt_build *b, const struct lt_type *t)
     return true;
 }
 
+const char *lt_import_name_taken(const char *name)
+{
+    static const char *const taken[] = {"weight",   "sample_index", "rng_step",     "lr",
+                                        "opt_step", "window.loss",  "window.weight"};
+
+    if (strlen(name) > LT_NAME_TEXT)
+        return "is too long";
+    if (strchr(name, '/'))
+        return "has a `/`";
+    for (size_t i = 0; i < LT_ARRAY_LEN(taken); i++)
+        if (!strcmp(taken[i], name))
+            return "is what the trainer calls a value of its own";
+    return NULL;
+}
+
 static lt_id persistent(struct lt_build *b, enum lt_value_kind kind, const char *what,
                         const struct lt_type *t, struct lt_init init)
 {
@@ -74,6 +89,9 @@ static lt_id persistent(struct lt_build *b, enum lt_value_kind kind, const char 
     if (!lt_import_fits(b, t))
         return LT_NONE;
     snprintf(name, sizeof name, "%s%s%s", b->name, *b->name ? "." : "", what);
+    if (lt_graph_find(b->g, name) != LT_NONE)
+        return lt_build_problem(b, "give the field or parameter another name",
+                                "something else is called `%s`, too", name);
     if (kind == LT_VALUE_PARAM && !lt_import_trained(b->import, name))
         kind = LT_VALUE_BUFFER;
     v = lt_graph_value(b->g, kind, name, t);
@@ -162,6 +180,9 @@ lt_id lt_build_input(struct lt_build *b, const char *name)
 
     if (v != LT_NONE && b->g->values[v].kind == LT_VALUE_INPUT)
         return v;
+    if (v != LT_NONE)
+        return lt_build_problem(b, "give the field another name",
+                                "a parameter is called `%s` like a field of the data", name);
     return input_type(b, name, &t) ? lt_graph_value(b->g, LT_VALUE_INPUT, name, &t) : LT_NONE;
 }
 

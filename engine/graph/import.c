@@ -240,6 +240,21 @@ static void import_loss(struct lt_import *im)
     lt_build_problem(&b, "loss: cross_entropy", "the plan has no loss");
 }
 
+/* Reported: outputs are found by name. */
+static bool label_taken(struct lt_import *im, struct lt_build *b)
+{
+    char text[LT_NAME_TEXT + 8];
+    bool taken =
+        strlen(b->name) > LT_NAME_TEXT || !strcmp(b->name, "loss") || !strcmp(b->name, "window");
+
+    snprintf(text, sizeof text, "%s.sum", b->name);
+    for (int i = 0; !taken && i < im->g->n_outputs; i++)
+        taken = lt_str_eq(im->g->outputs[i].name, text);
+    if (taken)
+        lt_build_problem(b, "name: another", "name: `%.40s` is too long or taken", b->name);
+    return taken;
+}
+
 static void import_metric(struct lt_import *im, const Lt__V1__Metric *m, size_t at)
 {
     char path[200];
@@ -252,6 +267,8 @@ static void import_metric(struct lt_import *im, const Lt__V1__Metric *m, size_t 
             continue;
         b.name = lt_metrics[i]->label(m);
         snprintf(path, sizeof path, "step.metrics[%zu].%s", at, lt_metrics[i]->name);
+        if (label_taken(im, &b))
+            return;
         if (lt_metrics[i]->build(&b, m, &sums) == 0)
             sums_out(im, b.name, &sums);
         return;
@@ -269,6 +286,15 @@ static void import_step(struct lt_import *im)
 }
 
 /* ---- the whole ---- */
+
+static void check_fields(struct lt_import *im)
+{
+    for (int i = 0; i < im->n_fields; i++)
+        if (lt_import_name_taken(im->fields[i].name))
+            lt_problem_add(im->problems, "data.fields", "give it another name with data.fields",
+                           "field `%s` %s", im->fields[i].name,
+                           lt_import_name_taken(im->fields[i].name));
+}
 
 static void check_freeze(struct lt_import *im)
 {
@@ -303,7 +329,10 @@ struct lt_graph *lt_graph_import(const Lt__V1__TrainingPlan *plan, const struct 
     size_t before = problems->errors;
 
     im.sym_batch = lt_graph_sym(im.g, "n", batch);
-    if (!plan->model) {
+    check_fields(&im);
+    if (problems->errors > before) {
+        /* names are looked up below */
+    } else if (!plan->model) {
         lt_problem_add(problems, "model", "model: {layers: […]}", "the plan has no model");
     } else {
         import_model(&im);

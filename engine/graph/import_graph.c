@@ -58,6 +58,10 @@ bool lt_names_free(struct lt_names *s, struct lt_build *b, const char *name)
         lt_build_problem(b, NULL, "has no name");
         return false;
     }
+    if (strlen(name) > LT_NAME_TEXT) {
+        lt_build_problem(b, NULL, "a name of more than %d bytes", LT_NAME_TEXT);
+        return false;
+    }
     lt_names_get(s, name, &known);
     if (known)
         lt_build_problem(b, "names are unique in a graph", "a second `%s`", name);
@@ -163,6 +167,11 @@ static void parameter_import(struct lt_names *s, const Lt__V1__Graph *g,
     if (!lt_names_free(s, &b, p->name))
         return;
     lt_names_set(s, p->name, LT_NONE);
+    if (lt_import_name_taken(p->name)) {
+        lt_build_problem(&b, "call it differently", "`%s` %s", p->name,
+                         lt_import_name_taken(p->name));
+        return;
+    }
     if (p->n_shape > LT_DIMS_MAX) {
         lt_build_problem(&b, NULL, "shape: more than %d dimensions", LT_DIMS_MAX);
         return;

@@ -7,6 +7,7 @@
 #define LT_LAYERS_MAX 10000         /* after unrolling `repeat` */
 #define LT_ELEMENTS_MAX (1ll << 40) /* of one tensor and sample */
 #define LT_TEXTS 4
+#define LT_NAME_TEXT 200 /* bytes of a name; states of it have longer ones */
 
 /* Something the model computes that losses and metrics can name. */
 struct lt_result {
@@ -42,6 +43,8 @@ void lt_import_layers(struct lt_import *im);
 void lt_import_graph(struct lt_import *im);
 bool lt_import_trained(const struct lt_import *im, const char *param);
 bool lt_import_fits(struct lt_build *b, const struct lt_type *t);
+/* May a field or parameter have this name? What the programs call their own values is taken. NULL, or why not. */
+const char *lt_import_name_taken(const char *name);
 /* Shell wildcards: * ? [a-z] [!a-z]. */
 bool lt_glob(const char *pattern, const char *s);
 

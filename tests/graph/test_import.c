@@ -346,6 +346,42 @@ static void the_general_form_reports_each_problem(void **state)
          "model.graph.parameters[1]: `idle` is used by no node; take it out\n");
 }
 
+static void names_that_are_taken_are_refused(void **state)
+{
+    (void)state;
+    says("model: {graph: {inputs: [{name: image}], parameters: [{name: lr, shape: [10, 784]}, "
+         "{name: "
+         "exp_avg/x, shape: [3]}], nodes: [{name: f, op: reshape, inputs: [image], attributes: "
+         "{shape: {ints: {values: [0, 784]}}}}, {name: y, op: linear, inputs: [f, lr]}, {name: z, "
+         "op: add, "
+         "inputs: [y, exp_avg/x]}], outputs: [z]}}\n"
+         "data: {source: {idx: {dir: x}}, batch_size: 32}\n"
+         "step: {loss: cross_entropy, metrics: [{accuracy: {}}, {accuracy: {}}]}\n",
+         "model.graph.parameters[0]: `lr` is what the trainer calls a value of its own; call it "
+         "differently\n"
+         "model.graph.parameters[1]: `exp_avg/x` has a `/`; call it differently\n");
+    says("model: {layers: [flatten, {linear: {out_features: 10}}]}\n"
+         "data: {source: {idx: {dir: x}}, batch_size: 32}\n"
+         "step: {loss: cross_entropy, metrics: [{accuracy: {}}, {accuracy: {}}, {accuracy: {name: "
+         "loss}}]}\n",
+         "step.metrics[1].accuracy: name: `acc` is too long or taken; name: another\n"
+         "step.metrics[2].accuracy: name: `loss` is too long or taken; name: another\n");
+
+    static const char *const names[] = {"0.weight", "weight", "lr"};
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(names); i++) {
+        LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
+        struct lt_field fields[] = {{names[i], LT_F32, 1, {4}, 0}, {"label", LT_I64, 0, {0}, 3}};
+        struct lt_problems p = {0};
+
+        assert_null(lt_graph_import(
+            plan_parse(arena, "model: {layers: [{linear: {out_features: 3}}]}\n" TAIL), fields, 2,
+            LT_PROGRAM_STEP, 32, &p, NULL));
+        assert_int_equal(p.errors, 1);
+        lt_problems_done(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +397,7 @@ int main(void)
         cmocka_unit_test(wildcards_are_the_shells),
         cmocka_unit_test(the_general_form_lowers_to_the_same),
         cmocka_unit_test(the_general_form_reports_each_problem),
+        cmocka_unit_test(names_that_are_taken_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
