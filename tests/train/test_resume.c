@@ -90,13 +90,14 @@ static char *last_checkpoint(const struct rig *r)
 }
 
 /* Run, cut at every boundary, continue: `crash` dies without a checkpoint there, so the newest earlier one is used. */
-static void cut_everywhere(const char *plan, bool crash)
+static void cut_everywhere(const struct lt_backend *backend, const char *plan, bool crash)
 {
     struct rig r;
     struct ending want;
     uint64_t cut = 0;
 
     rig_init(&r, 30, 10, 4);
+    r.backend = backend;
     r.model = model;
     r.optimizer = "adam: {lr: 0.01}";
     rig_fit(&r, plan, NULL);
@@ -129,19 +130,26 @@ static void cut_everywhere(const char *plan, bool crash)
 static void stopped_at_every_boundary(void **state)
 {
     (void)state;
-    cut_everywhere(full, false);
+    cut_everywhere(&lt_backend_ref, full, false);
 }
 
 static void crashed_at_every_boundary(void **state)
 {
     (void)state;
-    cut_everywhere(full, true);
+    cut_everywhere(&lt_backend_ref, full, true);
+}
+
+static void stopped_on_the_fast_back_end(void **state)
+{
+    (void)state;
+    cut_everywhere(&lt_backend_cpu, full, false);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_at_every_boundary), cmocka_unit_test(crashed_at_every_boundary),
+        cmocka_unit_test(stopped_on_the_fast_back_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
