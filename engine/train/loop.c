@@ -234,6 +234,16 @@ static void update_page(struct lt_trainer *t)
     atomic_store_explicit(&p->loss_bits, bits, memory_order_relaxed);
 }
 
+/* Anonymous memory as it is now: after the first update, and at every epoch's end. */
+static void measure_memory(struct lt_trainer *t)
+{
+    uint64_t rss;
+
+    t->measured = true;
+    if (t->c->page && lt_rss_of(0, &rss) == 0)
+        atomic_store_explicit(&t->c->page->memory_bytes, rss, memory_order_relaxed);
+}
+
 static bool val_due(struct lt_trainer *t)
 {
     const struct lt_limits *l = &t->limits;
@@ -255,6 +265,8 @@ static int after_update(struct lt_trainer *t, struct lt_error *err)
     if (!skipped)
         t->pos.updates++;
     update_page(t);
+    if (!t->measured)
+        measure_memory(t);
     if (skipped)
         rc = not_finite(t, lt_sum_value(&t->window[0], LT__V1__REDUCE__mean), err);
     step_schedule(t, skipped);
@@ -398,14 +410,12 @@ static void say_epoch(struct lt_trainer *t, const struct lt_recorded *values, in
 static int epoch_end(struct lt_trainer *t, struct lt_error *err)
 {
     struct lt_recorded values[LT_QUANTITIES_MAX];
-    uint64_t rss;
     int n, rc = epoch_values(t, LT_TRAIN_STAGE, t->epoch, values, &n, err);
 
     if (rc == 0)
         rc = lt_trainer_hook(t, LT_HOOK_EPOCH_END, false, false, err);
     say_epoch(t, values, n);
-    if (t->c->page && lt_rss_of(0, &rss) == 0)
-        atomic_store_explicit(&t->c->page->memory_bytes, rss, memory_order_relaxed);
+    measure_memory(t);
     t->pos.epoch++;
     t->pos.batch = 0;
     t->pos.stage = LT_STAGE_EPOCH_START;

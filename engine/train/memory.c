@@ -6,7 +6,7 @@
 #include "engine/train/trainer.h"
 
 /* Measured with a plan of a few bytes: libraries' writable pages, heap, stacks of the three threads. */
-#define PROCESS_BYTES (10u << 20)
+#define PROCESS_BYTES (3u << 20)
 
 static uint64_t snapshot_bytes(const struct lt_session *s)
 {

@@ -30,7 +30,17 @@ static int check_shape(const struct lt_tensor_info *want, const struct lt_tensor
     return lt_error_set(err, -EINVAL, "%s: tensor %s has another shape or type than the model's", path, want->name);
 }
 
-/* Tensors of one file into the session. Accumulators that aren't there belong to a closed window: zero already.
+/* Pages of zeros that are only read aren't held. */
+static int write_zeros(struct lt_session *s, int i, size_t bytes, struct lt_error *err)
+{
+    void *zeros = calloc(1, bytes + 1);
+    int rc = zeros ? lt_session_write(s, i, zeros, err) : lt_error_set(err, -ENOMEM, "no memory for %zu zeros", bytes);
+
+    free(zeros);
+    return rc;
+}
+
+/* Tensors of one file into the session. Accumulators that aren't there belong to a closed window: zero.
  * Returns how many, or an error. */
 static int load_tensors(struct lt_session *s, const char *path, bool model, bool strict, struct lt_error *err)
 {
@@ -44,6 +54,8 @@ static int load_tensors(struct lt_session *s, const char *path, bool model, bool
         if (is_model(info) != model)
             continue;
         t = lt_safetensors_find(file, info->name);
+        if (!t && info->kind == LT_VALUE_ACCUM)
+            rc = write_zeros(s, i, info->bytes, err);
         if (!t && (!strict || info->kind == LT_VALUE_ACCUM))
             continue;
         if (!t)
@@ -216,15 +228,17 @@ int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *dir = older_one(t, "");
     cJSON *state = NULL;
-    int rc = lt_session_init(t->session, err);
+    int rc;
 
-    if (rc == 0 && dir) {
+    if (dir) {
         rc = load_folder(t, dir, &state, err);
         lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates", &t->pos.updates);
         cJSON_Delete(state);
-    } else if (rc == 0) {
+    } else {
+        rc = lt_session_init(t->session, err);
         t->pos.updates = 0;
-        rc = load_weights(t, err);
+        if (rc == 0)
+            rc = load_weights(t, err);
     }
     lt_trainer_say(t, "rolled back to the weights of %s", dir ? dir : "the start");
     return rc;

@@ -91,7 +91,7 @@ static void on_exception(struct lt_trainer *t)
 {
     struct lt_error ignored;
 
-    if (!t->saver || !t->session)
+    if (!t->saver || !t->snapshot)
         return;
     if (lt_trainer_hook(t, LT_HOOK_EXCEPTION, false, false, &ignored) == 0 && t->requests.n_saves)
         lt_trainer_save_requests(t, false, &ignored);

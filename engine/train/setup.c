@@ -255,11 +255,7 @@ static int open_checkpoints(struct lt_trainer *t, struct lt_error *err)
     if (t->limits.fast_dev_run)
         return 0;
     rc = find_checkpoints(t, err);
-    if (rc == 0)
-        rc = lt_snapshot_new(t->session, &t->snapshot, err);
-    if (rc == 0)
-        rc = lt_saver_open(&c, &t->saver, err);
-    return rc;
+    return rc < 0 ? rc : lt_saver_open(&c, &t->saver, err);
 }
 
 /* Loaders start where the position says. The sanity check reads validation batches from the start. */
@@ -290,6 +286,9 @@ static int restore(struct lt_trainer *t, struct lt_error *err)
     bool same_run;
     int rc = lt_trainer_restore(t, &state, &same_run, err);
 
+    /* Behind the initialisation, whose temporary copies it outweighs: the peak is what was planned. */
+    if (rc == 0 && t->saver)
+        rc = lt_snapshot_new(t->session, &t->snapshot, err);
     if (rc == 0)
         rc = check_epochs(t, err);
     if (rc == 0)
