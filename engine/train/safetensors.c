@@ -117,7 +117,6 @@ static bool parse_shape(const cJSON *item, struct lt_tensor *t)
     return true;
 }
 
-/* Offsets follow each other without gap or overlap: `at` is where the next one has to begin. */
 static int parse_tensor(const cJSON *item, const char *data, size_t n, const char *path, struct lt_tensor *t,
                         struct lt_error *err)
 {
@@ -157,6 +156,32 @@ static int parse_tensors(struct lt_safetensors *s, const char *data, size_t n, c
     return 0;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct lt_tensor *s = a, *t = b;
+
+    if (s->data != t->data)
+        return (const char *)s->data < (const char *)t->data ? -1 : 1;
+    return s->bytes < t->bytes ? -1 : s->bytes > t->bytes;
+}
+
+/* No gap, no overlap: with the sum of the sizes right, each has to begin where the one before it ends. */
+static int check_places(const struct lt_safetensors *s, const char *path, struct lt_error *err)
+{
+    struct lt_tensor *sorted = lt_malloc(((size_t)s->n + 1) * sizeof *sorted);
+    int rc = 0;
+
+    memcpy(sorted, s->tensors, (size_t)s->n * sizeof *sorted);
+    if (s->n > 1)
+        qsort(sorted, (size_t)s->n, sizeof *sorted, by_place);
+    for (int i = 1; i < s->n && rc == 0; i++)
+        if ((const char *)sorted[i].data != (const char *)sorted[i - 1].data + sorted[i - 1].bytes)
+            rc = lt_error_set(err, -EPROTO, "%s: tensor %s doesn't begin where %s ends", path, sorted[i].name,
+                              sorted[i - 1].name);
+    lt_free(sorted);
+    return rc;
+}
+
 /* Two entries of one name are refused: the second would be silently unused. */
 static int check_names(const struct lt_safetensors *s, const char *path, struct lt_error *err)
 {
@@ -188,6 +213,8 @@ int lt_safetensors_parse(const void *data, size_t n, const char *name, struct lt
     if (!cJSON_IsObject(s->json))
         return lt_error_set(err, -EPROTO, "%s: its header is not a JSON object", name);
     rc = parse_tensors(s, p + 8 + header, n - 8 - (size_t)header, name, err);
+    if (rc == 0)
+        rc = check_places(s, name, err);
     if (rc == 0)
         rc = check_names(s, name, err);
     if (rc == 0)

@@ -158,5 +158,44 @@ def plan_wire():
     put("plan_wire", "many-fields", field(1, 2, field(1, 2, b"x") * 3000))
 
 
-for make in (journal, idx, plan_text, plan_wire):
+def safetensors():
+    def file(header, data=b"", length=None):
+        header = header if isinstance(header, bytes) else header.encode()
+        return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+    def tensor(name, shape, begin, end, dtype="F32"):
+        return f'"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{begin},{end}]}}'
+
+    one = "{" + tensor("w", [2, 2], 0, 16) + "}"
+    put("safetensors", "one", file(one, bytes(range(16))))
+    put("safetensors", "metadata", file('{"__metadata__":{"format":"pt"},' + tensor("b", [1], 0, 4) + "}   ", bytes(4)))
+    put("safetensors", "two", file("{" + tensor("a", [1], 0, 4) + "," + tensor("b", [3], 4, 7, "U8") + "}", bytes(7)))
+    put("safetensors", "reversed", file("{" + tensor("a", [1], 4, 8) + "," + tensor("b", [1], 0, 4) + "}", bytes(8)))
+    put("safetensors", "scalar", file("{" + tensor("s", [], 0, 4) + "}", bytes(4)))
+    put("safetensors", "empty-tensor", file("{" + tensor("e", [0, 3], 0, 0) + "}"))
+    put("safetensors", "empty", b"")
+    put("safetensors", "no-tensors", file("{}"))
+    put("safetensors", "overlap", file("{" + tensor("a", [1], 0, 4) + "," + tensor("b", [1], 0, 4) + "}", bytes(8)))
+    put("safetensors", "gap", file("{" + tensor("a", [1], 0, 4) + "," + tensor("b", [1], 8, 12) + "}", bytes(12)))
+    put("safetensors", "behind", file(one, bytes(20)))
+    put("safetensors", "truncated", file(one, bytes(15)))
+    put("safetensors", "length-huge", file(one, bytes(16), 2**63))
+    put("safetensors", "length-beyond", file(one, bytes(16), 1000))
+    put("safetensors", "twice", file("{" + tensor("a", [1], 0, 4) + "," + tensor("a", [1], 4, 8) + "}", bytes(8)))
+    put("safetensors", "shape-overflow", file("{" + tensor("a", [2**40, 2**40], 0, 0) + "}"))
+    put("safetensors", "shape-negative", file("{" + tensor("a", [-1], 0, 4) + "}", bytes(4)))
+    put("safetensors", "shape-fraction", file("{" + tensor("a", [1.5], 0, 6) + "}", bytes(6)))
+    put("safetensors", "shape-many", file("{" + tensor("a", [1] * 100, 0, 4) + "}", bytes(4)))
+    put("safetensors", "offsets-reversed", file("{" + tensor("a", [1], 4, 0) + "}", bytes(4)))
+    put("safetensors", "offsets-huge", file("{" + tensor("a", [1], 2**64, 2**64 + 4) + "}", bytes(4)))
+    put("safetensors", "dtype", file("{" + tensor("a", [1], 0, 4, "C128") + "}", bytes(4)))
+    put("safetensors", "list", file("[]"))
+    put("safetensors", "tensor-is-number", file('{"a":1}'))
+    put("safetensors", "deep", file('{"a":' + "[" * 2000 + "]" * 2000 + "}"))
+    put("safetensors", "nul-in-name", file("{" + tensor("a\\u0000b", [1], 0, 4) + "}", bytes(4)))
+    put("safetensors", "control-in-name", file("{" + tensor("a\\n\\u0007\\\"", [1], 0, 4) + "}", bytes(4)))
+    put("safetensors", "invalid-utf8", file(b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)))
+
+
+for make in (journal, idx, plan_text, plan_wire, safetensors):
     make()
