@@ -24,10 +24,18 @@ typedef bool record_fn(struct lt_job *job, const Lt__V1__JournalRecord *r, struc
         to->event.name = r->name;                                                                  \
         return true;                                                                               \
     }
-FACT(checkpoint_removed, CHECKPOINT_REMOVED)
 FACT(early_stopped, EARLY_STOPPED)
 FACT(finished, FINISHED)
 FACT(condition, CONDITION)
+
+static bool take_checkpoint_removed(struct lt_job *job, const Lt__V1__JournalRecord *r,
+                                    struct taken *to)
+{
+    (void)job;
+    to->event.type_case = LT__V1__EVENT__TYPE_CHECKPOINT_REMOVED;
+    to->event.checkpoint_removed = r->checkpoint_removed;
+    return r->checkpoint_removed->name != NULL;
+}
 
 static bool take_checkpoint_saved(struct lt_job *job, const Lt__V1__JournalRecord *r,
                                   struct taken *to)

@@ -61,7 +61,7 @@ static void on_welcome(struct lt_node *n, const void *payload)
     void (*ready)(void *) = n->on_ready;
     void *r;
 
-    lt_info("agent %s: joined coordinator %s, version %s", n->name, w->coordinator ? w->coordinator : "",
+    lt_info("agent %s: joined the coordinator, version %s", n->name,
             w->version ? w->version : "?");
     n->welcomed = true;
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)

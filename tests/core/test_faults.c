@@ -325,6 +325,39 @@ static void the_first_attempts_profile_binds(void **state)
     assert_int_equal(fold(w, "a")->reserved->cpus, 4);
 }
 
+/* Every record there is, with nothing in it; then every message. */
+static void an_empty_message_is_no_disaster(void **state)
+{
+    struct world *w = *state;
+    const ProtobufCMessageDescriptor *d = &lt__v1__journal_record__descriptor;
+    uint64_t offset = 10;
+
+    run_job(w, "a", OPTIONS(0));
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        uint8_t packed[] = {0, 0};
+        Lt__V1__JournalRecord *r;
+
+        if (d->fields[i].type != PROTOBUF_C_TYPE_MESSAGE)
+            continue;
+        packed[0] = (uint8_t)(d->fields[i].id << 3 | 2);
+        r = lt__v1__journal_record__unpack(NULL, sizeof packed, packed);
+        assert_non_null(r);
+        record(w, 0, "a", 1, offset++, r);
+        lt__v1__journal_record__free_unpacked(r, NULL);
+    }
+    record(w, 0, "a", 1, offset, NULL);
+    d = &lt__v1__agent_message__descriptor;
+    for (unsigned i = 0; i < d->n_fields; i++) {
+        uint8_t packed[] = {(uint8_t)(d->fields[i].id << 3 | 2), 0};
+        Lt__V1__AgentMessage *m = lt__v1__agent_message__unpack(NULL, sizeof packed, packed);
+
+        assert_non_null(m);
+        say(w, 0, m);
+        lt__v1__agent_message__free_unpacked(m, NULL);
+    }
+    assert_int_equal(fold(w, "a")->attempt, 1);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -345,6 +378,7 @@ int main(void)
         T(a_newer_session_replaces_the_old_one),
         T(a_preempted_job_goes_back_to_the_queue),
         T(the_first_attempts_profile_binds),
+        T(an_empty_message_is_no_disaster),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,14 +260,18 @@ void ask(struct world *w, enum lt_input_kind kind, const char *name)
 
 /* ---- nodes */
 
-static void say(struct world *w, int n, Lt__V1__AgentMessage__MessageCase kind, void *message)
+void say(struct world *w, int n, const Lt__V1__AgentMessage *m)
+{
+    step(w, &(struct lt_core_input){.kind = LT_IN_AGENT, .session = w->session[n], .message = m});
+}
+
+static void say_as(struct world *w, int n, Lt__V1__AgentMessage__MessageCase kind, void *message)
 {
     Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
-    struct lt_core_input in = {.kind = LT_IN_AGENT, .session = w->session[n], .message = &m};
 
     m.message_case = kind;
     m.hello = message; /* the members are one pointer */
-    step(w, &in);
+    say(w, n, &m);
 }
 
 static void hello(struct world *w, int n, uint32_t cpus, uint64_t memory, const char *isa,
@@ -287,7 +291,7 @@ static void hello(struct world *w, int n, uint32_t cpus, uint64_t memory, const 
     h.attempts = &known;
     h.n_attempts = known != NULL;
     w->session[n] = ++w->last_session;
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_HELLO, &h);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_HELLO, &h);
 }
 
 void node_up(struct world *w, int n, uint32_t cpus, uint64_t memory)
@@ -322,7 +326,7 @@ void checked(struct world *w, int n, const char *job, uint64_t memory)
     d.cost = &c;
     c.has_memory_bytes = 1;
     c.memory_bytes = memory;
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE, &d);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE, &d);
 }
 
 void check_refused(struct world *w, int n, const char *job)
@@ -334,7 +338,7 @@ void check_refused(struct world *w, int n, const char *job)
     p.reason = (char *)"label 10 of sample 3 is out of range";
     d.problems = list;
     d.n_problems = 1;
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE, &d);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE, &d);
 }
 
 void started(struct world *w, int n, const char *job, uint32_t attempt)
@@ -345,7 +349,7 @@ void started(struct world *w, int n, const char *job, uint32_t attempt)
     r.has_attempt = r.has_generation = r.has_pid = 1;
     r.attempt = r.generation = attempt;
     r.pid = 100 + attempt;
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED, &r);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED, &r);
 }
 
 void start_failed(struct world *w, int n, const char *job, uint32_t attempt)
@@ -356,7 +360,7 @@ void start_failed(struct world *w, int n, const char *job, uint32_t attempt)
     f.has_attempt = f.has_generation = 1;
     f.attempt = f.generation = attempt;
     f.reason = (char *)"no such user";
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED, &f);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED, &f);
 }
 
 void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__FailureClass class,
@@ -373,7 +377,7 @@ void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__Fai
     x.class_ = class;
     x.status = status;
     x.reason = (char *)"it said so";
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE, &g);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE, &g);
 }
 
 void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
@@ -386,7 +390,7 @@ void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t 
     m.attempt = m.generation = attempt;
     m.end_offset = end_offset;
     m.record = r;
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RECORD, &m);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RECORD, &m);
 }
 
 /* A name that begins with r is a recovery checkpoint's. */
@@ -433,7 +437,7 @@ void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t
     s.phase = (char *)"training";
     m.samples = list;
     m.n_samples = 1;
-    say(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
 }
 
 void run_job(struct world *w, const char *job, struct job_options o)

@@ -68,6 +68,7 @@ void saved(struct world *w, int n, const char *job, uint32_t attempt, uint64_t e
            const char *name, uint64_t step);
 void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset,
               Lt__V1__JobResult result, Lt__V1__FailureClass class);
+void say(struct world *w, int n, const Lt__V1__AgentMessage *m);
 void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t step);
 /* Up to a running first attempt on n0, quietly. */
 void run_job(struct world *w, const char *job, struct job_options o);
