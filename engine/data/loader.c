@@ -22,7 +22,7 @@
 
 #define SLOTS_MIN 4
 #define SLOTS_MAX 32
-#define RING_BYTES (8u << 20) /* aimed at; SLOTS_MIN may take more */
+#define RING_BYTES (1u << 20) /* aimed at, so that it stays in a cache; SLOTS_MIN may take more */
 #define SPIN 2000
 #define STACK (256u << 10)
 #define LINE 64

@@ -1,7 +1,8 @@
 /* transform.h - scale and normalize, from bytes to float32
  *
- * A byte has 256 values, so any chain of pointwise transforms is a table per channel: one load per element, and the
- * same bits as torchvision's ToTensor and Normalize ((x / 255 - mean) / std, each operation in float32).
+ * A chain of them is one affine function per channel, y = a x + b, with a and b worked out in double and rounded once;
+ * the product and the sum are rounded to float32 each. Same bits on every CPU; within two units in the last place of
+ * torchvision's ToTensor and Normalize, which round after each step.
  */
 #ifndef LT_DATA_TRANSFORM_H
 #define LT_DATA_TRANSFORM_H
