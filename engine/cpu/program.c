@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "base/arena.h"
 #include "base/error.h"
@@ -16,6 +17,7 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "engine/cpu/ops_list.h"
+#include "sys/clock.h"
 
 struct step {
     lt_kern_fn *fn;
@@ -24,6 +26,8 @@ struct step {
     int threads;
     lt_step_check *check;
     double ns;
+    int node;
+    uint64_t spent, least; /* ns; with LT_CPU_TIMES only */
 };
 
 enum fixup_kind { FIX_VALUE, FIX_SCRATCH };
@@ -50,6 +54,7 @@ struct lt_program {
     struct lt_prim **prims;
     int n_prims, cap_prims;
     char **names;           /* per node */
+    const char **node_names; /* copies, in memory */
     int n_nodes;
     size_t scratch;
     int max_threads;
@@ -58,6 +63,8 @@ struct lt_program {
     const void **address;   /* per value, after bind */
     const void **last;      /* inputs of the last run */
     int n_graph_inputs;
+    bool timed; /* LT_CPU_TIMES is set: the steps' times go to stderr at the end */
+    uint64_t runs;
 };
 
 /* ---- building */
@@ -119,6 +126,8 @@ static void step_add(struct lt_build *b, struct step s, double ns)
     if (!s.units)
         return;
     s.ns = ns;
+    s.node = b->node;
+    s.least = UINT64_MAX;
     s.threads = lt_cpu_threads(b->d, ns);
     s.threads = s.units < s.threads ? (int)s.units : s.threads;
     p->max_threads = LT_MAX(p->max_threads, s.threads);
@@ -393,6 +402,10 @@ int lt_program_prepare(struct lt_device *d, const struct lt_graph *g, const stru
     p->memory = lt_arena_new(0);
     p->n_nodes = g->n_nodes;
     p->names = lt_calloc((size_t)g->n_nodes + 1, sizeof *p->names);
+    p->node_names = lt_arena_alloc(p->memory, ((size_t)g->n_nodes + 1) * sizeof *p->node_names);
+    for (int i = 0; i < g->n_nodes; i++)
+        p->node_names[i] = lt_arena_strdup(p->memory, g->nodes[i].name);
+    p->timed = getenv("LT_CPU_TIMES") != NULL;
     p->constants = lt_calloc((size_t)g->n_values + 1, sizeof *p->constants);
     p->address = lt_calloc((size_t)g->n_values + 1, sizeof *p->address);
     for (lt_id v = 0; v < g->n_values; v++)
@@ -503,17 +516,36 @@ static void inputs_set(struct lt_program *p, const void *const *inputs)
     memcpy(p->last, inputs, (size_t)p->n_graph_inputs * sizeof *inputs);
 }
 
+static inline void step_run(const struct step *s)
+{
+    if (s->threads > 1)
+        lt_par_run(s->threads, s->fn, s->args, s->units);
+    else
+        s->fn(s->args, 0, s->units);
+}
+
+static void step_run_timed(struct step *s)
+{
+    uint64_t start = lt_clock_mono_ns(), took;
+
+    step_run(s);
+    took = lt_clock_mono_ns() - start;
+    s->spent += took;
+    s->least = LT_MIN(s->least, took);
+}
+
 int lt_program_run(struct lt_program *p, const void *const *inputs, struct lt_error *err)
 {
-    const struct step *end = p->steps + p->n_steps;
+    struct step *end = p->steps + p->n_steps;
 
     lt_par_enter(p->max_threads);
     inputs_set(p, inputs);
-    for (const struct step *s = p->steps; s < end; s++) {
-        if (s->threads > 1)
-            lt_par_run(s->threads, s->fn, s->args, s->units);
+    p->runs++;
+    for (struct step *s = p->steps; s < end; s++) {
+        if (p->timed)
+            step_run_timed(s);
         else
-            s->fn(s->args, 0, s->units);
+            step_run(s);
         if (s->check) {
             int rc = s->check(s->args, err);
 
@@ -524,10 +556,21 @@ int lt_program_run(struct lt_program *p, const void *const *inputs, struct lt_er
     return 0;
 }
 
+static void times_print(const struct lt_program *p)
+{
+    fprintf(stderr, "%10s %10s %2s  kernel (%llu runs)\n", "mean us", "least us", "T", (unsigned long long)p->runs);
+    for (int i = 0; i < p->n_steps; i++)
+        fprintf(stderr, "%10.2f %10.2f %2d  %s: %s\n", (double)p->steps[i].spent / (double)p->runs * 1e-3,
+                (double)p->steps[i].least * 1e-3, p->steps[i].threads, p->node_names[p->steps[i].node],
+                p->names[p->steps[i].node]);
+}
+
 void lt_program_free(struct lt_program *p)
 {
     if (!p)
         return;
+    if (p->timed && p->runs)
+        times_print(p);
     for (int i = 0; i < p->n_prims; i++)
         lt_prim_free(p->prims[i]);
     for (int i = 0; i < p->n_nodes; i++)

@@ -1,7 +1,6 @@
 /* update.c - adam and sgd over many tensors in one pass; sums of squares
  *
- * Formulas: torch.optim's single-tensor implementations. Bias corrections are made in double once per
- * call; per element there are one square root and one division.
+ * Formulas: torch.optim's single-tensor implementations; bias corrections are made in double, once a call.
  */
 #include "engine/cpu/kern.h"
 #include "engine/cpu/kern/list.h"
@@ -38,6 +37,25 @@ LT_INLINE vf grad_of(const struct grad_rule *r, vf g, vf p)
     return g;
 }
 
+/* m / (sqrt(v) * c + eps). With AVX-512 from the 14-bit estimates and one Newton step each, within 2 ulp: a vector's
+ * square root and division would take longer than its way from the cache. */
+LT_INLINE vf adam_ratio(vf m, vf v, vf c, vf eps)
+{
+#ifdef LT_AVX512
+    vf y, d, r;
+
+    v = vmin(vset(0x1.fffffep127f), v);
+    y = _mm512_maskz_rsqrt14_ps(_mm512_cmp_ps_mask(v, vzero(), _CMP_NLE_UQ), v);
+    y = y * vfnma(vset(0.5f) * v * y, y, vset(1.5f));
+    d = vfma(v * y, c, eps);
+    r = _mm512_rcp14_ps(d);
+    r = r * vfnma(d, r, vset(2.0f));
+    return m * r;
+#else
+    return m / vfma(vsqrt(v), c, eps);
+#endif
+}
+
 struct adam_rule {
     struct grad_rule grad;
     vf b1, b2, c2, eps, step, keep; /* b1 = 1 - beta1, c2 = 1 - beta2 */
@@ -66,8 +84,7 @@ LT_INLINE void adam_block(const struct adam_rule *r, float *p, const float *g, f
                 vstn(vmaximum + i, D, k);
             }
         }
-        D = vfma(vsqrt(D), r->inv_bc2, r->eps);
-        vstn(p + i, vfnma(r->step, M / D, P), k);
+        vstn(p + i, vfnma(r->step, adam_ratio(M, D, r->inv_bc2, r->eps), P), k);
     });
 }
 
