@@ -11,7 +11,7 @@
 extern const struct lt_op lt_cpu_op_reorder;       /* (x): the same elements in the output's layout */
 extern const struct lt_op lt_cpu_op_cross_entropy; /* cross_entropy with dlogits for a constant dloss as third output;
                                                       dloss is the last input */
-extern const struct lt_op lt_cpu_op_max_pool_grad; /* (dy, index, like_x, gate): counts where gate > 0 */
+extern const struct lt_op lt_cpu_op_max_pool_grad; /* (dy, index, gate): counts where gate > 0 */
 extern const struct lt_op lt_cpu_op_relu_bias;     /* (dy, y): relu_grad and its sums over all but the channels */
 extern const struct lt_op lt_cpu_op_conv2d_dw_bias; /* conv2d_dw with the bias gradient as second output */
 

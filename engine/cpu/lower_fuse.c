@@ -6,7 +6,9 @@
  *   conv2d_dw and the bias gradient                → one primitive
  *   relu_grad and the bias gradient                → one pass
  */
+#include <stdlib.h>
 #include <string.h>
+#include "base/arena.h"
 #include "base/mem.h"
 #include "engine/cpu/lower.h"
 #include "engine/graph/edit.h"
@@ -16,15 +18,27 @@ static const struct lt_attr_spec cross_entropy_attrs[] = {
 static const struct lt_attr_spec conv_attrs[] = {
     {.name = "stride", .kind = LT_ATTR_INTS}, {.name = "padding", .kind = LT_ATTR_INTS}, {.name = "dilation", .kind = LT_ATTR_INTS}, {.name = "groups", .kind = LT_ATTR_INT}, {.name = "act", .kind = LT_ATTR_STR}, {0}};
 
-/* dy, x, like_w: a multiply-add for each element of dy and of a filter. */
-static int64_t conv_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
+/* A multiply-add for each element of dy and of a filter. */
+static int64_t filter_flops(const struct lt_graph *g, lt_id dy, lt_id weight, const struct lt_binding *b)
 {
-    const struct lt_type *w = &g->values[n->in[2]].type;
+    const struct lt_type *w = &g->values[weight].type;
     int64_t filter = 1;
 
     for (int i = 1; i < w->ndim; i++)
         filter *= lt_dim_value(w->dim[i], b);
-    return 2 * lt_type_count(&g->values[n->in[0]].type, b) * filter;
+    return 2 * lt_type_count(&g->values[dy].type, b) * filter;
+}
+
+/* dy, x, like_w */
+static int64_t conv_dw_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
+{
+    return filter_flops(g, n->in[0], n->in[2], b);
+}
+
+/* dy, w */
+static int64_t conv_dx_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
+{
+    return filter_flops(g, n->in[0], n->in[1], b);
 }
 
 const struct lt_op lt_cpu_op_cross_entropy = {.name = "cpu_cross_entropy",
@@ -36,8 +50,8 @@ const struct lt_op lt_cpu_op_cross_entropy = {.name = "cpu_cross_entropy",
                                               .infer = lt_cpu_infer_same};
 const struct lt_op lt_cpu_op_max_pool_grad = {.name = "cpu_max_pool2d_grad",
                                               .cls = LT_OP_OTHER,
-                                              .min_in = 4,
-                                              .max_in = 4,
+                                              .min_in = 3,
+                                              .max_in = 3,
                                               .n_out = 1,
                                               .infer = lt_cpu_infer_same};
 const struct lt_op lt_cpu_op_relu_bias = {.name = "cpu_relu_bias",
@@ -54,7 +68,7 @@ const struct lt_op lt_cpu_op_conv2d_dw_bias = {.name = "cpu_conv2d_dw_bias",
                                                .n_out = 2,
                                                .attrs = conv_attrs,
                                                .infer = lt_cpu_infer_same,
-                                               .flops = conv_flops};
+                                               .flops = conv_dw_flops};
 
 static bool is_op(const struct lt_node *n, const char *op)
 {
@@ -127,7 +141,7 @@ static void fuse_cross_entropy(struct lt_graph *g, int node)
 /* relu_grad(max_pool2d_grad(dp, index, like), y), where y went into the pooling that made index. */
 static void fuse_pool_relu(struct lt_graph *g, int node, const int *uses)
 {
-    lt_id dx = g->nodes[node].in[0], y = g->nodes[node].in[1], out = g->nodes[node].out[0], in[4];
+    lt_id dx = g->nodes[node].in[0], y = g->nodes[node].in[1], out = g->nodes[node].out[0], in[3];
     int pool_grad = maker(g, dx, "max_pool2d_grad"), pool;
 
     if (pool_grad < 0 || uses[dx] != 1)
@@ -135,9 +149,9 @@ static void fuse_pool_relu(struct lt_graph *g, int node, const int *uses)
     pool = maker(g, g->nodes[pool_grad].in[1], "max_pool2d");
     if (pool < 0 || g->nodes[pool].in[0] != y)
         return;
-    memcpy(in, g->nodes[pool_grad].in, 3 * sizeof *in);
-    in[3] = g->nodes[pool].out[0];
-    lt_cpu_rewrite(g, pool_grad, &lt_cpu_op_max_pool_grad, in, 4);
+    memcpy(in, g->nodes[pool_grad].in, 2 * sizeof *in);
+    in[2] = g->nodes[pool].out[0];
+    lt_cpu_rewrite(g, pool_grad, &lt_cpu_op_max_pool_grad, in, 3);
     g->values[dx].node = -1;
     g->nodes[pool_grad].out[0] = out;
     g->nodes[node].dead = true;
@@ -178,6 +192,33 @@ static void fuse_bias_grad(struct lt_graph *g, int node)
     g->nodes[node].dead = true;
 }
 
+/* An input that only lends its shape would keep its memory until here. The output's type is known by now. */
+static void drop_like(struct lt_graph *g, int node)
+{
+    static const struct {
+        const char *op;
+        int like; /* the last input */
+    } table[] = {{"conv2d_dx", 2}, {"max_pool2d_grad", 2}, {"avg_pool2d_grad", 1}, {"sum_to", 1}, {"reshape", 1}};
+    struct lt_node *n = &g->nodes[node];
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(table); i++) {
+        struct lt_op *op;
+
+        if (n->dead || strcmp(table[i].op, n->op->name) != 0 || n->n_in != table[i].like + 1)
+            continue;
+        op = lt_arena_alloc(g->arena, sizeof *op);
+        if (!op)
+            abort(); /* a graph's arena has no cap */
+        *op = *n->op;
+        op->min_in = op->max_in = --n->n_in;
+        op->infer = lt_cpu_infer_same;
+        if (!strcmp(op->name, "conv2d_dx"))
+            op->flops = conv_dx_flops;
+        n->op = op;
+        return;
+    }
+}
+
 void lt_cpu_fuse(struct lt_graph *g, const struct lt_binding *b)
 {
     int *uses = lt_graph_uses(g);
@@ -194,5 +235,7 @@ void lt_cpu_fuse(struct lt_graph *g, const struct lt_binding *b)
     for (int i = 0; i < g->n_nodes; i++)
         if (is_op(&g->nodes[i], "reduce_sum"))
             fuse_bias_grad(g, i);
+    for (int i = 0; i < g->n_nodes; i++)
+        drop_like(g, i);
     lt_free(uses);
 }

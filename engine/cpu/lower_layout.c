@@ -342,14 +342,14 @@ static int rule_max_pool(struct walk *w)
     return 0;
 }
 
-/* dy, index, like, [gate] */
+/* dy, index, [gate] */
 static int rule_max_pool_grad(struct walk *w)
 {
     want(w, 0, LAST);
     if (shape_of(w, node_of(w)->in[1])->kind != LT_LAYOUT_INDEX8)
         want(w, 1, LAST);
-    if (node_of(w)->n_in > 3)
-        want(w, 3, LAST);
+    if (node_of(w)->n_in > 2)
+        want(w, 2, LAST);
     give(w, 0, LAST);
     return 0;
 }

@@ -11,16 +11,16 @@ void lt_par_run(int threads, lt_kern_fn *fn, const void *args, int64_t units)
 #ifdef _OPENMP
 #pragma omp parallel num_threads(threads)
     {
-        int64_t t = omp_get_thread_num(), n = omp_get_num_threads();
-
-        fn(args, units * t / n, units * (t + 1) / n);
+        for (int64_t t = omp_get_thread_num(); t < threads; t += omp_get_num_threads())
+            fn(args, units * t / threads, units * (t + 1) / threads);
     }
 #else
-    (void)threads;
-    fn(args, 0, units);
+    for (int64_t t = 0; t < threads; t++)
+        fn(args, units * t / threads, units * (t + 1) / threads);
 #endif
 }
 
+/* One share a thread. */
 static void flush(const void *args, int64_t begin, int64_t end)
 {
     (void)args;

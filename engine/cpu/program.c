@@ -27,7 +27,17 @@ struct step {
     lt_step_check *check;
     double ns;
     int node;
+    int64_t samples, chunk; /* of a step that can run in pieces of the batch; 0 */
+    bool deferred;
+    bool gathered; /* writes to scratch only; a deferred step makes the node's outputs of it */
     uint64_t spent, least; /* ns; with LT_CPU_TIMES only */
+};
+
+/* Steps that run piece by piece: what one makes of a piece is still in the cache when the next reads it. */
+struct group {
+    const struct step **steps;
+    int n_steps;
+    int64_t samples, chunk;
 };
 
 enum fixup_kind { FIX_VALUE, FIX_SCRATCH };
@@ -45,8 +55,10 @@ struct lt_program {
     struct lt_device *d;
     const struct lt_graph *g;
     struct lt_arena *memory;
-    struct step *steps;
+    struct step *steps; /* as built, in the order of the nodes */
     int n_steps, cap_steps;
+    struct step *list;  /* as run: without copies in place, some joined to groups */
+    int n_list;
     struct fixup *fixups;
     int n_fixups, cap_fixups;
     struct fixup *inputs; /* those of FIX_VALUE that are inputs, sorted as they came; v is the input's index */
@@ -159,6 +171,43 @@ void lt_build_check(struct lt_build *b, lt_step_check *check)
 {
     if (b->p->n_steps)
         b->p->steps[b->p->n_steps - 1].check = check;
+}
+
+static struct step *last_step(const struct lt_build *b)
+{
+    const struct lt_program *p = b->p;
+
+    return p->n_steps && p->steps[p->n_steps - 1].node == b->node ? &p->steps[p->n_steps - 1] : NULL;
+}
+
+void lt_build_sliced(struct lt_build *b, int64_t samples, int64_t chunk)
+{
+    struct step *s = last_step(b);
+
+    if (!s)
+        return;
+    s->samples = samples;
+    s->chunk = chunk;
+}
+
+void lt_build_deferred(struct lt_build *b)
+{
+    struct step *s = last_step(b);
+
+    if (!s)
+        return;
+    s->deferred = true;
+    for (int i = b->p->n_steps - 1; i >= 0 && b->p->steps[i].node == b->node; i--)
+        b->p->steps[i].gathered = true;
+}
+
+int lt_build_thread_of(const struct lt_build *b, int64_t i, int64_t n)
+{
+    int t = 0;
+
+    while (n * (t + 1) / b->d->threads <= i)
+        t++;
+    return t;
 }
 
 void *lt_build_last(struct lt_build *b, enum lt_kern_id k)
@@ -370,7 +419,8 @@ static int node_build(struct lt_program *p, struct lt_build *b, int i)
 
     b->node = i;
     b->n = n;
-    b->scratch = 0;
+    if (!p->n_steps || !(p->steps[p->n_steps - 1].samples || p->steps[p->n_steps - 1].deferred))
+        b->scratch = 0; /* steps that may become one group don't share scratch */
     if (n->dead)
         return 0;
     if (!strcmp(n->op->name, "reshape") && p->input_of[n->out[0]] >= 0) {
@@ -456,19 +506,139 @@ static const void *address_of(const struct lt_program *p, const struct lt_plan *
     }
 }
 
-/* Copies within one place do nothing: out of the list. */
-static void steps_prune(struct lt_program *p)
+static void group_fn(const void *args, int64_t begin, int64_t end)
 {
-    int n = 0;
+    const struct group *g = args;
 
-    for (int i = 0; i < p->n_steps; i++) {
-        const struct copy *c = p->steps[i].args;
+    for (int64_t piece = begin; piece < end; piece++) {
+        int64_t from = piece * g->chunk, to = LT_MIN(from + g->chunk, g->samples);
 
-        if (p->steps[i].fn == copy_fn && c->from && c->from == c->to)
-            continue;
-        p->steps[n++] = p->steps[i];
+        for (int i = 0; i < g->n_steps; i++) {
+            const struct step *s = g->steps[i];
+            int64_t per = s->units / g->samples; /* 0, or the units aren't whole samples': one a piece */
+
+            if (s->units == g->samples * per)
+                s->fn(s->args, from * per, to * per);
+            else
+                s->fn(s->args, piece, piece + 1);
+        }
     }
-    p->n_steps = n;
+}
+
+static bool overlap(const struct lt_plan *plan, lt_id a, lt_id b)
+{
+    const struct lt_slot *x = &plan->slots[a], *y = &plan->slots[b];
+
+    if (a == b || x->region != LT_REGION_ARENA || y->region != LT_REGION_ARENA)
+        return false;
+    return x->offset < y->offset + y->bytes && y->offset < x->offset + x->bytes;
+}
+
+static lt_id operand(const struct lt_node *n, int i)
+{
+    return i < n->n_in ? n->in[i] : n->out[i - n->n_in];
+}
+
+static int operands(const struct lt_node *n, const struct step *s)
+{
+    return n->n_in + (s->gathered ? 0 : n->n_out);
+}
+
+/* The memory plan thinks of one step after the other. Piece by piece, no operand of one may lie on another's. */
+static bool steps_clash(const struct lt_graph *g, const struct lt_plan *plan, const struct step *one,
+                        const struct step *other)
+{
+    const struct lt_node *a = &g->nodes[one->node], *b = &g->nodes[other->node];
+
+    for (int i = 0; i < operands(a, one); i++)
+        for (int k = 0; k < operands(b, other); k++)
+            if (overlap(plan, operand(a, i), operand(b, k)))
+                return true;
+    return false;
+}
+
+/* Does the step read what a deferred one will only write at the group's end? */
+static bool reads_deferred(const struct lt_graph *g, const struct step *s, const struct step *d)
+{
+    const struct lt_node *n = &g->nodes[s->node], *from = &g->nodes[d->node];
+
+    for (int i = 0; d->deferred && i < n->n_in; i++)
+        for (int o = 0; o < from->n_out; o++)
+            if (n->in[i] == from->out[o])
+                return true;
+    return false;
+}
+
+/* How many steps from `first` on can be one group (deferred ones among them). */
+static int group_reach(const struct lt_program *p, const struct lt_plan *plan, int first)
+{
+    const struct step *s = &p->steps[first];
+    int end = first + 1;
+
+    for (; end < p->n_steps; end++) {
+        const struct step *next = &p->steps[end];
+
+        if (next->deferred)
+            continue;
+        if (next->samples != s->samples || next->chunk != s->chunk)
+            break;
+        for (int i = first; i < end; i++)
+            if (steps_clash(p->g, plan, &p->steps[i], next) || reads_deferred(p->g, next, &p->steps[i]))
+                return end;
+    }
+    return end;
+}
+
+static void list_add(struct lt_program *p, const struct step *s)
+{
+    const struct copy *c = s->args;
+
+    if (s->fn == copy_fn && c->from && c->from == c->to)
+        return; /* within one place */
+    p->list[p->n_list++] = *s;
+}
+
+static void list_add_group(struct lt_program *p, int first, int end)
+{
+    struct group *g = lt_arena_alloc(p->memory, sizeof *g);
+    struct step s = p->steps[first];
+
+    g->steps = lt_arena_alloc(p->memory, (size_t)(end - first) * sizeof(struct step *));
+    g->samples = s.samples;
+    g->chunk = s.chunk;
+    s.ns = 0;
+    for (int i = first; i < end; i++)
+        if (!p->steps[i].deferred) {
+            g->steps[g->n_steps++] = &p->steps[i];
+            s.ns += p->steps[i].ns;
+        }
+    s.fn = group_fn;
+    s.args = g;
+    s.units = lt_pieces(g->samples, g->chunk);
+    s.threads = LT_MIN(lt_cpu_threads(p->d, s.ns), (int)s.units);
+    s.check = NULL;
+    list_add(p, &s);
+    for (int i = first; i < end; i++)
+        if (p->steps[i].deferred)
+            list_add(p, &p->steps[i]);
+}
+
+static void list_make(struct lt_program *p, const struct lt_plan *plan)
+{
+    lt_free(p->list);
+    p->list = lt_calloc((size_t)p->n_steps + 1, sizeof *p->list);
+    p->n_list = 0;
+    for (int i = 0; i < p->n_steps;) {
+        int end = p->steps[i].samples ? group_reach(p, plan, i) : i + 1, sliced = 0;
+
+        for (int k = i; k < end; k++)
+            sliced += !p->steps[k].deferred;
+        if (sliced > 1)
+            list_add_group(p, i, end);
+        for (; i < end; i++)
+            if (sliced < 2)
+                list_add(p, &p->steps[i]);
+    }
 }
 
 int lt_program_bind(struct lt_program *p, const struct lt_plan *plan, void *persistent, void *arena,
@@ -499,7 +669,7 @@ int lt_program_bind(struct lt_program *p, const struct lt_plan *plan, void *pers
             fixup_apply(&f, p->address[f.v]);
         }
     }
-    steps_prune(p);
+    list_make(p, plan);
     return 0;
 }
 
@@ -536,12 +706,12 @@ static void step_run_timed(struct step *s)
 
 int lt_program_run(struct lt_program *p, const void *const *inputs, struct lt_error *err)
 {
-    struct step *end = p->steps + p->n_steps;
+    struct step *end = p->list + p->n_list;
 
     lt_par_enter(p->max_threads);
     inputs_set(p, inputs);
     p->runs++;
-    for (struct step *s = p->steps; s < end; s++) {
+    for (struct step *s = p->list; s < end; s++) {
         if (p->timed)
             step_run_timed(s);
         else
@@ -559,10 +729,19 @@ int lt_program_run(struct lt_program *p, const void *const *inputs, struct lt_er
 static void times_print(const struct lt_program *p)
 {
     fprintf(stderr, "%10s %10s %2s  kernel (%llu runs)\n", "mean us", "least us", "T", (unsigned long long)p->runs);
-    for (int i = 0; i < p->n_steps; i++)
-        fprintf(stderr, "%10.2f %10.2f %2d  %s: %s\n", (double)p->steps[i].spent / (double)p->runs * 1e-3,
-                (double)p->steps[i].least * 1e-3, p->steps[i].threads, p->node_names[p->steps[i].node],
-                p->names[p->steps[i].node]);
+    for (int i = 0; i < p->n_list; i++) {
+        const struct step *s = &p->list[i];
+        const struct group *g = s->fn == group_fn ? s->args : NULL;
+
+        fprintf(stderr, "%10.2f %10.2f %2d ", (double)s->spent / (double)p->runs * 1e-3, (double)s->least * 1e-3,
+                s->threads);
+        for (int k = 0; k < (g ? g->n_steps : 1); k++) {
+            int node = g ? g->steps[k]->node : s->node;
+
+            fprintf(stderr, "%s %s: %s", k ? " |" : "", p->node_names[node], p->names[node]);
+        }
+        fputc('\n', stderr);
+    }
 }
 
 void lt_program_free(struct lt_program *p)
@@ -578,6 +757,7 @@ void lt_program_free(struct lt_program *p)
     lt_free(p->names);
     lt_free(p->prims);
     lt_free(p->steps);
+    lt_free(p->list);
     lt_free(p->fixups);
     lt_free(p->inputs);
     lt_free(p->input_of);

@@ -2,16 +2,15 @@
  *
  * Weights live in the layout that the forward implementation likes best. The weight gradient is made of
  * pieces of the batch, each by one thread, and summed in their order: the same bits at any number of
- * threads. How many pieces is a function of the shape alone.
+ * threads. How many pieces is a function of the shape alone. The other directions run in the same pieces.
  */
 #include "engine/cpu/ops/conv.h"
 #include "engine/cpu/ops/window.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/error.h"
-
-#define PIECES 8
 
 void lt_conv_shape(const struct lt_device *d, const struct lt_graph *g, const struct lt_binding *b,
                    const struct lt_node *n, lt_id x, lt_id w, lt_id y, struct lt_conv_shape *s)
@@ -81,63 +80,11 @@ static struct lt_md *weights_md(const struct lt_build *b, const struct lt_conv_s
     return lt_layout_md(b->d, lt_build_layout(b, w), 0, s->w_ndim, s->w);
 }
 
-static int forward_build(struct lt_build *b)
-{
-    const struct lt_node *n = b->n;
-    struct lt_conv_shape s;
-    struct lt_prim *p = NULL;
-    bool bias = n->n_in > 2;
-    int rc;
-
-    lt_conv_shape(b->d, b->g, b->b, n, n->in[0], n->in[1], n->out[0], &s);
-    if (lt_conv_is_empty(&s))
-        return 0;
-    {
-        LT_AUTO(lt_md_free) struct lt_md *w = weights_md(b, &s, n->in[1]);
-
-        rc = lt_conv_prim(&s, LT_CONV_FORWARD, w, bias, !strcmp(lt_node_str(n, "act"), "relu"), s.x[0],
-                          lt_cpu_threads(b->d, s.flops / 150), &p, b->err);
-    }
-    if (rc < 0)
-        return rc;
-    lt_build_prim(b, p);
-    lt_build_prim_value(b, p, LT_PRIM_SRC, n->in[0], 0);
-    lt_build_prim_value(b, p, LT_PRIM_WEIGHTS, n->in[1], 0);
-    if (bias)
-        lt_build_prim_value(b, p, LT_PRIM_BIAS, n->in[2], 0);
-    lt_build_prim_value(b, p, LT_PRIM_DST, n->out[0], 0);
-    lt_build_prim_step(b, p);
-    return 0;
-}
-
-static int data_build(struct lt_build *b)
-{
-    const struct lt_node *n = b->n;
-    struct lt_conv_shape s;
-    struct lt_prim *p = NULL;
-    int rc;
-
-    lt_conv_shape(b->d, b->g, b->b, n, n->out[0], n->in[1], n->in[0], &s);
-    if (lt_conv_is_empty(&s))
-        return 0;
-    {
-        LT_AUTO(lt_md_free) struct lt_md *w = weights_md(b, &s, n->in[1]);
-
-        rc = lt_conv_prim(&s, LT_CONV_DATA, w, false, false, s.x[0], lt_cpu_threads(b->d, s.flops / 150), &p, b->err);
-    }
-    if (rc < 0)
-        return rc;
-    lt_build_prim(b, p);
-    lt_build_prim_value(b, p, LT_PRIM_DIFF_DST, n->in[0], 0);
-    lt_build_prim_value(b, p, LT_PRIM_WEIGHTS, n->in[1], 0);
-    lt_build_prim_value(b, p, LT_PRIM_DIFF_SRC, n->out[0], 0);
-    lt_build_prim_step(b, p);
-    return 0;
-}
+/* ---- pieces of the batch */
 
 struct pieces {
-    struct lt_prim *prim[PIECES];
-    int64_t n;
+    struct lt_prim *prim[LT_SLICES];
+    int64_t n, chunk;
 };
 
 static void pieces_fn(const void *args, int64_t begin, int64_t end)
@@ -148,14 +95,137 @@ static void pieces_fn(const void *args, int64_t begin, int64_t end)
         lt_prim_run(p->prim[i]);
 }
 
-/* More pieces than one only where summing them up is small beside the work. */
-static int64_t pieces_of(const struct lt_conv_shape *s, size_t weights)
+static size_t image_bytes(const int64_t *dims, int64_t n)
 {
-    int64_t n = s->x[0] < PIECES ? s->x[0] : PIECES;
+    return (size_t)(n * dims[1] * dims[2] * dims[3]) * sizeof(float);
+}
 
-    while (n > 1 && s->flops < 100.0 * (double)n * (double)weights)
-        n--;
-    return n;
+/* Scratch of the primitives: pieces that one thread runs share it. */
+static void scratch_bind(struct lt_build *b, const struct pieces *p)
+{
+    size_t each = 0, at;
+
+    for (int64_t i = 0; i < p->n; i++)
+        each = LT_MAX(each, lt_prim_scratch(p->prim[i]));
+    each = (each + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN;
+    at = lt_build_scratch(b, each * (size_t)b->d->threads);
+    for (int64_t i = 0; i < p->n; i++)
+        if (lt_prim_scratch(p->prim[i]))
+            lt_build_prim_scratch(b, p->prim[i], LT_PRIM_SCRATCH, at + each * (size_t)lt_build_thread_of(b, i, p->n));
+}
+
+/* Primitives for the pieces, each for one thread. */
+static int pieces_make(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind,
+                       const struct lt_md *w, bool bias, bool relu, struct pieces *p)
+{
+    for (int64_t i = 0; i < p->n; i++) {
+        int64_t count = LT_MIN(p->chunk, s->x[0] - i * p->chunk);
+        int rc = lt_conv_prim(s, kind, w, bias, relu, count, 1, &p->prim[i], b->err);
+
+        if (rc < 0)
+            return rc;
+        lt_build_prim(b, p->prim[i]);
+    }
+    scratch_bind(b, p);
+    return 0;
+}
+
+static void pieces_step(struct lt_build *b, const struct lt_conv_shape *s, struct pieces *p)
+{
+    char name[96];
+
+    snprintf(name, sizeof name, "onednn:%s", lt_prim_impl(p->prim[0]));
+    lt_build_step(b, name, pieces_fn, p, p->n, s->flops / 150);
+    lt_build_sliced(b, s->x[0], p->chunk);
+}
+
+/* A whole batch by one primitive on all threads: where there are few samples. The result is the same. */
+static bool in_pieces(const struct lt_conv_shape *s)
+{
+    return s->x[0] >= LT_SLICES && s->flops > 2e6;
+}
+
+static int whole_build(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind,
+                       const struct lt_md *w, bool bias, bool relu, struct lt_prim **p)
+{
+    int rc = lt_conv_prim(s, kind, w, bias, relu, s->x[0], lt_cpu_threads(b->d, s->flops / 150), p, b->err);
+
+    if (!rc)
+        lt_build_prim(b, *p);
+    return rc;
+}
+
+/* ---- builders */
+
+static void forward_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first)
+{
+    const struct lt_node *n = b->n;
+
+    lt_build_prim_value(b, p, LT_PRIM_SRC, n->in[0], image_bytes(s->x, first));
+    lt_build_prim_value(b, p, LT_PRIM_WEIGHTS, n->in[1], 0);
+    if (n->n_in > 2)
+        lt_build_prim_value(b, p, LT_PRIM_BIAS, n->in[2], 0);
+    lt_build_prim_value(b, p, LT_PRIM_DST, n->out[0], image_bytes(s->y, first));
+}
+
+static void data_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first)
+{
+    const struct lt_node *n = b->n;
+
+    lt_build_prim_value(b, p, LT_PRIM_DIFF_DST, n->in[0], image_bytes(s->y, first));
+    lt_build_prim_value(b, p, LT_PRIM_WEIGHTS, n->in[1], 0);
+    lt_build_prim_value(b, p, LT_PRIM_DIFF_SRC, n->out[0], image_bytes(s->x, first));
+}
+
+typedef void bind_fn(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first);
+
+static int through_build(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind, bool bias,
+                         bool relu, bind_fn *bind)
+{
+    LT_AUTO(lt_md_free) struct lt_md *w = weights_md(b, s, b->n->in[1]);
+    struct pieces *p;
+    struct lt_prim *whole;
+    int rc;
+
+    if (!in_pieces(s)) {
+        rc = whole_build(b, s, kind, w, bias, relu, &whole);
+        if (rc < 0)
+            return rc;
+        bind(b, whole, s, 0);
+        lt_build_prim_step(b, whole);
+        return 0;
+    }
+    p = lt_build_args(b, sizeof *p);
+    p->chunk = lt_slice(s->x[0]);
+    p->n = lt_pieces(s->x[0], p->chunk);
+    rc = pieces_make(b, s, kind, w, bias, relu, p);
+    for (int64_t i = 0; !rc && i < p->n; i++)
+        bind(b, p->prim[i], s, i * p->chunk);
+    if (!rc)
+        pieces_step(b, s, p);
+    return rc;
+}
+
+static int forward_build(struct lt_build *b)
+{
+    const struct lt_node *n = b->n;
+    struct lt_conv_shape s;
+
+    lt_conv_shape(b->d, b->g, b->b, n, n->in[0], n->in[1], n->out[0], &s);
+    if (lt_conv_is_empty(&s))
+        return 0;
+    return through_build(b, &s, LT_CONV_FORWARD, n->n_in > 2, !strcmp(lt_node_str(n, "act"), "relu"), forward_bind);
+}
+
+static int data_build(struct lt_build *b)
+{
+    const struct lt_node *n = b->n;
+    struct lt_conv_shape s;
+
+    lt_conv_shape(b->d, b->g, b->b, n, n->out[0], n->in[1], n->in[0], &s);
+    if (lt_conv_is_empty(&s))
+        return 0;
+    return through_build(b, &s, LT_CONV_DATA, false, false, data_bind);
 }
 
 /* Sums `n` partial results in scratch, `bytes` each, into the output. */
@@ -169,74 +239,59 @@ static void sum_pieces(struct lt_build *b, int64_t n, size_t at, size_t bytes, l
     lt_build_at_scratch(b, at, &r->x);
     lt_build_value(b, out, 0, &r->out);
     lt_build_kernel(b, LT_KERN_reduce_cols, r, r->blocks, (double)(n * r->c) / 10);
+    lt_build_deferred(b);
 }
 
-struct piece_memory {
-    size_t w_at, w_bytes, b_at, b_bytes;
-};
-
-static void piece_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first,
-                       int64_t piece, bool direct, const struct piece_memory *m)
+/* More pieces than one only where summing them up is small beside the work. */
+static int64_t weight_chunk(const struct lt_conv_shape *s, size_t weights)
 {
-    const struct lt_node *n = b->n;
-    size_t x = (size_t)(first * s->x[1] * s->x[2] * s->x[3]) * sizeof(float);
-    size_t y = (size_t)(first * s->y[1] * s->y[2] * s->y[3]) * sizeof(float);
+    int64_t chunk = lt_slice(s->x[0]);
 
-    lt_build_prim(b, p);
-    lt_build_prim_value(b, p, LT_PRIM_DIFF_DST, n->in[0], y);
-    lt_build_prim_value(b, p, LT_PRIM_SRC, n->in[1], x);
-    if (direct) {
-        lt_build_prim_value(b, p, LT_PRIM_DIFF_WEIGHTS, n->out[0], 0);
-        if (n->n_out > 1)
-            lt_build_prim_value(b, p, LT_PRIM_DIFF_BIAS, n->out[1], 0);
-    } else {
-        lt_build_prim_scratch(b, p, LT_PRIM_DIFF_WEIGHTS, m->w_at + (size_t)piece * m->w_bytes);
-        if (n->n_out > 1)
-            lt_build_prim_scratch(b, p, LT_PRIM_DIFF_BIAS, m->b_at + (size_t)piece * m->b_bytes);
-    }
-    if (lt_prim_scratch(p))
-        lt_build_prim_scratch(b, p, LT_PRIM_SCRATCH, lt_build_scratch(b, lt_prim_scratch(p)));
+    while (chunk < s->x[0] && s->flops < 50.0 * (double)lt_pieces(s->x[0], chunk) * (double)weights)
+        chunk *= 2;
+    return LT_MIN(chunk, s->x[0]);
 }
 
+/* dy, x, like_w → dw, [db] */
 static int weights_build(struct lt_build *b)
 {
     const struct lt_node *n = b->n;
     struct lt_conv_shape s;
     LT_AUTO(lt_md_free) struct lt_md *w = NULL;
     struct pieces *p = lt_build_args(b, sizeof *p);
-    struct piece_memory m = {0};
-    bool bias = n->n_out > 1;
-    char name[96] = "onednn";
-    int64_t chunk;
+    size_t at[2] = {0, 0}, bytes[2];
+    bool alone;
+    int rc;
 
     lt_conv_shape(b->d, b->g, b->b, n, n->in[1], n->out[0], n->in[0], &s);
     if (lt_conv_is_empty(&s))
-        return lt_error_set(b->err, -95, "an empty convolution has no weight gradient");
+        return lt_error_set(b->err, -ENOTSUP, "an empty convolution has no weight gradient");
     w = weights_md(b, &s, n->out[0]);
-    p->n = pieces_of(&s, lt_md_bytes(w) / sizeof(float));
-    chunk = lt_pieces(s.x[0], p->n);
-    p->n = lt_pieces(s.x[0], chunk);
-    m.w_bytes = lt_md_bytes(w);
-    m.b_bytes = (size_t)s.y[1] * sizeof(float);
-    if (p->n > 1) {
-        m.w_at = lt_build_scratch(b, m.w_bytes * (size_t)p->n);
-        m.b_at = bias ? lt_build_scratch(b, m.b_bytes * (size_t)p->n) : 0;
+    bytes[0] = lt_md_bytes(w);
+    bytes[1] = (size_t)s.y[1] * sizeof(float);
+    p->chunk = weight_chunk(&s, bytes[0] / sizeof(float));
+    p->n = lt_pieces(s.x[0], p->chunk);
+    alone = p->n == 1;
+    rc = pieces_make(b, &s, LT_CONV_WEIGHTS, w, n->n_out > 1, false, p);
+    if (rc < 0)
+        return rc;
+    for (int o = 0; o < n->n_out; o++) {
+        enum lt_prim_arg arg = o ? LT_PRIM_DIFF_BIAS : LT_PRIM_DIFF_WEIGHTS;
+
+        at[o] = alone ? 0 : lt_build_scratch(b, bytes[o] * (size_t)p->n);
+        for (int64_t i = 0; i < p->n; i++)
+            if (alone)
+                lt_build_prim_value(b, p->prim[i], arg, n->out[o], 0);
+            else
+                lt_build_prim_scratch(b, p->prim[i], arg, at[o] + (size_t)i * bytes[o]);
     }
     for (int64_t i = 0; i < p->n; i++) {
-        int64_t first = i * chunk, count = LT_MIN(chunk, s.x[0] - first);
-        int rc = lt_conv_prim(&s, LT_CONV_WEIGHTS, w, bias, false, count, 1, &p->prim[i], b->err);
-
-        if (rc < 0)
-            return rc;
-        piece_bind(b, p->prim[i], &s, first, i, p->n == 1, &m);
-        snprintf(name, sizeof name, "onednn:%s", lt_prim_impl(p->prim[i]));
+        lt_build_prim_value(b, p->prim[i], LT_PRIM_DIFF_DST, n->in[0], image_bytes(s.y, i * p->chunk));
+        lt_build_prim_value(b, p->prim[i], LT_PRIM_SRC, n->in[1], image_bytes(s.x, i * p->chunk));
     }
-    lt_build_step(b, name, pieces_fn, p, p->n, s.flops / 150);
-    if (p->n > 1) {
-        sum_pieces(b, p->n, m.w_at, m.w_bytes, n->out[0]);
-        if (bias)
-            sum_pieces(b, p->n, m.b_at, m.b_bytes, n->out[1]);
-    }
+    pieces_step(b, &s, p);
+    for (int o = 0; !alone && o < n->n_out; o++)
+        sum_pieces(b, p->n, at[o], bytes[o], n->out[o]);
     return 0;
 }
 

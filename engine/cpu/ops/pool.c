@@ -39,10 +39,11 @@ static int max_pool_build(struct lt_build *b)
     lt_build_out(b, 0, &p->y);
     index_bind(b, p, b->n->out[1]);
     lt_build_kernel(b, LT_KERN_max_pool, p, p->n * p->oh, cost(p));
+    lt_build_sliced(b, p->n, lt_slice(p->n));
     return 0;
 }
 
-/* dy, index, like_x, [gate]. The window is that of the pooling that made the index; places in the plane need none. */
+/* dy, index, [gate]. The window is that of the pooling that made the index; places in the plane need none. */
 static int max_pool_grad_build(struct lt_build *b)
 {
     int maker = b->g->values[b->n->in[1]].node;
@@ -50,10 +51,11 @@ static int max_pool_grad_build(struct lt_build *b)
 
     lt_build_in(b, 0, &p->dy);
     index_bind(b, p, b->n->in[1]);
-    if (b->n->n_in > 3)
-        lt_build_in(b, 3, &p->gate);
+    if (b->n->n_in > 2)
+        lt_build_in(b, 2, &p->gate);
     lt_build_out(b, 0, &p->y);
     lt_build_kernel(b, LT_KERN_max_pool_grad, p, p->n, cost(p));
+    lt_build_sliced(b, p->n, lt_slice(p->n));
     return 0;
 }
 
@@ -65,6 +67,7 @@ static int avg_pool_build(struct lt_build *b)
     lt_build_in(b, 0, &p->x);
     lt_build_out(b, 0, &p->y);
     lt_build_kernel(b, LT_KERN_avg_pool, p, p->n * p->oh, cost(p));
+    lt_build_sliced(b, p->n, lt_slice(p->n));
     return 0;
 }
 
@@ -76,6 +79,7 @@ static int avg_pool_grad_build(struct lt_build *b)
     lt_build_in(b, 0, &p->dy);
     lt_build_out(b, 0, &p->y);
     lt_build_kernel(b, LT_KERN_avg_pool_grad, p, p->n, cost(p));
+    lt_build_sliced(b, p->n, lt_slice(p->n));
     return 0;
 }
 
