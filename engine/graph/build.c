@@ -56,12 +56,16 @@ bool lt_import_fits(struct lt_build *b, const struct lt_type *t)
 {
     int64_t count = 1;
 
-    for (int i = 0; i < t->ndim; i++)
-        if (t->dim[i].k < 0 || __builtin_mul_overflow(count, t->dim[i].k, &count) ||
-            count > LT_ELEMENTS_MAX) {
+    for (int i = 0; i < t->ndim; i++) {
+        struct lt_dim d = t->dim[i];
+        int64_t most = d.sym == LT_SYM_NONE ? 1 : b->g->syms[d.sym].bound;
+
+        if (d.k < 0 || __builtin_mul_overflow(count, d.k, &count) ||
+            __builtin_mul_overflow(count, most, &count) || count > LT_ELEMENTS_MAX) {
             lt_build_problem(b, NULL, "a tensor of it would have more than 2^40 elements");
             return false;
         }
+    }
     return true;
 }
 

@@ -5,7 +5,7 @@
 #include "engine/graph/build.h"
 
 #define LT_LAYERS_MAX 10000         /* after unrolling `repeat` */
-#define LT_ELEMENTS_MAX (1ll << 40) /* of one tensor and sample */
+#define LT_ELEMENTS_MAX (1ll << 40) /* of one tensor, at the bounds of its symbols */
 #define LT_TEXTS 4
 #define LT_NAME_TEXT 200 /* bytes of a name; states of it have longer ones */
 

@@ -120,7 +120,7 @@ static void parts_read(struct lt_names *s, struct lt_build *b, const struct lt_o
     for (size_t i = 0; op && i < n->n_attributes; i++) {
         const Lt__V1__GraphNode__AttributesEntry *e = n->attributes[i];
 
-        p->ok &= attr_of(b, op, e->key, e->value, &p->attrs[p->n_attrs]);
+        p->ok &= attr_of(b, op, e->key ? e->key : "", e->value, &p->attrs[p->n_attrs]);
         p->n_attrs++;
     }
 }

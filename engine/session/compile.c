@@ -166,8 +166,21 @@ int lt_session_place(struct lt_session *s, struct lt_sized *z, struct lt_error *
 
 /* ---- cost ---- */
 
+/* Could an operator's count overflow? None exceeds this product. */
+static bool beyond_counting(const struct lt_graph *g, const struct lt_node *n,
+                            const struct lt_binding *b)
+{
+    double most = 1;
+
+    for (int i = 0; i < n->n_in; i++)
+        most = LT_MAX(most, (double)lt_type_count(&g->values[n->in[i]].type, b));
+    return n->n_out && 16 * most * (double)lt_type_count(&g->values[n->out[0]].type, b) > 0x1p62;
+}
+
 int64_t lt_node_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
 {
+    if (beyond_counting(g, n, b))
+        return INT64_MAX;
     if (n->op->flops)
         return n->op->flops(g, n, b);
     if (n->op->cls == LT_OP_VIEW || !n->n_out)
@@ -180,7 +193,8 @@ int64_t lt_graph_flops(const struct lt_graph *g, const struct lt_binding *b)
     int64_t sum = 0;
 
     for (int i = 0; i < g->n_nodes; i++)
-        if (!g->nodes[i].dead)
-            sum += lt_node_flops(g, &g->nodes[i], b);
+        if (!g->nodes[i].dead &&
+            __builtin_add_overflow(sum, lt_node_flops(g, &g->nodes[i], b), &sum))
+            return INT64_MAX;
     return sum;
 }
