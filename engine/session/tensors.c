@@ -5,7 +5,6 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
 #include "base/mem.h"
@@ -172,25 +171,36 @@ static void fill_constant(void *p, enum lt_dtype dtype, size_t n, double v)
     }
 }
 
+/* Room for the plain form of a tensor: the arena, in which nothing lives between runs, where it is
+ * large enough. Not malloc(), which keeps what was freed, and memory is to be what was planned. */
+static void *plain_room(struct lt_session *s, const struct lt_stored *t, struct lt_error *err)
+{
+    if (s->arena && s->arena_mapped >= t->info.bytes)
+        return s->arena;
+    return s->c.backend->alloc(s->device, LT_MAX(t->info.bytes, (size_t)1), err);
+}
+
 int lt_tensor_init(struct lt_session *s, const struct lt_stored *t, struct lt_error *err)
 {
     const struct lt_binding none = {{0}};
     size_t n = (size_t)lt_type_count(&t->type, &none);
     struct lt_rng r =
         lt_rng_make(s->c.plan->seed, LT_RNG_INIT, lt_hash64(t->info.name, strlen(t->info.name)));
-    void *plain = t->layout ? malloc(LT_MAX(t->info.bytes, (size_t)1)) : lt_tensor_data(s, t);
+    void *plain = t->layout ? plain_room(s, t, err) : lt_tensor_data(s, t);
     int rc = 0;
 
-    if (!plain)
-        return lt_error_set(err, -ENOMEM, "no memory to initialise %s", t->info.name);
+    if (!plain) {
+        lt_error_prefix(err, "start values of %s", t->info.name);
+        return -ENOMEM;
+    }
     if (t->info.dtype == LT_F32)
         fill_float(plain, n, &t->init, &r);
     else
         fill_constant(plain, t->info.dtype, n, t->init.a);
-    if (t->layout) {
+    if (t->layout)
         rc = tensor_write(s, t, plain, err);
-        free(plain);
-    }
+    if (t->layout && plain != s->arena)
+        s->c.backend->release(s->device, plain, LT_MAX(t->info.bytes, (size_t)1));
     return rc;
 }
 
@@ -198,6 +208,7 @@ int lt_session_init(struct lt_session *s, struct lt_error *err)
 {
     int rc = 0;
 
+    s->last = NULL; /* the arena is overwritten */
     for (int i = 0; !rc && i < s->n_tensors; i++)
         rc = lt_tensor_init(s, &s->tensors[i], err);
     return rc;
