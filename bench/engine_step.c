@@ -1,11 +1,12 @@
 /* engine_step.c - time of one training step, and the roofline of the machine it runs on
  *
- *   lt-bench-step CASE THREADS            CASE: mlp (784-128-10, batch 32) or cnn (1-32-64 3x3, pools, 128, 10, batch 64)
- *   lt-bench-step roofline THREADS
+ *   lt-bench-step CASE THREADS            CASE: mlp (784-128-10, batch 32) or cnn (1-32-64 3x3,
+ * pools, 128, 10, batch 64) lt-bench-step roofline THREADS
  *
- * Reads lines "N" from stdin, runs N steps for each and answers "min median" in microseconds, so that a driver can
- * interleave it with a rival. The roofline line: GFLOP/s of the best matrix product, GB/s from memory, GB/s from the
- * second-level cache. Data are random; the plan is what a user would write.
+ * Reads lines "N" from stdin, runs N steps for each and answers "min median" in microseconds, so
+ * that a driver can interleave it with a rival. The roofline line: GFLOP/s of the best matrix
+ * product, GB/s from memory, GB/s from the second-level cache. Data are random; the plan is what a
+ * user would write.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +30,10 @@ struct bench_case {
 static const struct bench_case cases[] = {
     {"mlp", "[flatten, {linear: {out_features: 128}}, relu, {linear: {out_features: 10}}]", 32},
     {"cnn",
-     "[{conv2d: {out_channels: 32, kernel_size: 3, padding: 1}}, relu, {max_pool2d: {kernel_size: 2}}, "
-     "{conv2d: {out_channels: 64, kernel_size: 3, padding: 1}}, relu, {max_pool2d: {kernel_size: 2}}, flatten, "
+     "[{conv2d: {out_channels: 32, kernel_size: 3, padding: 1}}, relu, {max_pool2d: {kernel_size: "
+     "2}}, "
+     "{conv2d: {out_channels: 64, kernel_size: 3, padding: 1}}, relu, {max_pool2d: {kernel_size: "
+     "2}}, flatten, "
      "{linear: {out_features: 128}}, relu, {linear: {out_features: 10}}]",
      64},
 };
@@ -62,8 +65,10 @@ static void batch_make(struct batch *b, int64_t n)
 {
     struct lt_rng rng = lt_rng_make(1, LT_RNG_INIT, 0);
 
-    *b = (struct batch){.image = lt_calloc((size_t)n * 784, sizeof(float)), .weight = lt_calloc((size_t)n, sizeof(float)),
-                        .label = lt_calloc((size_t)n, sizeof(int64_t)), .index = lt_calloc((size_t)n, sizeof(int64_t)),
+    *b = (struct batch){.image = lt_calloc((size_t)n * 784, sizeof(float)),
+                        .weight = lt_calloc((size_t)n, sizeof(float)),
+                        .label = lt_calloc((size_t)n, sizeof(int64_t)),
+                        .index = lt_calloc((size_t)n, sizeof(int64_t)),
                         .lr = 1e-3};
     for (int64_t i = 0; i < n * 784; i++)
         b->image[i] = lt_rng_uniform(&rng, 0, 0, (uint32_t)i) * 2 - 1;
@@ -74,21 +79,28 @@ static void batch_make(struct batch *b, int64_t n)
     }
 }
 
-static struct lt_session *session_open(const struct bench_case *c, int threads, struct lt_arena *arena, struct lt_error *err)
+static struct lt_session *session_open(const struct bench_case *c, int threads,
+                                       struct lt_arena *arena, struct lt_error *err)
 {
-    static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 28, 28}, 0}, {"label", LT_I64, 0, {0}, 10}};
+    static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 28, 28}, 0},
+                                             {"label", LT_I64, 0, {0}, 10}};
     struct lt_problems problems = {0};
-    char *text = lt_format("seed: 1\nmodel: {layers: %s}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n"
-                           "step: {loss: cross_entropy}\noptimizer: {adam: {lr: 1.0e-3}}\n",
-                           c->layers, (int)c->batch);
+    char *text =
+        lt_format("seed: 1\nmodel: {layers: %s}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n"
+                  "step: {loss: cross_entropy}\noptimizer: {adam: {lr: 1.0e-3}}\n",
+                  c->layers, (int)c->batch);
     Lt__V1__JobSpec *spec = lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems);
-    struct lt_session_config config = {.fields = fields, .n_fields = 2, .backend = &lt_backend_cpu,
-                                       .device = {.threads = threads}, .programs = 1u << LT_PROGRAM_STEP};
+    struct lt_session_config config = {.fields = fields,
+                                       .n_fields = 2,
+                                       .backend = &lt_backend_cpu,
+                                       .device = {.threads = threads},
+                                       .programs = 1u << LT_PROGRAM_STEP};
     struct lt_session *s = NULL;
 
     lt_free(text);
     if (!spec || !spec->plan) {
-        lt_error_set(err, -1, "the plan has problems: %s", problems.len ? problems.items[0].reason : "?");
+        lt_error_set(err, -1, "the plan has problems: %s",
+                     problems.len ? problems.items[0].reason : "?");
         return NULL;
     }
     config.plan = spec->plan;
@@ -102,8 +114,9 @@ static void inputs_point(struct lt_session *s, const struct batch *b, const void
     const struct {
         const char *name;
         const void *data;
-    } all[] = {{"image", b->image}, {"label", b->label},       {"weight", b->weight},     {"sample_index", b->index},
-               {"lr", &b->lr},      {"opt_step", &b->opt_step}, {"rng_step", &b->rng_step}};
+    } all[] = {{"image", b->image},        {"label", b->label}, {"weight", b->weight},
+               {"sample_index", b->index}, {"lr", &b->lr},      {"opt_step", &b->opt_step},
+               {"rng_step", &b->rng_step}};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(all); i++) {
         int at = lt_session_input(s, LT_PROGRAM_STEP, all[i].name);
@@ -158,8 +171,8 @@ static int bench_steps(const struct bench_case *c, int threads)
     if (!s)
         return fail(c->name, &err);
     lt_session_cost(s, &cost);
-    printf("%s %d threads: %llu parameters, %llu FLOP a step\n", c->name, threads, (unsigned long long)cost.parameters,
-           (unsigned long long)cost.flops_per_step);
+    printf("%s %d threads: %llu parameters, %llu FLOP a step\n", c->name, threads,
+           (unsigned long long)cost.parameters, (unsigned long long)cost.flops_per_step);
     fflush(stdout);
     batch_make(&b, c->batch);
     return step_rounds(s, &b, c->batch, &err);
@@ -206,7 +219,8 @@ static double stream_gbytes(const struct lt_device *d, int threads, int64_t floa
     double lr = 1e-9, scale = 1, best = 1e30;
     int64_t n = floats / 3, step = 2;
     struct lt_update_tensor t = {.p = x, .g = x + n, .s1 = x + 2 * n, .n = n};
-    struct lt_update u = {.t = &t, .n_tensors = 1, .lr = &lr, .scale = &scale, .step = &step, .momentum = 0.9};
+    struct lt_update u = {
+        .t = &t, .n_tensors = 1, .lr = &lr, .scale = &scale, .step = &step, .momentum = 0.9};
     int rounds = (int)LT_MAX((1 << 28) / floats, 5);
 
     for (int64_t i = 0; i < floats; i++)
@@ -229,8 +243,9 @@ static int bench_roofline(int threads)
 
     if (lt_backend_cpu.open(&c, &d, &err) < 0)
         return fail("cpu", &err);
-    printf("roofline %d threads: %.1f GFLOP/s, %.1f GB/s from memory, %.1f GB/s from cache\n", threads,
-           gemm_gflops(threads), stream_gbytes(d, threads, 1 << 23), stream_gbytes(d, threads, 400000));
+    printf("roofline %d threads: %.1f GFLOP/s, %.1f GB/s from memory, %.1f GB/s from cache\n",
+           threads, gemm_gflops(threads), stream_gbytes(d, threads, 1 << 23),
+           stream_gbytes(d, threads, 400000));
     lt_backend_cpu.close(d);
     return 0;
 }

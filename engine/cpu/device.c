@@ -1,7 +1,8 @@
 /* device.c - the cpu back end
  *
- * The execution profile is one line of JSON: what was chosen (instruction set, threads, the implementation each
- * node got). Replaying it asks for the same instruction set and number of threads, and refuses where they can't be had.
+ * The execution profile is one line of JSON: what was chosen (instruction set, threads, the
+ * implementation each node got). Replaying it asks for the same instruction set and number of
+ * threads, and refuses where they can't be had.
  */
 #include <errno.h>
 #include <sched.h>
@@ -17,7 +18,14 @@
 #include "engine/cpu/isa.h"
 #include "engine/cpu/program.h"
 
-#define OVERHEAD (1u << 20) /* oneDNN's code, its primitives, and the pool's stacks: 0.4 to 1.4 MiB on six nets */
+#define OVERHEAD                                                                                   \
+    (1u                                                                                            \
+     << 20) /* oneDNN's code, its primitives, and the pool's stacks: 0.4 to 1.4 MiB on six nets */
+
+int lt_cpu_threads(const struct lt_device *d, double ns)
+{
+    return ns > 4000 ? d->threads : 1;
+}
 
 static int usable_cores(void)
 {
@@ -41,17 +49,20 @@ struct choice {
 
 static int profile_read(const char *profile, struct choice *c, struct lt_error *err)
 {
-    const char *isa = profile_field(profile, "\"isa\":\""), *threads = profile_field(profile, "\"threads\":");
+    const char *isa = profile_field(profile, "\"isa\":\""),
+               *threads = profile_field(profile, "\"threads\":");
 
-    if (!isa || !threads || sscanf(isa, "%23[a-z0-9_]", c->isa) != 1 || sscanf(threads, "%d", &c->threads) != 1 ||
-        c->threads < 1)
-        return lt_error_set(err, -EINVAL, "the execution profile isn't one of the cpu back end: %.80s", profile);
+    if (!isa || !threads || sscanf(isa, "%23[a-z0-9_]", c->isa) != 1 ||
+        sscanf(threads, "%d", &c->threads) != 1 || c->threads < 1)
+        return lt_error_set(err, -EINVAL,
+                            "the execution profile isn't one of the cpu back end: %.80s", profile);
     return 0;
 }
 
 static void layouts_init(struct lt_device *d)
 {
-    static const enum lt_layout_kind fixed[LT_LAYOUT_FIXED] = {LT_LAYOUT_PLAIN, LT_LAYOUT_LAST, LT_LAYOUT_TURNED};
+    static const enum lt_layout_kind fixed[LT_LAYOUT_FIXED] = {LT_LAYOUT_PLAIN, LT_LAYOUT_LAST,
+                                                               LT_LAYOUT_TURNED};
 
     for (int i = 0; i < LT_LAYOUT_FIXED; i++)
         lt_layout_find(d, &(struct lt_layout){.kind = fixed[i]});
@@ -70,8 +81,8 @@ static int cpu_open(const struct lt_device_config *c, struct lt_device **out, st
     if (!kern)
         return err ? err->code : -ENOTSUP;
     if (c->profile && strcmp(kern->isa, choice.isa) != 0)
-        return lt_error_set(err, -ENOTSUP, "the execution profile wants %s, this machine offers %s", choice.isa,
-                            kern->isa);
+        return lt_error_set(err, -ENOTSUP, "the execution profile wants %s, this machine offers %s",
+                            choice.isa, kern->isa);
     if (kern == &lt_kern_avx2)
         lt_dnn_cap("avx2");
     d = lt_calloc(1, sizeof *d);
@@ -111,8 +122,9 @@ static void cpu_profile(struct lt_device *d, struct lt_buf *out)
     void *kernel;
     bool first = true;
 
-    lt_buf_printf(out, "{\"backend\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"onednn\":\"%s\",\"kernels\":{",
-                  d->kern->isa, d->threads, lt_dnn_version());
+    lt_buf_printf(
+        out, "{\"backend\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"onednn\":\"%s\",\"kernels\":{",
+        d->kern->isa, d->threads, lt_dnn_version());
     for (size_t i = 0; lt_map_next(d->chosen, &i, &node, &kernel); first = false)
         lt_buf_printf(out, "%s\"%s\":\"%s\"", first ? "" : ",", node, (const char *)kernel);
     lt_buf_str(out, "}}");
@@ -121,7 +133,8 @@ static void cpu_profile(struct lt_device *d, struct lt_buf *out)
 static void *cpu_alloc(struct lt_device *d, size_t bytes, struct lt_error *err)
 {
     size_t size = bytes ? bytes : LT_ALIGN;
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void *p =
+        mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 
     (void)d;
     if (p == MAP_FAILED) {

@@ -1,9 +1,9 @@
 /* dnn.c - the only file that includes oneDNN
  *
  * Decides which implementation a primitive gets: the first that is not a reference one and can be
- * created. 2.x describes an operation by a struct and walks implementations by an iterator, 3.x creates
- * primitive descriptors directly and walks in place; `struct cursor` hides that. Enumerators differ
- * between the two and are never stored.
+ * created. 2.x describes an operation by a struct and walks implementations by an iterator, 3.x
+ * creates primitive descriptors directly and walks in place; `struct cursor` hides that.
+ * Enumerators differ between the two and are never stored.
  */
 #include "engine/cpu/dnn.h"
 
@@ -42,7 +42,7 @@ struct lt_prim {
     dnnl_primitive_desc_t pd;
     dnnl_exec_arg_t args[LT_PRIM_ARG_N];
     int n_args;
-    int slot[LT_PRIM_ARG_N];            /* place in args; -1: none */
+    int slot[LT_PRIM_ARG_N]; /* place in args; -1: none */
     struct lt_md *md[LT_PRIM_ARG_N];
     size_t scratch;
 };
@@ -227,8 +227,8 @@ struct cursor {
 };
 
 #if !V3
-static dnnl_status_t cursor_open(struct cursor *c, const void *desc, const_dnnl_primitive_attr_t attr,
-                                 const_dnnl_primitive_desc_t hint)
+static dnnl_status_t cursor_open(struct cursor *c, const void *desc,
+                                 const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint)
 {
     dnnl_status_t st = dnnl_primitive_desc_iterator_create(&c->it, desc, attr, engine, hint);
 
@@ -303,7 +303,8 @@ static dnnl_status_t matmul_open(struct cursor *c, const struct lt_matmul_spec *
 {
     md_ptr bias = s->bias ? s->bias->d : NULL;
 #if V3
-    return dnnl_matmul_primitive_desc_create(&c->pd, engine, s->src->d, s->weights->d, bias, s->dst->d, attr);
+    return dnnl_matmul_primitive_desc_create(&c->pd, engine, s->src->d, s->weights->d, bias,
+                                             s->dst->d, attr);
 #else
     dnnl_matmul_desc_t *d = &c->desc.matmul;
     dnnl_status_t st = dnnl_matmul_desc_init(d, s->src->d, s->weights->d, bias, s->dst->d);
@@ -329,8 +330,9 @@ static struct conv_dims conv_dims(const struct lt_conv_spec *s)
 }
 
 /* hint: the forward's descriptor, for the backward ones. */
-static dnnl_status_t conv_open(struct cursor *c, const struct lt_conv_spec *s, enum lt_conv_kind kind,
-                               const_dnnl_primitive_attr_t attr, const_dnnl_primitive_desc_t hint)
+static dnnl_status_t conv_open(struct cursor *c, const struct lt_conv_spec *s,
+                               enum lt_conv_kind kind, const_dnnl_primitive_attr_t attr,
+                               const_dnnl_primitive_desc_t hint)
 {
     struct conv_dims k = conv_dims(s);
     md_ptr src = s->src->d, w = s->weights->d, b = s->bias ? s->bias->d : NULL, dst = s->dst->d;
@@ -338,29 +340,29 @@ static dnnl_status_t conv_open(struct cursor *c, const struct lt_conv_spec *s, e
 #if V3
     switch (kind) {
     case LT_CONV_FORWARD:
-        return dnnl_convolution_forward_primitive_desc_create(&c->pd, engine, dnnl_forward_training, alg, src, w,
-                                                              b, dst, k.stride, k.dilate, k.before, k.after, attr);
+        return dnnl_convolution_forward_primitive_desc_create(&c->pd, engine, dnnl_forward_training,
+                                                              alg, src, w, b, dst, k.stride,
+                                                              k.dilate, k.before, k.after, attr);
     case LT_CONV_DATA:
-        return dnnl_convolution_backward_data_primitive_desc_create(&c->pd, engine, alg, src, w, dst, k.stride,
-                                                                    k.dilate, k.before, k.after, hint, attr);
+        return dnnl_convolution_backward_data_primitive_desc_create(
+            &c->pd, engine, alg, src, w, dst, k.stride, k.dilate, k.before, k.after, hint, attr);
     default:
-        return dnnl_convolution_backward_weights_primitive_desc_create(&c->pd, engine, alg, src, w, b, dst,
-                                                                       k.stride, k.dilate, k.before, k.after,
-                                                                       hint, attr);
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+            &c->pd, engine, alg, src, w, b, dst, k.stride, k.dilate, k.before, k.after, hint, attr);
     }
 #else
     dnnl_convolution_desc_t *d = &c->desc.conv;
     dnnl_status_t st;
 
     if (kind == LT_CONV_FORWARD)
-        st = dnnl_dilated_convolution_forward_desc_init(d, dnnl_forward_training, alg, src, w, b, dst, k.stride,
-                                                        k.dilate, k.before, k.after);
+        st = dnnl_dilated_convolution_forward_desc_init(d, dnnl_forward_training, alg, src, w, b,
+                                                        dst, k.stride, k.dilate, k.before, k.after);
     else if (kind == LT_CONV_DATA)
-        st = dnnl_dilated_convolution_backward_data_desc_init(d, alg, src, w, dst, k.stride, k.dilate, k.before,
-                                                              k.after);
+        st = dnnl_dilated_convolution_backward_data_desc_init(d, alg, src, w, dst, k.stride,
+                                                              k.dilate, k.before, k.after);
     else
-        st = dnnl_dilated_convolution_backward_weights_desc_init(d, alg, src, w, b, dst, k.stride, k.dilate,
-                                                                 k.before, k.after);
+        st = dnnl_dilated_convolution_backward_weights_desc_init(d, alg, src, w, b, dst, k.stride,
+                                                                 k.dilate, k.before, k.after);
     return st == dnnl_success ? cursor_open(c, d, attr, hint) : st;
 #endif
 }
@@ -381,7 +383,8 @@ static const struct {
 
 static int prim_add_arg(struct lt_prim *p, enum lt_prim_arg a)
 {
-    md_ptr md = dnnl_primitive_desc_query_md(p->pd, (dnnl_query_t)arg_table[a].query, arg_table[a].index);
+    md_ptr md =
+        dnnl_primitive_desc_query_md(p->pd, (dnnl_query_t)arg_table[a].query, arg_table[a].index);
     dnnl_exec_arg_t *x = &p->args[p->n_args];
 
     if (!md || !dnnl_memory_desc_get_size(md))
@@ -397,8 +400,8 @@ static int prim_add_arg(struct lt_prim *p, enum lt_prim_arg a)
 }
 
 /* args: bits of enum lt_prim_arg. Takes pd. */
-static int prim_wrap(dnnl_primitive_desc_t pd, dnnl_primitive_t prim, unsigned args, struct lt_prim **out,
-                     struct lt_error *err)
+static int prim_wrap(dnnl_primitive_desc_t pd, dnnl_primitive_t prim, unsigned args,
+                     struct lt_prim **out, struct lt_error *err)
 {
     LT_AUTO(lt_prim_free) struct lt_prim *p = lt_calloc(1, sizeof *p);
 
@@ -444,7 +447,8 @@ int lt_prim_matmul(const struct lt_matmul_spec *s, struct lt_prim **out, struct 
 {
     struct cursor c = {0};
     dnnl_primitive_attr_t attr;
-    unsigned args = 1u << LT_PRIM_SRC | 1u << LT_PRIM_WEIGHTS | 1u << LT_PRIM_DST | (s->bias ? 1u << LT_PRIM_BIAS : 0);
+    unsigned args = 1u << LT_PRIM_SRC | 1u << LT_PRIM_WEIGHTS | 1u << LT_PRIM_DST |
+                    (s->bias ? 1u << LT_PRIM_BIAS : 0);
     int rc, threads;
 
     pthread_once(&engine_once, engine_open);
@@ -497,8 +501,8 @@ int lt_prim_conv(const struct lt_conv_spec *s, struct lt_prim **out, struct lt_e
     return rc;
 }
 
-int lt_prim_reorder(const struct lt_md *src, const struct lt_md *dst, int threads, struct lt_prim **out,
-                    struct lt_error *err)
+int lt_prim_reorder(const struct lt_md *src, const struct lt_md *dst, int threads,
+                    struct lt_prim **out, struct lt_error *err)
 {
     struct cursor c = {0};
     dnnl_primitive_attr_t attr;
@@ -508,7 +512,8 @@ int lt_prim_reorder(const struct lt_md *src, const struct lt_md *dst, int thread
     pthread_once(&engine_once, engine_open);
     before = threads_set(threads);
     attr = attr_make(false);
-    if (dnnl_reorder_primitive_desc_create(&c.pd, src->d, engine, dst->d, engine, attr) != dnnl_success ||
+    if (dnnl_reorder_primitive_desc_create(&c.pd, src->d, engine, dst->d, engine, attr) !=
+            dnnl_success ||
         is_reference(pd_impl(c.pd)) || dnnl_primitive_create(&prim, c.pd) != dnnl_success)
         rc = lt_error_set(err, -ENOTSUP, "oneDNN has no fast reorder here");
     else

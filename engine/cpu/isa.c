@@ -19,8 +19,12 @@ const char *const lt_kern_names[LT_KERN_N] = {
 static const struct {
     const char *name;
     int rank;
-} names[] = {{"avx2", 1},        {"avx2_vnni", 1},        {"avx512_core", 2},
-             {"avx512_core_vnni", 2}, {"avx512_core_bf16", 2}, {"avx512_core_amx", 2},
+} names[] = {{"avx2", 1},
+             {"avx2_vnni", 1},
+             {"avx512_core", 2},
+             {"avx512_core_vnni", 2},
+             {"avx512_core_bf16", 2},
+             {"avx512_core_amx", 2},
              {"all", 2}};
 
 static int rank_of(const char *cap)
@@ -51,13 +55,15 @@ const struct lt_kern_table *lt_isa_select(const char *cap, struct lt_error *err)
         int r = caps[i] && *caps[i] ? rank_of(caps[i]) : 2;
 
         if (r < 0) {
-            lt_error_set(err, -EINVAL, "unknown instruction set '%s': avx2 or avx512_core", caps[i]);
+            lt_error_set(err, -EINVAL, "unknown instruction set '%s': avx2 or avx512_core",
+                         caps[i]);
             return NULL;
         }
         rank = LT_MIN(rank, r);
     }
     if (!rank) {
-        lt_error_set(err, -ENOTSUP, "this processor has no AVX2 with FMA, which the cpu back end needs");
+        lt_error_set(err, -ENOTSUP,
+                     "this processor has no AVX2 with FMA, which the cpu back end needs");
         return NULL;
     }
     return rank == 2 ? &lt_kern_avx512 : &lt_kern_avx2;

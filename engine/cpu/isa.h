@@ -6,11 +6,13 @@
 
 struct lt_error;
 
-/* The table for cap ("avx2", "avx512_core" or a longer oneDNN name above it; NULL: no cap) on this processor; also
- * under the environment's LT_MAX_ISA. NULL: below AVX2 with FMA (-ENOTSUP in err), or a cap that isn't known. */
+/* The table for cap ("avx2", "avx512_core" or a longer oneDNN name above it; NULL: no cap) on this
+ * processor; also under the environment's LT_MAX_ISA. NULL: below AVX2 with FMA (-ENOTSUP in err),
+ * or a cap that isn't known. */
 const struct lt_kern_table *lt_isa_select(const char *cap, struct lt_error *err);
 
-/* Flush denormals to zero on this thread: they cost a factor of 100 (Adam's moments of dead units become denormal). */
+/* Flush denormals to zero on this thread: they cost a factor of 100 (Adam's moments of dead units
+ * become denormal). */
 void lt_isa_flush_denormals(void);
 
 #endif

@@ -1,9 +1,9 @@
 /* kern.h - the vector kernels: what they take, and one table of them per instruction set
  *
- * A kernel does the units [begin, end) of its work. What a unit gives does not depend on which other
- * units the same call does, so results have the same bits at any number of threads; sums over many
- * units go through partial results whose number is a function of the shape alone.
- * Tensors are dense float32 unless said otherwise.
+ * A kernel does the units [begin, end) of its work. What a unit gives does not depend on which
+ * other units the same call does, so results have the same bits at any number of threads; sums over
+ * many units go through partial results whose number is a function of the shape alone. Tensors are
+ * dense float32 unless said otherwise.
  */
 #ifndef LT_CPU_KERN_H
 #define LT_CPU_KERN_H
@@ -14,6 +14,7 @@
 
 typedef void lt_kern_fn(const void *args, int64_t begin, int64_t end);
 
+/* clang-format off */
 #define LT_KERNELS(X)                                                                              \
     X(chain) X(adam) X(sgd) X(sum_squares) X(reduce_rows) X(reduce_cols) X(relu_bias)              \
     X(softmax_rows) X(softmax_cols) X(softmax_grad_rows) X(softmax_grad_cols)                      \
@@ -21,6 +22,8 @@ typedef void lt_kern_fn(const void *args, int64_t begin, int64_t end);
     X(layer_norm) X(layer_norm_grad) X(batch_norm_sums) X(batch_norm_apply) X(batch_norm_grad_sums) \
     X(batch_norm_grad_apply) X(max_pool) X(max_pool_grad) X(avg_pool) X(avg_pool_grad)             \
     X(dropout_mask) X(dropout_apply)
+
+/* clang-format on */
 
 enum lt_kern_id {
 #define X(name) LT_KERN_##name,
@@ -36,7 +39,8 @@ struct lt_kern_table {
 extern const struct lt_kern_table lt_kern_avx2, lt_kern_avx512;
 extern const char *const lt_kern_names[LT_KERN_N];
 
-/* ---- chain: pointwise operators over cache-sized tiles. Unit: a tile of LT_TILE elements of the outputs. */
+/* ---- chain: pointwise operators over cache-sized tiles. Unit: a tile of LT_TILE elements of the
+ * outputs. */
 #define LT_TILE 512
 #define LT_CHAIN_INPUTS 16
 #define LT_CHAIN_OUTPUTS 8
@@ -44,9 +48,24 @@ extern const char *const lt_kern_names[LT_KERN_N];
 #define LT_CHAIN_DIMS 8
 
 enum lt_chain_code {
-    LT_CHAIN_COPY, LT_CHAIN_RELU, LT_CHAIN_GELU, LT_CHAIN_GELU_TANH, LT_CHAIN_TANH, LT_CHAIN_SIGMOID,
-    LT_CHAIN_EXP, LT_CHAIN_LOG, LT_CHAIN_SQRT, LT_CHAIN_NEG, LT_CHAIN_ADD, LT_CHAIN_SUB, LT_CHAIN_MUL,
-    LT_CHAIN_DIV, LT_CHAIN_RELU_GRAD, LT_CHAIN_GELU_GRAD, LT_CHAIN_GELU_TANH_GRAD, LT_CHAIN_TANH_GRAD,
+    LT_CHAIN_COPY,
+    LT_CHAIN_RELU,
+    LT_CHAIN_GELU,
+    LT_CHAIN_GELU_TANH,
+    LT_CHAIN_TANH,
+    LT_CHAIN_SIGMOID,
+    LT_CHAIN_EXP,
+    LT_CHAIN_LOG,
+    LT_CHAIN_SQRT,
+    LT_CHAIN_NEG,
+    LT_CHAIN_ADD,
+    LT_CHAIN_SUB,
+    LT_CHAIN_MUL,
+    LT_CHAIN_DIV,
+    LT_CHAIN_RELU_GRAD,
+    LT_CHAIN_GELU_GRAD,
+    LT_CHAIN_GELU_TANH_GRAD,
+    LT_CHAIN_TANH_GRAD,
     LT_CHAIN_SIGMOID_GRAD,
     LT_CHAIN_MASK, /* b != 0 ? a * imm : 0 */
     LT_CHAIN_FILL, /* imm */
@@ -65,7 +84,7 @@ struct lt_chain_instr {
     enum lt_chain_code code;
     int a, b; /* < n_in: an input; else instruction a - n_in's result */
     float imm;
-    int out;  /* which output keeps the result; -1: none */
+    int out; /* which output keeps the result; -1: none */
 };
 struct lt_chain {
     int64_t total; /* elements of each output */
@@ -77,7 +96,8 @@ struct lt_chain {
     struct lt_chain_instr code[LT_CHAIN_LENGTH];
 };
 
-/* ---- optimisers, over any number of tensors in one pass. Unit: LT_UPDATE_BLOCK elements of a tensor. */
+/* ---- optimisers, over any number of tensors in one pass. Unit: LT_UPDATE_BLOCK elements of a
+ * tensor. */
 #define LT_UPDATE_BLOCK 4096
 
 struct lt_update_tensor {
@@ -117,13 +137,15 @@ struct lt_reduce {
     enum lt_reduce_kind kind;
     const float *x;
     float *out;
-    float scale; /* of a sum */
-    int64_t a, r, c;      /* rows: x[a, r] over r; cols: x[a, r, c] over r */
-    int64_t parts, chunk; /* r in `parts` pieces of `chunk`: out[a, parts(, c)]. Unit: (a, part(, block)) */
-    int64_t width;        /* cols: columns per block */
+    float scale;     /* of a sum */
+    int64_t a, r, c; /* rows: x[a, r] over r; cols: x[a, r, c] over r */
+    int64_t parts,
+        chunk; /* r in `parts` pieces of `chunk`: out[a, parts(, c)]. Unit: (a, part(, block)) */
+    int64_t width; /* cols: columns per block */
     int64_t blocks;
 };
-/* dx = y > 0 ? dy : 0, and its column sums. y NULL: sums only. Unit: a piece of `chunk` rows, out[unit, c]. */
+/* dx = y > 0 ? dy : 0, and its column sums. y NULL: sums only. Unit: a piece of `chunk` rows,
+ * out[unit, c]. */
 struct lt_relu_bias {
     const float *dy, *y;
     float *dx; /* may be dy */
@@ -180,32 +202,34 @@ struct lt_accuracy {
 struct lt_layer_norm {
     const float *x, *gamma, *beta, *dy; /* gamma, beta may be NULL */
     float *y, *mean, *rstd;             /* gradient: mean and rstd are read, y is dx */
-    float *dgamma, *dbeta;              /* gradient: partial sums [unit, c]; unit: a piece of `chunk` rows */
-    int64_t rows, c, chunk;             /* forward: unit is a row */
+    float *dgamma, *dbeta;  /* gradient: partial sums [unit, c]; unit: a piece of `chunk` rows */
+    int64_t rows, c, chunk; /* forward: unit is a row */
     float eps;
 };
-/* x[rows, c], row r is of sample r / rows_per_sample; samples of weight 0 are left out of the statistics.
- * Unit: a piece of `chunk` rows. */
+/* x[rows, c], row r is of sample r / rows_per_sample; samples of weight 0 are left out of the
+ * statistics. Unit: a piece of `chunk` rows. */
 struct lt_batch_norm {
     const float *x, *dy, *weight; /* weight NULL: all count */
     const float *mean, *invstd, *gamma, *beta;
-    const float *shift;           /* grad: mean of dy, mean of dy * xhat over counted samples, [2, c] */
-    float *y;                     /* or dx */
-    float *sums;                  /* per unit: [2, c]: sums, or sums of dy and dy * xhat */
+    const float *shift; /* grad: mean of dy, mean of dy * xhat over counted samples, [2, c] */
+    float *y;           /* or dx */
+    float *sums;        /* per unit: [2, c]: sums, or sums of dy and dy * xhat */
     int64_t rows, c, chunk, rows_per_sample;
-    bool centred;                 /* sums of (x - mean)^2 instead of x */
+    bool centred; /* sums of (x - mean)^2 instead of x */
 };
 
-/* ---- pooling of channels-last x[n, h, w, c]. Unit: one row (n, oh) of the output; gradients: a sample. */
+/* ---- pooling of channels-last x[n, h, w, c]. Unit: one row (n, oh) of the output; gradients: a
+ * sample. */
 struct lt_pool {
     const float *x, *dy;
-    const float *gate;   /* max gradient: dy counts only where gate > 0; NULL: everywhere */
+    const float *gate; /* max gradient: dy counts only where gate > 0; NULL: everywhere */
     float *y;
-    uint8_t *index8;     /* place within the window (kernel of at most 255 places), or */
-    int32_t *index32;    /* h * w + w in the plane; exactly one of the two */
+    uint8_t *index8;  /* place within the window (kernel of at most 255 places), or */
+    int32_t *index32; /* h * w + w in the plane; exactly one of the two */
     int64_t n, h, w, c, oh, ow;
     int64_t kh, kw, sh, sw, ph, pw, dh, dw;
-    bool count_pad;      /* avg: divide by the window's size, padding included (but not what ceil_mode adds) */
+    bool count_pad; /* avg: divide by the window's size, padding included (but not what ceil_mode
+                       adds) */
 };
 
 /* ---- dropout. Unit: a sample of `per` elements. */
@@ -216,7 +240,8 @@ struct lt_dropout {
     const int64_t *step, *sample;
     uint32_t key[2];
     int64_t n, per;
-    int64_t inner, outer; /* channels-last storage of [outer = c, inner = h * w]: element e = c * inner + s lies at s * outer + c; outer 1: plain */
+    int64_t inner, outer; /* channels-last storage of [outer = c, inner = h * w]: element e = c *
+                             inner + s lies at s * outer + c; outer 1: plain */
     float p, scale;
 };
 

@@ -1,7 +1,7 @@
 /* layout.c - where the elements of a tensor lie
  *
- * Every layout is a oneDNN memory descriptor over the tensor's dimensions, for FLAT ones with k = c * s
- * taken apart; so one reorder moves any to and from plain.
+ * Every layout is a oneDNN memory descriptor over the tensor's dimensions, for FLAT ones with k = c
+ * * s taken apart; so one reorder moves any to and from plain.
  */
 #include "engine/cpu/cpu.h"
 
@@ -65,7 +65,8 @@ static void strides_last(int ndim, const int64_t *dims, int64_t *strides)
     strides[0] = s;
 }
 
-bool lt_layout_strides(const struct lt_device *d, int layout, int ndim, const int64_t *dims, int64_t *strides)
+bool lt_layout_strides(const struct lt_device *d, int layout, int ndim, const int64_t *dims,
+                       int64_t *strides)
 {
     switch (d->layouts[layout].kind) {
     case LT_LAYOUT_PLAIN:
@@ -84,7 +85,8 @@ bool lt_layout_strides(const struct lt_device *d, int layout, int ndim, const in
     }
 }
 
-struct lt_md *lt_layout_md(const struct lt_device *d, int layout, int like, int ndim, const int64_t *dims)
+struct lt_md *lt_layout_md(const struct lt_device *d, int layout, int like, int ndim,
+                           const int64_t *dims)
 {
     const struct lt_layout *l = &d->layouts[layout], *f = &d->layouts[like ? like : layout];
     int64_t strides[LT_DIMS_MAX], split[3] = {dims[0], f->c, f->s};
@@ -106,7 +108,8 @@ int lt_layout_dims(const struct lt_device *d, int layout, int64_t *dims)
     return lt_md_dims(d->layouts[layout].md, dims);
 }
 
-size_t lt_layout_bytes(struct lt_device *d, int layout, const struct lt_type *t, const struct lt_binding *b)
+size_t lt_layout_bytes(struct lt_device *d, int layout, const struct lt_type *t,
+                       const struct lt_binding *b)
 {
     const struct lt_layout *l = &d->layouts[layout];
 
@@ -118,8 +121,8 @@ size_t lt_layout_bytes(struct lt_device *d, int layout, const struct lt_type *t,
 }
 
 /* Any strided layout of any dtype, element by element: for what isn't float32. */
-static void copy_strided(int ndim, const int64_t *dims, const int64_t *from, const int64_t *to, size_t size,
-                         const char *src, char *dst)
+static void copy_strided(int ndim, const int64_t *dims, const int64_t *from, const int64_t *to,
+                         size_t size, const char *src, char *dst)
 {
     int64_t idx[LT_DIMS_MAX] = {0}, a = 0, b = 0, count = 1;
 
@@ -139,8 +142,8 @@ static void copy_strided(int ndim, const int64_t *dims, const int64_t *from, con
     }
 }
 
-static int convert(struct lt_device *d, int from, int to, const struct lt_type *t, const void *src, void *dst,
-                   struct lt_error *err)
+static int convert(struct lt_device *d, int from, int to, const struct lt_type *t, const void *src,
+                   void *dst, struct lt_error *err)
 {
     struct lt_binding none = {{0}}; /* persistent values have numbers only */
     int64_t dims[LT_DIMS_MAX], a[LT_DIMS_MAX], b[LT_DIMS_MAX];
@@ -158,7 +161,8 @@ static int convert(struct lt_device *d, int from, int to, const struct lt_type *
         return 0;
     }
     if (t->dtype != LT_F32) {
-        if (!lt_layout_strides(d, from, t->ndim, dims, a) || !lt_layout_strides(d, to, t->ndim, dims, b))
+        if (!lt_layout_strides(d, from, t->ndim, dims, a) ||
+            !lt_layout_strides(d, to, t->ndim, dims, b))
             return lt_error_set(err, -ENOTSUP, "a layout without strides holds float32 only");
         copy_strided(t->ndim, dims, a, b, lt_dtype_sizes[t->dtype], src, dst);
         return 0;
@@ -184,14 +188,14 @@ static int convert(struct lt_device *d, int from, int to, const struct lt_type *
     return rc < 0 ? lt_error_set(err, rc, "oneDNN: a reorder failed") : 0;
 }
 
-int lt_layout_to_plain(struct lt_device *d, int layout, const struct lt_type *t, const void *src, void *dst,
-                       struct lt_error *err)
+int lt_layout_to_plain(struct lt_device *d, int layout, const struct lt_type *t, const void *src,
+                       void *dst, struct lt_error *err)
 {
     return convert(d, layout, 0, t, src, dst, err);
 }
 
-int lt_layout_from_plain(struct lt_device *d, int layout, const struct lt_type *t, const void *src, void *dst,
-                         struct lt_error *err)
+int lt_layout_from_plain(struct lt_device *d, int layout, const struct lt_type *t, const void *src,
+                         void *dst, struct lt_error *err)
 {
     return convert(d, 0, layout, t, src, dst, err);
 }

@@ -83,10 +83,12 @@ static void remember(struct lt_device *d, const struct lt_graph *g)
 {
     for (lt_id v = 0; v < g->n_values; v++)
         if (lt_value_persists(g->values[v].kind) && !lt_map_get(d->persistent, g->values[v].name))
-            lt_map_set(d->persistent, g->values[v].name, (void *)(intptr_t)(g->values[v].layout + 1));
+            lt_map_set(d->persistent, g->values[v].name,
+                       (void *)(intptr_t)(g->values[v].layout + 1));
 }
 
-int lt_cpu_lower(struct lt_device *d, struct lt_graph *g, const struct lt_binding *b, struct lt_error *err)
+int lt_cpu_lower(struct lt_device *d, struct lt_graph *g, const struct lt_binding *b,
+                 struct lt_error *err)
 {
     int rc;
 

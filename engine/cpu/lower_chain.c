@@ -1,4 +1,5 @@
-/* lower_chain.c - pointwise operators become chains; a chain that only one other reads becomes part of it */
+/* lower_chain.c - pointwise operators become chains; a chain that only one other reads becomes part
+ * of it */
 #include <string.h>
 #include <stdlib.h>
 #include "base/arena.h"
@@ -45,7 +46,8 @@ static const struct {
     {"dropout_grad", NULL, LT_CHAIN_MASK, 2},
 };
 
-static bool types_fit(const struct lt_graph *g, const struct lt_node *n, enum lt_chain_code code, int n_in)
+static bool types_fit(const struct lt_graph *g, const struct lt_node *n, enum lt_chain_code code,
+                      int n_in)
 {
     enum lt_dtype first = g->values[n->in[0]].type.dtype;
 
@@ -58,11 +60,13 @@ static bool types_fit(const struct lt_graph *g, const struct lt_node *n, enum lt
     return n_in < 2 || code == LT_CHAIN_MASK || g->values[n->in[1]].type.dtype == LT_F32;
 }
 
-bool lt_chain_instr_of(const struct lt_graph *g, const struct lt_node *n, struct lt_chain_instr *out)
+bool lt_chain_instr_of(const struct lt_graph *g, const struct lt_node *n,
+                       struct lt_chain_instr *out)
 {
     for (size_t i = 0; i < LT_ARRAY_LEN(table); i++) {
         if (strcmp(table[i].op, n->op->name) != 0 ||
-            (table[i].approximate && strcmp(table[i].approximate, lt_node_str(n, "approximate")) != 0))
+            (table[i].approximate &&
+             strcmp(table[i].approximate, lt_node_str(n, "approximate")) != 0))
             continue;
         *out = (struct lt_chain_instr){table[i].code, 0, table[i].n_in > 1, 0, 0};
         if (table[i].code == LT_CHAIN_MASK) {
@@ -75,7 +79,8 @@ bool lt_chain_instr_of(const struct lt_graph *g, const struct lt_node *n, struct
     return false;
 }
 
-void lt_chain_encode(struct lt_graph *g, struct lt_node *n, const struct lt_chain_instr *code, int n_code)
+void lt_chain_encode(struct lt_graph *g, struct lt_node *n, const struct lt_chain_instr *code,
+                     int n_code)
 {
     int64_t *ints = lt_arena_alloc(g->arena, (size_t)(1 + 5 * n_code) * sizeof *ints);
 
@@ -92,7 +97,8 @@ void lt_chain_encode(struct lt_graph *g, struct lt_node *n, const struct lt_chai
         at[3] = i == n_code - 1 ? 0 : -1;
         memcpy(&at[4], &imm, sizeof imm);
     }
-    n->attrs[0] = (struct lt_attr){.name = "code", .kind = LT_ATTR_INTS, .i = 1 + 5 * n_code, .ints = ints};
+    n->attrs[0] =
+        (struct lt_attr){.name = "code", .kind = LT_ATTR_INTS, .i = 1 + 5 * n_code, .ints = ints};
 }
 
 void lt_chain_decode(const struct lt_node *n, struct lt_chain *c)
@@ -107,7 +113,8 @@ void lt_chain_decode(const struct lt_node *n, struct lt_chain *c)
         double imm;
 
         memcpy(&imm, &at[4], sizeof imm);
-        c->code[i] = (struct lt_chain_instr){(enum lt_chain_code)at[0], (int)at[1], (int)at[2], (float)imm, (int)at[3]};
+        c->code[i] = (struct lt_chain_instr){(enum lt_chain_code)at[0], (int)at[1], (int)at[2],
+                                             (float)imm, (int)at[3]};
     }
 }
 
@@ -213,8 +220,9 @@ static bool absorb(struct lt_graph *g, const struct lt_binding *b, int node, con
         int from = g->values[v].node;
         struct draft d = {0};
 
-        if (from < 0 || g->nodes[from].op != &lt_cpu_op_chain || uses[v] != 1 || g->nodes[from].dead ||
-            reads_persistent(g, &g->nodes[from]) || !lt_shape_eq(&g->values[v].type, &g->values[n->out[0]].type))
+        if (from < 0 || g->nodes[from].op != &lt_cpu_op_chain || uses[v] != 1 ||
+            g->nodes[from].dead || reads_persistent(g, &g->nodes[from]) ||
+            !lt_shape_eq(&g->values[v].type, &g->values[n->out[0]].type))
             continue;
         if (!draft_append(&d, &g->nodes[from], LT_NONE, 0) || !draft_append(&d, n, v, d.n_code - 1))
             continue;

@@ -2,9 +2,9 @@
  *
  *   linear | conv2d, then relu                     → the layer with act = relu
  *   cross_entropy and its gradient, dloss constant → both in one pass over the logits
- *   relu_grad of max_pool2d_grad                   → one pass: the places that count are those whose maximum is > 0
- *   conv2d_dw and the bias gradient                → one primitive
- *   relu_grad and the bias gradient                → one pass
+ *   relu_grad of max_pool2d_grad                   → one pass: the places that count are those
+ * whose maximum is > 0 conv2d_dw and the bias gradient                → one primitive relu_grad and
+ * the bias gradient                → one pass
  */
 #include <stdlib.h>
 #include <string.h>
@@ -14,12 +14,17 @@
 #include "engine/graph/edit.h"
 
 static const struct lt_attr_spec cross_entropy_attrs[] = {
-    {.name = "ignore_index", .kind = LT_ATTR_INT, .def = -100}, {.name = "label_smoothing", .kind = LT_ATTR_FLOAT}, {0}};
+    {.name = "ignore_index", .kind = LT_ATTR_INT, .def = -100},
+    {.name = "label_smoothing", .kind = LT_ATTR_FLOAT},
+    {0}};
 static const struct lt_attr_spec conv_attrs[] = {
-    {.name = "stride", .kind = LT_ATTR_INTS}, {.name = "padding", .kind = LT_ATTR_INTS}, {.name = "dilation", .kind = LT_ATTR_INTS}, {.name = "groups", .kind = LT_ATTR_INT}, {.name = "act", .kind = LT_ATTR_STR}, {0}};
+    {.name = "stride", .kind = LT_ATTR_INTS},   {.name = "padding", .kind = LT_ATTR_INTS},
+    {.name = "dilation", .kind = LT_ATTR_INTS}, {.name = "groups", .kind = LT_ATTR_INT},
+    {.name = "act", .kind = LT_ATTR_STR},       {0}};
 
 /* A multiply-add for each element of dy and of a filter. */
-static int64_t filter_flops(const struct lt_graph *g, lt_id dy, lt_id weight, const struct lt_binding *b)
+static int64_t filter_flops(const struct lt_graph *g, lt_id dy, lt_id weight,
+                            const struct lt_binding *b)
 {
     const struct lt_type *w = &g->values[weight].type;
     int64_t filter = 1;
@@ -30,13 +35,15 @@ static int64_t filter_flops(const struct lt_graph *g, lt_id dy, lt_id weight, co
 }
 
 /* dy, x, like_w */
-static int64_t conv_dw_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
+static int64_t conv_dw_flops(const struct lt_graph *g, const struct lt_node *n,
+                             const struct lt_binding *b)
 {
     return filter_flops(g, n->in[0], n->in[2], b);
 }
 
 /* dy, w */
-static int64_t conv_dx_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
+static int64_t conv_dx_flops(const struct lt_graph *g, const struct lt_node *n,
+                             const struct lt_binding *b)
 {
     return filter_flops(g, n->in[0], n->in[1], b);
 }
@@ -103,7 +110,8 @@ static void fuse_relu(struct lt_graph *g, int node, const int *uses)
 }
 
 /* The node after `from` of that operator whose first inputs are in[0 … n); -1. */
-static int find_node(const struct lt_graph *g, const char *op, const lt_id *in, int skip, int n, int n_in)
+static int find_node(const struct lt_graph *g, const char *op, const lt_id *in, int skip, int n,
+                     int n_in)
 {
     for (int i = 0; i < g->n_nodes; i++) {
         const struct lt_node *x = &g->nodes[i];
@@ -192,13 +200,18 @@ static void fuse_bias_grad(struct lt_graph *g, int node)
     g->nodes[node].dead = true;
 }
 
-/* An input that only lends its shape would keep its memory until here. The output's type is known by now. */
+/* An input that only lends its shape would keep its memory until here. The output's type is known
+ * by now. */
 static void drop_like(struct lt_graph *g, int node)
 {
     static const struct {
         const char *op;
         int like; /* the last input */
-    } table[] = {{"conv2d_dx", 2}, {"max_pool2d_grad", 2}, {"avg_pool2d_grad", 1}, {"sum_to", 1}, {"reshape", 1}};
+    } table[] = {{"conv2d_dx", 2},
+                 {"max_pool2d_grad", 2},
+                 {"avg_pool2d_grad", 1},
+                 {"sum_to", 1},
+                 {"reshape", 1}};
     struct lt_node *n = &g->nodes[node];
 
     for (size_t i = 0; i < LT_ARRAY_LEN(table); i++) {

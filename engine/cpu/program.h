@@ -1,7 +1,8 @@
 /* program.h - a prepared program, and what the builders of its steps use
  *
- * A builder (ops/NAME.c) makes of one node a few steps: a function over [0, units), its arguments, and where in
- * the arguments the addresses of values go, which bind() fills in. Arguments live as long as the program.
+ * A builder (ops/NAME.c) makes of one node a few steps: a function over [0, units), its arguments,
+ * and where in the arguments the addresses of values go, which bind() fills in. Arguments live as
+ * long as the program.
  */
 #ifndef LT_CPU_PROGRAM_H
 #define LT_CPU_PROGRAM_H
@@ -23,7 +24,8 @@ struct lt_build {
     struct lt_error *err;
 };
 
-/* One operator of the graph that the back end has kernels for; NULL-name ended tables, one for each file of ops/. */
+/* One operator of the graph that the back end has kernels for; NULL-name ended tables, one for each
+ * file of ops/. */
 struct lt_builder {
     const char *op;
     int (*build)(struct lt_build *b);
@@ -40,33 +42,43 @@ void lt_build_out(struct lt_build *b, int i, const void *where); /* output i */
 size_t lt_build_scratch(struct lt_build *b, size_t bytes);
 void lt_build_at_scratch(struct lt_build *b, size_t offset, const void *where);
 
-/* A step of a kernel of the table, or of any function. ns: what it takes on one thread. check (may be NULL) is asked
- * after the step: -EDOM for bad data. */
+/* A step of a kernel of the table, or of any function. ns: what it takes on one thread. check (may
+ * be NULL) is asked after the step: -EDOM for bad data. */
 typedef int lt_step_check(const void *args, struct lt_error *err);
-void lt_build_kernel(struct lt_build *b, enum lt_kern_id k, const void *args, int64_t units, double ns);
-void lt_build_step(struct lt_build *b, const char *name, lt_kern_fn *fn, const void *args, int64_t units, double ns);
+void lt_build_kernel(struct lt_build *b, enum lt_kern_id k, const void *args, int64_t units,
+                     double ns);
+void lt_build_step(struct lt_build *b, const char *name, lt_kern_fn *fn, const void *args,
+                   int64_t units, double ns);
 void lt_build_check(struct lt_build *b, lt_step_check *check); /* of the step added last */
-/* The step added last works on samples: units [a * k, b * k) belong to samples [a, b), where k = units / samples; or unit
- * i belongs to samples [i * chunk, (i + 1) * chunk). It touches of the node's operands with a batch dimension only what
- * belongs to these samples, so steps of one chunk size may run piece after piece, each piece through all of them. */
+/* The step added last works on samples: units [a * k, b * k) belong to samples [a, b), where k =
+ * units / samples; or unit i belongs to samples [i * chunk, (i + 1) * chunk). It touches of the
+ * node's operands with a batch dimension only what belongs to these samples, so steps of one chunk
+ * size may run piece after piece, each piece through all of them. */
 void lt_build_sliced(struct lt_build *b, int64_t samples, int64_t chunk);
-/* The step added last only gathers what the pieces of its node gave: it may wait until all of a group's pieces are done. */
+/* The step added last only gathers what the pieces of its node gave: it may wait until all of a
+ * group's pieces are done. */
 void lt_build_deferred(struct lt_build *b);
 /* Samples per piece: the same for every operator on a batch of n. */
 static inline int64_t lt_slice(int64_t n)
 {
     return n > LT_SLICES ? (n + LT_SLICES - 1) / LT_SLICES : 1;
 }
-/* Which of the device's threads runs piece i of n: pieces of one thread may share scratch memory. */
+/* Which of the device's threads runs piece i of n: pieces of one thread may share scratch memory.
+ */
 int lt_build_thread_of(const struct lt_build *b, int64_t i, int64_t n);
-/* Arguments of the step added last, if it runs that kernel: for builders that put several nodes into one step. NULL */
+/* Arguments of the step added last, if it runs that kernel: for builders that put several nodes
+ * into one step. NULL */
 void *lt_build_last(struct lt_build *b, enum lt_kern_id k);
-void lt_build_grow(struct lt_build *b, int64_t units, double ns); /* the step added last, by so much */
-void lt_build_name(struct lt_build *b, enum lt_kern_id k);        /* the node runs in a step that is there */
+void lt_build_grow(struct lt_build *b, int64_t units,
+                   double ns); /* the step added last, by so much */
+void lt_build_name(struct lt_build *b,
+                   enum lt_kern_id k); /* the node runs in a step that is there */
 /* A primitive becomes the program's. Its arguments' addresses: */
 void lt_build_prim(struct lt_build *b, struct lt_prim *p);
-void lt_build_prim_value(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a, lt_id v, size_t offset);
-void lt_build_prim_scratch(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a, size_t offset);
+void lt_build_prim_value(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a, lt_id v,
+                         size_t offset);
+void lt_build_prim_scratch(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a,
+                           size_t offset);
 /* The primitive as a step of one unit, with its own scratch. */
 void lt_build_prim_step(struct lt_build *b, struct lt_prim *p);
 /* Copies bytes, unless the two addresses turn out to be one. */
@@ -102,9 +114,11 @@ LT_DEFINE_AUTO(struct lt_program *, lt_program_free)
 const void *lt_program_value(const struct lt_program *p, lt_id v);
 const char *lt_program_kernel_name(const struct lt_program *p, int node);
 
-/* Runs fn over [0, units) in `threads` shares, whatever number of threads there is for them (par.c). */
+/* Runs fn over [0, units) in `threads` shares, whatever number of threads there is for them
+ * (par.c). */
 void lt_par_run(int threads, lt_kern_fn *fn, const void *args, int64_t units);
-/* Flushes denormals on every thread of the caller's pool; cheap after the first call on a thread. */
+/* Flushes denormals on every thread of the caller's pool; cheap after the first call on a thread.
+ */
 void lt_par_enter(int threads);
 
 #endif

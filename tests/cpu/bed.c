@@ -52,8 +52,8 @@ lt_id bed_param(struct bed *t, const char *name, enum lt_dtype dtype, int ndim, 
     return lt_graph_value(t->g, LT_VALUE_PARAM, name, &type);
 }
 
-int bed_node(struct bed *t, const char *op, const char *name, const lt_id *in, int n_in, const struct lt_attr *attrs,
-             int n_attrs)
+int bed_node(struct bed *t, const char *op, const char *name, const lt_id *in, int n_in,
+             const struct lt_attr *attrs, int n_attrs)
 {
     struct lt_error err = {0};
     int node = lt_graph_add(t->g, lt_op_find(op), name, in, n_in, attrs, n_attrs, &err);
@@ -75,8 +75,8 @@ void bed_outputs(struct bed *t, int node)
     }
 }
 
-static void *filled(const struct lt_type *type, const struct lt_binding *b, struct lt_rng *rng, uint64_t stream,
-                    int64_t ints)
+static void *filled(const struct lt_type *type, const struct lt_binding *b, struct lt_rng *rng,
+                    uint64_t stream, int64_t ints)
 {
     int64_t n = lt_type_count(type, b);
     char *p = lt_calloc((size_t)n + 1, lt_dtype_sizes[type->dtype]);
@@ -138,7 +138,8 @@ void bed_copy(const struct bed *t, const struct bed_values *from, struct bed_val
             to->in[to->n_in] = copied(&x->type, &t->b, from->in[to->n_in]);
             to->n_in++;
         } else if (lt_value_persists(x->kind)) {
-            to->persistent[to->n_persistent] = copied(&x->type, &t->b, from->persistent[to->n_persistent]);
+            to->persistent[to->n_persistent] =
+                copied(&x->type, &t->b, from->persistent[to->n_persistent]);
             to->n_persistent++;
         }
     }
@@ -169,7 +170,9 @@ static size_t device_bytes(void *ctx, const struct lt_graph *g, lt_id v, const s
     struct rig *r = ctx;
     const struct lt_value *x = &g->values[v];
 
-    return (x->layout ? r->be->layout_bytes(r->d, x->layout, &x->type, b) : lt_type_bytes(&x->type, b)) + GUARD;
+    return (x->layout ? r->be->layout_bytes(r->d, x->layout, &x->type, b)
+                      : lt_type_bytes(&x->type, b)) +
+           GUARD;
 }
 
 static size_t persistent_at(void *ctx, const char *name)
@@ -189,8 +192,8 @@ static void lay_out(struct rig *r, const struct bed *t, const struct lt_graph *g
     }
 }
 
-static void move_persistent(struct rig *r, const struct bed *t, const struct lt_graph *g, char *base,
-                            struct bed_values *v, int in)
+static void move_persistent(struct rig *r, const struct bed *t, const struct lt_graph *g,
+                            char *base, struct bed_values *v, int in)
 {
     int at = 0;
 
@@ -207,29 +210,35 @@ static void move_persistent(struct rig *r, const struct bed *t, const struct lt_
             rc = in ? r->be->from_plain(r->d, x->layout, &x->type, v->persistent[at], p, &err)
                     : r->be->to_plain(r->d, x->layout, &x->type, p, v->persistent[at], &err);
         else
-            memcpy(in ? p : v->persistent[at], in ? v->persistent[at] : p, lt_type_bytes(&x->type, &t->b));
+            memcpy(in ? p : v->persistent[at], in ? v->persistent[at] : p,
+                   lt_type_bytes(&x->type, &t->b));
         if (rc < 0)
             fail_msg("%s: %s", x->name, err.text);
         at++;
     }
 }
 
-static int guards_check(const struct rig *r, const struct bed *t, const struct lt_graph *g, const struct lt_plan *plan,
-                         const char *arena)
+static int guards_check(const struct rig *r, const struct bed *t, const struct lt_graph *g,
+                        const struct lt_plan *plan, const char *arena)
 {
     for (lt_id id = 0; id < g->n_values; id++) {
         const struct lt_slot *s = &plan->slots[id];
-        const char *end = arena + s->offset + device_bytes((void *)(uintptr_t)r, g, id, &t->b) - GUARD;
+        const char *end =
+            arena + s->offset + device_bytes((void *)(uintptr_t)r, g, id, &t->b) - GUARD;
 
         for (int i = 0; s->region == LT_REGION_ARENA && i < GUARD; i++)
             if ((unsigned char)end[i] != GUARD_BYTE)
-                return print_error("%s: value %d: byte %d behind its end was overwritten\n", r->be->name, id, i), -EFAULT;
+                return print_error("%s: value %d: byte %d behind its end was overwritten\n",
+                                   r->be->name, id, i),
+                       -EFAULT;
     }
     return 0;
 }
 
-/* Every value its own place: nothing is overwritten, views are copied, and guards stay as they were filled. */
-static void spread(struct rig *r, const struct bed *t, const struct lt_graph *g, struct lt_plan *plan)
+/* Every value its own place: nothing is overwritten, views are copied, and guards stay as they were
+ * filled. */
+static void spread(struct rig *r, const struct bed *t, const struct lt_graph *g,
+                   struct lt_plan *plan)
 {
     size_t at = 0;
 
@@ -242,17 +251,19 @@ static void spread(struct rig *r, const struct bed *t, const struct lt_graph *g,
     plan->arena_bytes = at;
 }
 
-static void kernels_list(const struct rig *r, const struct lt_graph *g, const struct lt_program *p, char *out, size_t n)
+static void kernels_list(const struct rig *r, const struct lt_graph *g, const struct lt_program *p,
+                         char *out, size_t n)
 {
     size_t at = 0;
 
     for (int i = 0; out && r->be->kernel_name && i < g->n_nodes && at < n; i++)
         if (!g->nodes[i].dead)
-            at += (size_t)snprintf(out + at, n - at, "%s=%s\n", g->nodes[i].op->name, r->be->kernel_name(p, i));
+            at += (size_t)snprintf(out + at, n - at, "%s=%s\n", g->nodes[i].op->name,
+                                   r->be->kernel_name(p, i));
 }
 
-int bed_run(const struct bed *t, const struct lt_backend *be, const struct lt_device_config *c, struct bed_values *v,
-            int times, char *kernels, size_t n_kernels)
+int bed_run(const struct bed *t, const struct lt_backend *be, const struct lt_device_config *c,
+            struct bed_values *v, int times, char *kernels, size_t n_kernels)
 {
     struct rig r = {.be = be, .offsets = lt_map_new(NULL)};
     struct lt_graph *g = lt_graph_clone(t->g);
@@ -331,7 +342,8 @@ static double number(const void *p, enum lt_dtype t, int64_t i)
     }
 }
 
-static double distance(const struct lt_type *t, const struct lt_binding *b, const void *x, const void *y)
+static double distance(const struct lt_type *t, const struct lt_binding *b, const void *x,
+                       const void *y)
 {
     double worst = 0;
 
@@ -353,10 +365,12 @@ double bed_distance(const struct bed *t, const struct bed_values *a, const struc
     int at = 0;
 
     for (int o = 0; o < t->g->n_outputs; o++)
-        worst = fmax(worst, distance(&t->g->values[t->g->outputs[o].value].type, &t->b, a->out[o], b->out[o]));
+        worst = fmax(worst, distance(&t->g->values[t->g->outputs[o].value].type, &t->b, a->out[o],
+                                     b->out[o]));
     for (lt_id i = 0; i < t->g->n_values; i++)
         if (lt_value_persists(t->g->values[i].kind)) {
-            worst = fmax(worst, distance(&t->g->values[i].type, &t->b, a->persistent[at], b->persistent[at]));
+            worst = fmax(worst, distance(&t->g->values[i].type, &t->b, a->persistent[at],
+                                         b->persistent[at]));
             at++;
         }
     return worst;
@@ -371,7 +385,8 @@ int bed_same_bits(const struct bed *t, const struct bed_values *a, const struct 
             return 0;
     for (lt_id i = 0; i < t->g->n_values; i++)
         if (lt_value_persists(t->g->values[i].kind)) {
-            if (memcmp(a->persistent[at], b->persistent[at], lt_type_bytes(&t->g->values[i].type, &t->b)) != 0)
+            if (memcmp(a->persistent[at], b->persistent[at],
+                       lt_type_bytes(&t->g->values[i].type, &t->b)) != 0)
                 return 0;
             at++;
         }

@@ -1,7 +1,7 @@
 /* test_nets.c - random nets of 5 to 9 layers train alike on cpu and on the reference back end
  *
- * Through the session: micro-batches, a short batch, evaluation, every optimiser; with one and two threads the same
- * bits. A failure prints the seed and the plan; LT_SEED=n runs that one.
+ * Through the session: micro-batches, a short batch, evaluation, every optimiser; with one and two
+ * threads the same bits. A failure prints the seed and the plan; LT_SEED=n runs that one.
  */
 #include "tests/graph/plan_text.h"
 
@@ -22,20 +22,39 @@ static unsigned draw(uint64_t *r, unsigned n)
 static char *random_plan(uint64_t seed)
 {
     static const char *const images[] = {
-        "{conv2d: {out_channels: 4, kernel_size: 3, padding: 1, groups: 2}}", "{conv2d: {out_channels: 6, kernel_size: [3, 2], stride: [1, 2], padding: 1}}",
-        "{conv2d: {out_channels: 16, kernel_size: 3, padding: 2, dilation: 2}}, relu, {max_pool2d: {kernel_size: 2, stride: 1}}",
-        "batch_norm", "relu", "tanh", "gelu", "{residual: {layers: [{conv2d: {out_channels: 4, kernel_size: 1}}, relu]}}",
-        "{dropout: {p: 0.3}}", "{max_pool2d: {kernel_size: 3, stride: 1, padding: 1}}", "{avg_pool2d: {kernel_size: 3, stride: 1, padding: 1}}",
-        "{layer_norm: {}}", "{softmax: {dim: 1}}", "{residual: {layers: [batch_norm, {gelu: {approximate: tanh}}]}}", "relu, {max_pool2d: {kernel_size: 2}}"};
+        "{conv2d: {out_channels: 4, kernel_size: 3, padding: 1, groups: 2}}",
+        "{conv2d: {out_channels: 6, kernel_size: [3, 2], stride: [1, 2], padding: 1}}",
+        "{conv2d: {out_channels: 16, kernel_size: 3, padding: 2, dilation: 2}}, relu, {max_pool2d: "
+        "{kernel_size: 2, stride: 1}}",
+        "batch_norm",
+        "relu",
+        "tanh",
+        "gelu",
+        "{residual: {layers: [{conv2d: {out_channels: 4, kernel_size: 1}}, relu]}}",
+        "{dropout: {p: 0.3}}",
+        "{max_pool2d: {kernel_size: 3, stride: 1, padding: 1}}",
+        "{avg_pool2d: {kernel_size: 3, stride: 1, padding: 1}}",
+        "{layer_norm: {}}",
+        "{softmax: {dim: 1}}",
+        "{residual: {layers: [batch_norm, {gelu: {approximate: tanh}}]}}",
+        "relu, {max_pool2d: {kernel_size: 2}}"};
     static const char *const vectors[] = {
-        "{linear: {out_features: 7}}, relu", "relu", "{residual: {layers: [sigmoid, {linear: {out_features: 7}}]}}", "batch_norm",
-        "{layer_norm: {}}", "log_softmax", "{dropout: {p: 0.5}}", "{gelu: {approximate: tanh}}"};
-    static const char *const optimizers[] = {"{sgd: {lr: 0.1}}", "{sgd: {lr: 0.1, momentum: 0.9, nesterov: true}}",
-                                             "{adam: {eps: 0.1}}", "{adam: {amsgrad: true, eps: 0.1, weight_decay: 0.1}}", "{adamw: {eps: 0.1}}"};
+        "{linear: {out_features: 7}}, relu",
+        "relu",
+        "{residual: {layers: [sigmoid, {linear: {out_features: 7}}]}}",
+        "batch_norm",
+        "{layer_norm: {}}",
+        "log_softmax",
+        "{dropout: {p: 0.5}}",
+        "{gelu: {approximate: tanh}}"};
+    static const char *const optimizers[] = {
+        "{sgd: {lr: 0.1}}", "{sgd: {lr: 0.1, momentum: 0.9, nesterov: true}}", "{adam: {eps: 0.1}}",
+        "{adam: {amsgrad: true, eps: 0.1, weight_decay: 0.1}}", "{adamw: {eps: 0.1}}"};
     LT_BUF_AUTO b = {0};
     uint64_t r = seed * 77 + 5;
 
-    lt_buf_printf(&b, "seed: %llu\nmodel: {layers: [{conv2d: {out_channels: 4, kernel_size: 3}}", (unsigned long long)seed);
+    lt_buf_printf(&b, "seed: %llu\nmodel: {layers: [{conv2d: {out_channels: 4, kernel_size: 3}}",
+                  (unsigned long long)seed);
     for (unsigned i = 1 + draw(&r, 3); i; i--) {
         unsigned k = draw(&r, LT_ARRAY_LEN(images));
 
@@ -49,13 +68,18 @@ static char *random_plan(uint64_t seed)
     lt_buf_str(&b, ", {linear: {out_features: 7}}");
     for (unsigned i = draw(&r, 3); i; i--)
         lt_buf_printf(&b, ", %s", vectors[draw(&r, LT_ARRAY_LEN(vectors))]);
-    lt_buf_printf(&b, ", {linear: {out_features: 3}}]}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n", N);
-    lt_buf_printf(&b, "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: %s\n", optimizers[draw(&r, LT_ARRAY_LEN(optimizers))]);
-    lt_buf_printf(&b, "trainer: {gradient_clip_val: %u, accumulate_grad_batches: %u}\n", draw(&r, 2), 1 + draw(&r, 2));
+    lt_buf_printf(
+        &b, ", {linear: {out_features: 3}}]}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n",
+        N);
+    lt_buf_printf(&b, "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: %s\n",
+                  optimizers[draw(&r, LT_ARRAY_LEN(optimizers))]);
+    lt_buf_printf(&b, "trainer: {gradient_clip_val: %u, accumulate_grad_batches: %u}\n",
+                  draw(&r, 2), 1 + draw(&r, 2));
     return lt_buf_take(&b);
 }
 
-static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 12, 11}, 0}, {"label", LT_I64, 0, {0}, 3}};
+static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 12, 11}, 0},
+                                         {"label", LT_I64, 0, {0}, 3}};
 
 struct batch {
     float image[N][132], weight[N];
@@ -87,15 +111,21 @@ struct result {
     struct lt_buf tensors;
 };
 
-static void program_run(struct lt_session *s, enum lt_program_kind kind, const struct batch *b, int64_t n,
-                        const char *plan, struct result *r)
+static void program_run(struct lt_session *s, enum lt_program_kind kind, const struct batch *b,
+                        int64_t n, const char *plan, struct result *r)
 {
-    static const char *const outputs[] = {"loss.sum", "loss.weight", "accuracy.sum", "accuracy.weight", "window.loss"};
+    static const char *const outputs[] = {"loss.sum", "loss.weight", "accuracy.sum",
+                                          "accuracy.weight", "window.loss"};
     const struct {
         const char *name;
         const void *data;
-    } all[] = {{"image", b->image}, {"label", b->label}, {"weight", b->weight}, {"sample_index", b->index},
-               {"rng_step", &b->rng_step}, {"opt_step", &b->opt_step}, {"lr", &b->lr}};
+    } all[] = {{"image", b->image},
+               {"label", b->label},
+               {"weight", b->weight},
+               {"sample_index", b->index},
+               {"rng_step", &b->rng_step},
+               {"opt_step", &b->opt_step},
+               {"lr", &b->lr}};
     const void *in[16] = {NULL};
     struct lt_error err = {0};
 
@@ -106,7 +136,8 @@ static void program_run(struct lt_session *s, enum lt_program_kind kind, const s
         fail_msg("%s\n%s", plan, err.text);
     for (size_t i = 0; i < LT_ARRAY_LEN(outputs); i++)
         if (lt_session_output(s, kind, outputs[i]) >= 0)
-            r->scalar[r->n_scalars++] = lt_session_scalar(s, lt_session_output(s, kind, outputs[i]));
+            r->scalar[r->n_scalars++] =
+                lt_session_scalar(s, lt_session_output(s, kind, outputs[i]));
 }
 
 static void tensors_read(struct lt_session *s, struct result *r)
@@ -123,9 +154,13 @@ static void tensors_read(struct lt_session *s, struct result *r)
     }
 }
 
-static void train(const struct lt_backend *be, int threads, const char *text, struct lt_arena *arena, struct result *r)
+static void train(const struct lt_backend *be, int threads, const char *text,
+                  struct lt_arena *arena, struct result *r)
 {
-    struct lt_session_config c = {.plan = plan_parse(arena, text), .fields = fields, .n_fields = 2, .backend = be,
+    struct lt_session_config c = {.plan = plan_parse(arena, text),
+                                  .fields = fields,
+                                  .n_fields = 2,
+                                  .backend = be,
                                   .device = {.threads = threads}};
     struct lt_session *s = NULL;
     struct lt_error err = {0};
@@ -153,17 +188,19 @@ static bool near(double a, double b)
 
 static void compare(uint64_t seed, const char *text, const struct result *a, const struct result *b)
 {
-    const float *x = (const float *)(const void *)a->tensors.data, *y = (const float *)(const void *)b->tensors.data;
+    const float *x = (const float *)(const void *)a->tensors.data,
+                *y = (const float *)(const void *)b->tensors.data;
     size_t far = 0, n = a->tensors.len / sizeof *x;
 
     for (int i = 0; i < a->n_scalars; i++)
         if (!near(a->scalar[i], b->scalar[i]))
-            fail_msg("seed %llu: scalar %d is %.9g, the reference gives %.9g\n%s", (unsigned long long)seed, i, a->scalar[i],
-                     b->scalar[i], text);
+            fail_msg("seed %llu: scalar %d is %.9g, the reference gives %.9g\n%s",
+                     (unsigned long long)seed, i, a->scalar[i], b->scalar[i], text);
     for (size_t i = 0; i < n; i++)
         far += !near((double)x[i], (double)y[i]);
     if (far)
-        fail_msg("seed %llu: %zu of %zu numbers differ\n%s", (unsigned long long)seed, far, n, text);
+        fail_msg("seed %llu: %zu of %zu numbers differ\n%s", (unsigned long long)seed, far, n,
+                 text);
 }
 
 static void net(uint64_t seed)

@@ -1,5 +1,6 @@
-/* test_ops.c - every operator on cpu against its reference kernel: shapes with tails, broadcasting, empty and single
- * elements, special numbers, one and two threads with the same bits; no kernel is a reference one */
+/* test_ops.c - every operator on cpu against its reference kernel: shapes with tails, broadcasting,
+ * empty and single elements, special numbers, one and two threads with the same bits; no kernel is
+ * a reference one */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "bed.h"
 
+/* clang-format off */
 #define D(...) {sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t), {__VA_ARGS__}}
 #define SCALAR {0, {0}}
 
@@ -153,6 +155,7 @@ static const struct row rows[] = {
     {.op = "adam_amsgrad", {P(37), F(37), P(37), P(37), P(37), F64S, I64S, F64S}, 8, .values = POSITIVE},
 };
 
+/* clang-format on */
 static int row_build(struct bed *t, const struct row *r)
 {
     lt_id in[8];
@@ -162,7 +165,8 @@ static int row_build(struct bed *t, const struct row *r)
         char name[8];
 
         snprintf(name, sizeof name, "in%d", i);
-        in[i] = (r->in[i].param ? bed_param : bed_input)(t, name, r->in[i].dtype, r->in[i].shape.ndim, r->in[i].shape.dim);
+        in[i] = (r->in[i].param ? bed_param : bed_input)(t, name, r->in[i].dtype,
+                                                         r->in[i].shape.ndim, r->in[i].shape.dim);
     }
     bed_outputs(t, bed_node(t, r->op, "node", in, r->n_in, r->attrs, r->n_attrs));
     return t->g->nodes[0].op->n_out;
@@ -170,7 +174,8 @@ static int row_build(struct bed *t, const struct row *r)
 
 static void adjust_floats(const struct row *r, const struct arg *a, float *p)
 {
-    static const float special[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1.0f, -1.0f, 88.0f, -100.0f, 1e-30f};
+    static const float special[] = {NAN,  INFINITY, -INFINITY, 0.0f,    -0.0f,
+                                    1.0f, -1.0f,    88.0f,     -100.0f, 1e-30f};
     int64_t n = 1;
 
     for (int d = 0; d < a->shape.ndim; d++)
@@ -182,7 +187,8 @@ static void adjust_floats(const struct row *r, const struct arg *a, float *p)
             p[i] = i % 3 ? p[i] * 3 : special[i / 3 % (int64_t)LT_ARRAY_LEN(special)];
 }
 
-/* POSITIVE scalars are step numbers and learning rates; a weight of 0 is among the samples' weights. */
+/* POSITIVE scalars are step numbers and learning rates; a weight of 0 is among the samples'
+ * weights. */
 static void adjust(const struct row *r, struct bed_values *v)
 {
     int in = 0, param = 0;
@@ -196,7 +202,8 @@ static void adjust(const struct row *r, struct bed_values *v)
             ++*(int64_t *)p;
         if (r->in[i].dtype == LT_F64 && !r->in[i].shape.ndim && r->values == POSITIVE)
             *(double *)p = fabs(*(double *)p) + 0.01;
-        if (r->in[i].dtype == LT_F32 && i == (strstr(r->op, "batch_norm") ? (strstr(r->op, "_grad") ? 4 : 3) : 2) &&
+        if (r->in[i].dtype == LT_F32 &&
+            i == (strstr(r->op, "batch_norm") ? (strstr(r->op, "_grad") ? 4 : 3) : 2) &&
             r->in[i].shape.ndim == 1 && r->in[i].shape.dim[0] > 2)
             ((float *)p)[1] = 0;
     }
@@ -230,12 +237,14 @@ static int row_check(const struct row *r, uint64_t seed)
     bed_copy(&t, &start, &cpu);
     bed_copy(&t, &start, &cpu2);
     cpu2.spread = 1;
-    if (bed_run(&t, &lt_backend_ref, &one, &ref, 1, NULL, 0) < 0 || bed_run(&t, &lt_backend_cpu, &one, &cpu, 1, kernels, sizeof kernels) < 0 ||
+    if (bed_run(&t, &lt_backend_ref, &one, &ref, 1, NULL, 0) < 0 ||
+        bed_run(&t, &lt_backend_cpu, &one, &cpu, 1, kernels, sizeof kernels) < 0 ||
         bed_run(&t, &lt_backend_cpu, &two, &cpu2, 1, NULL, 0) < 0)
         return print_error("%s (row %d): a run failed\n", r->op, (int)(r - rows)), 1;
     worst = bed_distance(&t, &cpu, &ref);
     if (!(worst <= tol) && ++wrong)
-        print_error("%s (row %d): differs from the reference by %g, allowed %g\n", r->op, (int)(r - rows), worst, tol);
+        print_error("%s (row %d): differs from the reference by %g, allowed %g\n", r->op,
+                    (int)(r - rows), worst, tol);
     if (!r->bits_vary && !bed_same_bits(&t, &cpu, &cpu2) && ++wrong)
         print_error("%s (row %d): other bits with two threads\n", r->op, (int)(r - rows));
     if (names_reference(kernels) && ++wrong)
@@ -273,7 +282,8 @@ static void test_every_operator_is_tested(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows), cmocka_unit_test(test_every_operator_is_tested)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+                                       cmocka_unit_test(test_every_operator_is_tested)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-/* chain.c - pointwise operators, one after the other over a tile that stays in the first-level cache
+/* chain.c - pointwise operators, one after the other over a tile that stays in the first-level
+ * cache
  *
- * A small interpreter: decoding costs a few ns per instruction and tile. Each result goes to a buffer
- * of the tile, or straight to the output that keeps it.
+ * A small interpreter: decoding costs a few ns per instruction and tile. Each result goes to a
+ * buffer of the tile, or straight to the output that keeps it.
  */
 #include "engine/cpu/kern.h"
 #include "engine/cpu/kern/vmath.h"
@@ -53,7 +54,7 @@ OP2(relu_grad, vkeep(vnle(y, vzero()), x))
 OP2(gelu_grad, x *vgelu_slope(y))
 OP2(gelu_tanh_grad, x *vgelu_tanh_slope(y))
 OP2(tanh_grad, x *vfnma(y, y, vset(1.0f)))
-OP2(sigmoid_grad, x *(y * (vset(1.0f) - y)))
+OP2(sigmoid_grad, x *(y *(vset(1.0f) - y)))
 OP2(mask, vsel(veq(y, vzero()), vzero(), x *c))
 
 static void op_fill(float *d, const float *a, const float *b, float imm, int64_t n)

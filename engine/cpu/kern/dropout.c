@@ -33,7 +33,8 @@ LT_INLINE void philox(uint32_t block, uint64_t a, uint64_t b, const uint32_t key
     w[3] = c3;
 }
 
-/* Keeps of elements [4 * block, 4 * (block + VW)): word j of lane i belongs to element 4 * (block + i) + j. */
+/* Keeps of elements [4 * block, 4 * (block + VW)): word j of lane i belongs to element 4 * (block +
+ * i) + j. */
 LT_INLINE void keeps(const struct lt_dropout *a, uint32_t block, uint64_t sample, uint8_t *out)
 {
     uint32_t word[4][VW];

@@ -1,7 +1,7 @@
 /* loss.c - cross-entropy with its gradient in one pass; mean squared error; accuracy
  *
- * A sample of weight 0 gives no loss, and a gradient of 0 whatever its logits are. Row sums are made in
- * float32, sums over samples in float64, per unit.
+ * A sample of weight 0 gives no loss, and a gradient of 0 whatever its logits are. Row sums are
+ * made in float32, sums over samples in float64, per unit.
  */
 #include "engine/cpu/kern.h"
 #include "engine/cpu/kern/vmath.h"
@@ -25,7 +25,8 @@ struct row {
 };
 
 /* e (may be NULL) gets exp(x - max). */
-static struct row row_scan(const float *x, float *e, const float *class_weight, int64_t c, bool totals)
+static struct row row_scan(const float *x, float *e, const float *class_weight, int64_t c,
+                           bool totals)
 {
     vf low = vset(-INFINITY), m = low, s = vzero(), t = vzero(), w = vzero();
     struct row r;
@@ -70,7 +71,8 @@ static int64_t first_max(const float *x, int64_t c, float max)
     return 0;
 }
 
-/* dx = scale * (softmax * mass - target distribution); e holds exp(x - max) on entry (dx itself). */
+/* dx = scale * (softmax * mass - target distribution); e holds exp(x - max) on entry (dx itself).
+ */
 static void row_grad(const struct lt_cross_entropy *a, float *dx, const struct row *r, int64_t y,
                      float own, float mass, float spread, float scale)
 {
@@ -94,7 +96,8 @@ static void zero_row(float *dx, int64_t c)
         VLOOP(i, k, c, { vstn(dx + i, vzero(), k); });
 }
 
-/* One sample: loss = (1 - s) w_y (lse - x_y) + s / c * sum_i w_i (lse - x_i), w the class weights. */
+/* One sample: loss = (1 - s) w_y (lse - x_y) + s / c * sum_i w_i (lse - x_i), w the class weights.
+ */
 static double sample_loss(const struct lt_cross_entropy *a, int64_t i, int64_t y, float class_sum,
                           double dloss)
 {

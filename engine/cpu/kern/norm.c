@@ -159,7 +159,8 @@ void LT_K(batch_norm_grad_sums)(const void *args, int64_t begin, int64_t end)
     }
 }
 
-/* dx = gamma invstd (dy - mean(dy) - xhat mean(dy xhat)); samples that did not count: gamma invstd dy. */
+/* dx = gamma invstd (dy - mean(dy) - xhat mean(dy xhat)); samples that did not count: gamma invstd
+ * dy. */
 void LT_K(batch_norm_grad_apply)(const void *args, int64_t begin, int64_t end)
 {
     const struct lt_batch_norm *a = args;

@@ -1,8 +1,8 @@
 /* pool.c - max and average pooling of channels-last images, forward and backward
  *
- * Max pooling keeps for each output either the place in the window (one byte) or the place in the plane
- * (int32, as torch); of equals the first wins, a NaN wins over everything. The gradient goes over the
- * input's image once per sample, as a scatter in a fixed order.
+ * Max pooling keeps for each output either the place in the window (one byte) or the place in the
+ * plane (int32, as torch); of equals the first wins, a NaN wins over everything. The gradient goes
+ * over the input's image once per sample, as a scatter in a fixed order.
  */
 #include "engine/cpu/kern.h"
 #include "engine/cpu/kern/list.h"
@@ -37,8 +37,9 @@ static void max_place(const struct lt_pool *p, const float *x, const struct wind
 {
     VLOOP(i, k, p->c, {
         vf best = vset(-INFINITY);
-        vi place = viset((int32_t)(p->index8 ? w->i0 * p->kw + w->j0
-                                             : (w->h0 + w->i0 * p->dh) * p->w + w->w0 + w->j0 * p->dw));
+        vi place =
+            viset((int32_t)(p->index8 ? w->i0 * p->kw + w->j0
+                                      : (w->h0 + w->i0 * p->dh) * p->w + w->w0 + w->j0 * p->dw));
 
         for (int64_t a = w->i0; a < w->i1; a++)
             for (int64_t b = w->j0; b < w->j1; b++) {
@@ -47,7 +48,8 @@ static void max_place(const struct lt_pool *p, const float *x, const struct wind
                 vm take = vandnot_m(vnan(best), vor_m(vgt(y, best), vnan(y)));
 
                 best = vsel(take, y, best);
-                place = visel(take, viset((int32_t)(p->index8 ? a * p->kw + b : h * p->w + v)), place);
+                place =
+                    visel(take, viset((int32_t)(p->index8 ? a * p->kw + b : h * p->w + v)), place);
             }
         vstn(p->y + at + i, best, k);
         if (p->index8 && k == VW) {
@@ -94,8 +96,8 @@ static void max_row_2x2(const struct lt_pool *p, const float *x, int64_t oh, int
 
 static bool is_2x2(const struct lt_pool *p)
 {
-    return p->kh == 2 && p->kw == 2 && p->sh == 2 && p->sw == 2 && !p->ph && !p->pw &&
-           p->dh == 1 && p->dw == 1 && p->oh * 2 <= p->h && p->ow * 2 <= p->w && p->c % VW == 0;
+    return p->kh == 2 && p->kw == 2 && p->sh == 2 && p->sw == 2 && !p->ph && !p->pw && p->dh == 1 &&
+           p->dw == 1 && p->oh * 2 <= p->h && p->ow * 2 <= p->w && p->c % VW == 0;
 }
 
 void LT_K(max_pool)(const void *args, int64_t begin, int64_t end)
@@ -155,7 +157,8 @@ static int64_t target_of(const struct lt_pool *p, int64_t at, int64_t oh, int64_
     if (p->index32)
         return p->index32[at];
     place = p->index8[at];
-    return (oh * p->sh - p->ph + place / p->kw * p->dh) * p->w + ow * p->sw - p->pw + place % p->kw * p->dw;
+    return (oh * p->sh - p->ph + place / p->kw * p->dh) * p->w + ow * p->sw - p->pw +
+           place % p->kw * p->dw;
 }
 
 void LT_K(max_pool_grad)(const void *args, int64_t begin, int64_t end)

@@ -1,7 +1,8 @@
-/* reduce.c - sums, maxima and minima over rows or columns; relu's gradient with the bias gradient; argmax
+/* reduce.c - sums, maxima and minima over rows or columns; relu's gradient with the bias gradient;
+ * argmax
  *
- * Sums over columns of long matrices are made of pieces of rows; the builder sums the pieces' results
- * with a second call. Maxima and minima of anything with a NaN are NaN.
+ * Sums over columns of long matrices are made of pieces of rows; the builder sums the pieces'
+ * results with a second call. Maxima and minima of anything with a NaN are NaN.
  */
 #include "engine/cpu/kern.h"
 #include "engine/cpu/kern/list.h"
@@ -53,7 +54,8 @@ LT_INLINE float reduce_row(enum lt_reduce_kind kind, const float *x, int64_t c)
     return lanes(kind, combine(kind, combine(kind, s[0], s[1]), combine(kind, s[2], s[3])));
 }
 
-LT_INLINE void rows_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int64_t begin, int64_t end)
+LT_INLINE void rows_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int64_t begin,
+                       int64_t end)
 {
     for (int64_t i = begin; i < end; i++) {
         int64_t at = i % r->parts * r->chunk, n = r->r - at < r->chunk ? r->r - at : r->chunk;
@@ -76,8 +78,8 @@ void LT_K(reduce_rows)(const void *args, int64_t begin, int64_t end)
 }
 
 /* out[0 … n) = over `rows` rows of x, `ld` apart; n is at most 4 vectors. */
-LT_INLINE void columns(enum lt_reduce_kind kind, const float *x, int64_t rows, int64_t ld, float *out,
-                       int64_t n, float scale)
+LT_INLINE void columns(enum lt_reduce_kind kind, const float *x, int64_t rows, int64_t ld,
+                       float *out, int64_t n, float scale)
 {
     vf none = vset(start_of(kind));
 
@@ -100,7 +102,8 @@ LT_INLINE void columns(enum lt_reduce_kind kind, const float *x, int64_t rows, i
     });
 }
 
-LT_INLINE void cols_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int64_t begin, int64_t end)
+LT_INLINE void cols_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int64_t begin,
+                       int64_t end)
 {
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t block = unit % r->blocks, part = unit / r->blocks % r->parts;

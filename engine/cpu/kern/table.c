@@ -8,9 +8,10 @@ const struct lt_kern_table lt_kern_avx512 = {
 const struct lt_kern_table lt_kern_avx2 = {
     .isa = "avx2",
 #endif
-    .fn = {
+    .fn =
+        {
 #define X(name) [LT_KERN_##name] = LT_K(name),
-        LT_KERNELS(X)
+            LT_KERNELS(X)
 #undef X
-    },
+        },
 };

@@ -1,6 +1,7 @@
 /* update.c - adam and sgd over many tensors in one pass; sums of squares
  *
- * Formulas: torch.optim's single-tensor implementations; bias corrections are made in double, once a call.
+ * Formulas: torch.optim's single-tensor implementations; bias corrections are made in double, once
+ * a call.
  */
 #include "engine/cpu/kern.h"
 #include "engine/cpu/kern/list.h"
@@ -37,8 +38,8 @@ LT_INLINE vf grad_of(const struct grad_rule *r, vf g, vf p)
     return g;
 }
 
-/* m / (sqrt(v) * c + eps). With AVX-512 from the 14-bit estimates and one Newton step each, within 2 ulp: a vector's
- * square root and division would take longer than its way from the cache. */
+/* m / (sqrt(v) * c + eps). With AVX-512 from the 14-bit estimates and one Newton step each, within
+ * 2 ulp: a vector's square root and division would take longer than its way from the cache. */
 LT_INLINE vf adam_ratio(vf m, vf v, vf c, vf eps)
 {
 #ifdef LT_AVX512

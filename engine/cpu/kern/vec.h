@@ -478,7 +478,8 @@ LT_INLINE double vd_sum(vd s)
 }
 #endif
 
-LT_INLINE vf vpick(int c, vf a, vf b) /* c ? a : b; gcc calls the result of an operator another type */
+LT_INLINE vf vpick(int c, vf a,
+                   vf b) /* c ? a : b; gcc calls the result of an operator another type */
 {
     if (c)
         return a;

@@ -10,7 +10,8 @@
 #include <math.h>
 #include "engine/cpu/kern/vec.h"
 
-/* x * 2^n for integral n in [-250, 250], in two steps that cannot overflow before the result does. */
+/* x * 2^n for integral n in [-250, 250], in two steps that cannot overflow before the result does.
+ */
 LT_INLINE vf vscale(vf x, vf n)
 {
 #ifdef LT_AVX512

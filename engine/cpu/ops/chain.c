@@ -38,7 +38,8 @@ static void storage_order(const struct lt_build *b, int layout, int ndim, int *o
 }
 
 /* Strides of an input over the outputs' dimensions, 0 where it is broadcast; in storage order. */
-static void strides_over(const struct lt_build *b, lt_id v, int ndim, const int *order, int64_t *strides)
+static void strides_over(const struct lt_build *b, lt_id v, int ndim, const int *order,
+                         int64_t *strides)
 {
     int64_t dims[LT_DIMS_MAX], own[LT_DIMS_MAX], spread[LT_DIMS_MAX] = {0};
     int n = lt_build_dims(b, v, dims);
@@ -89,10 +90,11 @@ static void input_classify(struct lt_chain *c, struct lt_chain_input *in)
 static double cost_of(const struct lt_chain *c)
 {
     static const double slow[LT_CHAIN_CODE_N] = {
-        [LT_CHAIN_GELU] = 1.5,      [LT_CHAIN_GELU_TANH] = 1.5,      [LT_CHAIN_TANH] = 1,
-        [LT_CHAIN_SIGMOID] = 0.8,   [LT_CHAIN_EXP] = 0.6,            [LT_CHAIN_LOG] = 0.8,
-        [LT_CHAIN_GELU_GRAD] = 2.5, [LT_CHAIN_GELU_TANH_GRAD] = 2.5, [LT_CHAIN_DIV] = 0.3,
-        [LT_CHAIN_SQRT] = 0.3,
+        [LT_CHAIN_GELU] = 1.5,      [LT_CHAIN_GELU_TANH] = 1.5,
+        [LT_CHAIN_TANH] = 1,        [LT_CHAIN_SIGMOID] = 0.8,
+        [LT_CHAIN_EXP] = 0.6,       [LT_CHAIN_LOG] = 0.8,
+        [LT_CHAIN_GELU_GRAD] = 2.5, [LT_CHAIN_GELU_TANH_GRAD] = 2.5,
+        [LT_CHAIN_DIV] = 0.3,       [LT_CHAIN_SQRT] = 0.3,
     };
     double per = 0.1 * (c->n_in + c->n_out) / 2;
 
@@ -113,7 +115,8 @@ static int chain_build(struct lt_build *b)
 
     lt_chain_decode(b->n, c);
     c->total = kind == LT_LAYOUT_BLOCKED
-                   ? (int64_t)(lt_layout_bytes(b->d, layout, &b->g->values[out].type, b->b) / sizeof(float))
+                   ? (int64_t)(lt_layout_bytes(b->d, layout, &b->g->values[out].type, b->b) /
+                               sizeof(float))
                    : lt_build_count(b, out);
     storage_order(b, layout, ndim, order);
     c->ndim = flat || !ndim ? 1 : ndim;

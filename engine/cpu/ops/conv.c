@@ -1,8 +1,9 @@
 /* conv.c - convolutions by oneDNN, channels-last
  *
- * Weights live in the layout that the forward implementation likes best. The weight gradient is made of
- * pieces of the batch, each by one thread, and summed in their order: the same bits at any number of
- * threads. How many pieces is a function of the shape alone. The other directions run in the same pieces.
+ * Weights live in the layout that the forward implementation likes best. The weight gradient is
+ * made of pieces of the batch, each by one thread, and summed in their order: the same bits at any
+ * number of threads. How many pieces is a function of the shape alone. The other directions run in
+ * the same pieces.
  */
 #include "engine/cpu/ops/conv.h"
 #include "engine/cpu/ops/window.h"
@@ -36,7 +37,8 @@ void lt_conv_shape(const struct lt_device *d, const struct lt_graph *g, const st
         s->dilation[i] = win.dilation[i];
         s->pad[i] = win.padding[i];
     }
-    s->flops = 2.0 * (double)(s->y[0] * s->y[1] * s->y[2] * s->y[3]) * (double)(dims[1] * dims[2] * dims[3]);
+    s->flops = 2.0 * (double)(s->y[0] * s->y[1] * s->y[2] * s->y[3]) *
+               (double)(dims[1] * dims[2] * dims[3]);
 }
 
 static struct lt_md *image_md(const int64_t *dims, int64_t n)
@@ -47,12 +49,14 @@ static struct lt_md *image_md(const int64_t *dims, int64_t n)
     return lt_md_strided(4, d, strides);
 }
 
-int lt_conv_prim(const struct lt_conv_shape *s, enum lt_conv_kind kind, const struct lt_md *weights, bool bias,
-                 bool relu, int64_t n, int threads, struct lt_prim **out, struct lt_error *err)
+int lt_conv_prim(const struct lt_conv_shape *s, enum lt_conv_kind kind, const struct lt_md *weights,
+                 bool bias, bool relu, int64_t n, int threads, struct lt_prim **out,
+                 struct lt_error *err)
 {
     LT_AUTO(lt_md_free) struct lt_md *x = image_md(s->x, n);
     LT_AUTO(lt_md_free) struct lt_md *y = image_md(s->y, n);
-    LT_AUTO(lt_md_free) struct lt_md *w = weights ? lt_md_copy(weights) : lt_md_any(s->w_ndim, s->w);
+    LT_AUTO(lt_md_free)
+    struct lt_md *w = weights ? lt_md_copy(weights) : lt_md_any(s->w_ndim, s->w);
     LT_AUTO(lt_md_free) struct lt_md *mb = bias ? lt_md_strided(1, &s->y[1], NULL) : NULL;
     struct lt_conv_spec spec = {.kind = kind,
                                 .src = x,
@@ -111,7 +115,8 @@ static void scratch_bind(struct lt_build *b, const struct pieces *p)
     at = lt_build_scratch(b, each * (size_t)b->d->threads);
     for (int64_t i = 0; i < p->n; i++)
         if (lt_prim_scratch(p->prim[i]))
-            lt_build_prim_scratch(b, p->prim[i], LT_PRIM_SCRATCH, at + each * (size_t)lt_build_thread_of(b, i, p->n));
+            lt_build_prim_scratch(b, p->prim[i], LT_PRIM_SCRATCH,
+                                  at + each * (size_t)lt_build_thread_of(b, i, p->n));
 }
 
 /* Primitives for the pieces, each for one thread. */
@@ -139,7 +144,8 @@ static void pieces_step(struct lt_build *b, const struct lt_conv_shape *s, struc
     lt_build_sliced(b, s->x[0], p->chunk);
 }
 
-/* A whole batch by one primitive on all threads: where there are few samples. The result is the same. */
+/* A whole batch by one primitive on all threads: where there are few samples. The result is the
+ * same. */
 static bool in_pieces(const struct lt_conv_shape *s)
 {
     return s->x[0] >= LT_SLICES && s->flops > 2e6;
@@ -148,7 +154,8 @@ static bool in_pieces(const struct lt_conv_shape *s)
 static int whole_build(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind,
                        const struct lt_md *w, bool bias, bool relu, struct lt_prim **p)
 {
-    int rc = lt_conv_prim(s, kind, w, bias, relu, s->x[0], lt_cpu_threads(b->d, s->flops / 150), p, b->err);
+    int rc = lt_conv_prim(s, kind, w, bias, relu, s->x[0], lt_cpu_threads(b->d, s->flops / 150), p,
+                          b->err);
 
     if (!rc)
         lt_build_prim(b, *p);
@@ -157,7 +164,8 @@ static int whole_build(struct lt_build *b, const struct lt_conv_shape *s, enum l
 
 /* ---- builders */
 
-static void forward_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first)
+static void forward_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s,
+                         int64_t first)
 {
     const struct lt_node *n = b->n;
 
@@ -168,7 +176,8 @@ static void forward_bind(struct lt_build *b, struct lt_prim *p, const struct lt_
     lt_build_prim_value(b, p, LT_PRIM_DST, n->out[0], image_bytes(s->y, first));
 }
 
-static void data_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first)
+static void data_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s,
+                      int64_t first)
 {
     const struct lt_node *n = b->n;
 
@@ -177,10 +186,11 @@ static void data_bind(struct lt_build *b, struct lt_prim *p, const struct lt_con
     lt_build_prim_value(b, p, LT_PRIM_DIFF_SRC, n->out[0], image_bytes(s->x, first));
 }
 
-typedef void bind_fn(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s, int64_t first);
+typedef void bind_fn(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s,
+                     int64_t first);
 
-static int through_build(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind, bool bias,
-                         bool relu, bind_fn *bind)
+static int through_build(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind,
+                         bool bias, bool relu, bind_fn *bind)
 {
     LT_AUTO(lt_md_free) struct lt_md *w = weights_md(b, s, b->n->in[1]);
     struct pieces *p;
@@ -214,7 +224,8 @@ static int forward_build(struct lt_build *b)
     lt_conv_shape(b->d, b->g, b->b, n, n->in[0], n->in[1], n->out[0], &s);
     if (lt_conv_is_empty(&s))
         return 0;
-    return through_build(b, &s, LT_CONV_FORWARD, n->n_in > 2, !strcmp(lt_node_str(n, "act"), "relu"), forward_bind);
+    return through_build(b, &s, LT_CONV_FORWARD, n->n_in > 2,
+                         !strcmp(lt_node_str(n, "act"), "relu"), forward_bind);
 }
 
 static int data_build(struct lt_build *b)
@@ -233,8 +244,14 @@ static void sum_pieces(struct lt_build *b, int64_t n, size_t at, size_t bytes, l
 {
     struct lt_reduce *r = lt_build_args(b, sizeof *r);
 
-    *r = (struct lt_reduce){.kind = LT_REDUCE_SUM, .scale = 1, .a = 1, .r = n, .c = (int64_t)(bytes / sizeof(float)),
-                            .parts = 1, .chunk = n, .width = 1024};
+    *r = (struct lt_reduce){.kind = LT_REDUCE_SUM,
+                            .scale = 1,
+                            .a = 1,
+                            .r = n,
+                            .c = (int64_t)(bytes / sizeof(float)),
+                            .parts = 1,
+                            .chunk = n,
+                            .width = 1024};
     r->blocks = lt_pieces(r->c, r->width);
     lt_build_at_scratch(b, at, &r->x);
     lt_build_value(b, out, 0, &r->out);
@@ -286,7 +303,8 @@ static int weights_build(struct lt_build *b)
                 lt_build_prim_scratch(b, p->prim[i], arg, at[o] + (size_t)i * bytes[o]);
     }
     for (int64_t i = 0; i < p->n; i++) {
-        lt_build_prim_value(b, p->prim[i], LT_PRIM_DIFF_DST, n->in[0], image_bytes(s.y, i * p->chunk));
+        lt_build_prim_value(b, p->prim[i], LT_PRIM_DIFF_DST, n->in[0],
+                            image_bytes(s.y, i * p->chunk));
         lt_build_prim_value(b, p->prim[i], LT_PRIM_SRC, n->in[1], image_bytes(s.x, i * p->chunk));
     }
     pieces_step(b, &s, p);

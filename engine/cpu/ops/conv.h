@@ -1,4 +1,5 @@
-/* conv.h - a convolution's numbers and its primitives, for the builder and for the choice of layouts */
+/* conv.h - a convolution's numbers and its primitives, for the builder and for the choice of
+ * layouts */
 #ifndef LT_CPU_OPS_CONV_H
 #define LT_CPU_OPS_CONV_H
 
@@ -15,8 +16,9 @@ struct lt_conv_shape {
 void lt_conv_shape(const struct lt_device *d, const struct lt_graph *g, const struct lt_binding *b,
                    const struct lt_node *n, lt_id x, lt_id w, lt_id y, struct lt_conv_shape *s);
 /* weights NULL: the implementation's choice. n: samples. */
-int lt_conv_prim(const struct lt_conv_shape *s, enum lt_conv_kind kind, const struct lt_md *weights, bool bias,
-                 bool relu, int64_t n, int threads, struct lt_prim **out, struct lt_error *err);
+int lt_conv_prim(const struct lt_conv_shape *s, enum lt_conv_kind kind, const struct lt_md *weights,
+                 bool bias, bool relu, int64_t n, int threads, struct lt_prim **out,
+                 struct lt_error *err);
 bool lt_conv_is_empty(const struct lt_conv_shape *s);
 
 #endif

@@ -10,7 +10,8 @@ static int dropout_build(struct lt_build *b)
     struct lt_dropout *a = lt_build_args(b, sizeof *a);
     const struct lt_node *n = b->n;
     double p = lt_node_float(n, "p");
-    struct lt_rng rng = lt_rng_make((uint64_t)lt_node_int(n, "seed"), LT_RNG_DROPOUT, lt_hash64(n->name, strlen(n->name)));
+    struct lt_rng rng = lt_rng_make((uint64_t)lt_node_int(n, "seed"), LT_RNG_DROPOUT,
+                                    lt_hash64(n->name, strlen(n->name)));
     const struct lt_layout *l = &b->d->layouts[lt_build_layout(b, n->in[0])];
     int64_t d[LT_DIMS_MAX];
 
@@ -19,7 +20,8 @@ static int dropout_build(struct lt_build *b)
     a->per = lt_build_count(b, n->in[0]) / LT_MAX(a->n, 1);
     a->key[0] = rng.key[0];
     a->key[1] = rng.key[1];
-    a->p = (float)(ceil(p * 0x1p24) * 0x1p-24); /* uniforms are multiples of 2^-24: the same comparison, exactly */
+    a->p = (float)(ceil(p * 0x1p24) *
+                   0x1p-24); /* uniforms are multiples of 2^-24: the same comparison, exactly */
     a->scale = p < 1 ? (float)(1 / (1 - p)) : 0;
     a->outer = l->kind == LT_LAYOUT_FLAT ? l->c : l->kind == LT_LAYOUT_LAST ? d[1] : 1;
     a->inner = LT_MAX(a->per / LT_MAX(a->outer, 1), 1);

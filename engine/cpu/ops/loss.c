@@ -10,7 +10,9 @@ static struct lt_int_array ints_of(const struct lt_build *b, lt_id v)
 {
     enum lt_dtype t = lt_build_dtype(b, v);
 
-    return (struct lt_int_array){.load = t == LT_I64 ? LT_LOAD_I64 : t == LT_I32 ? LT_LOAD_I32 : LT_LOAD_U8};
+    return (struct lt_int_array){.load = t == LT_I64   ? LT_LOAD_I64
+                                         : t == LT_I32 ? LT_LOAD_I32
+                                                       : LT_LOAD_U8};
 }
 
 /* Two lists of partial sums, each summed in order into a scalar. */
@@ -71,8 +73,8 @@ static int label_check(const void *args, struct lt_error *err)
     if (i < 0)
         return 0;
     *a->bad = -1;
-    return lt_error_set(err, -EDOM, "sample %lld of the batch has a label outside 0 … %lld", (long long)i,
-                        (long long)a->c - 1);
+    return lt_error_set(err, -EDOM, "sample %lld of the batch has a label outside 0 … %lld",
+                        (long long)i, (long long)a->c - 1);
 }
 
 /* x: which input the logits are; the others follow. dloss: input or -1. dx: output or -1. */

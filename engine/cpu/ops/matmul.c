@@ -1,8 +1,8 @@
 /* matmul.c - matrix products and linear layers, by oneDNN
  *
- * Operands are given by strides, so that a transposition costs no copy. A result that is stored turned is
- * computed as the product of the transposes. The weights of a linear layer live turned ([k, o]): products
- * with few rows run fastest on them.
+ * Operands are given by strides, so that a transposition costs no copy. A result that is stored
+ * turned is computed as the product of the transposes. The weights of a linear layer live turned
+ * ([k, o]): products with few rows run fastest on them.
  */
 #include <string.h>
 #include "engine/cpu/program.h"
@@ -64,8 +64,8 @@ static int empty_build(struct lt_build *b, const struct matrix *y, lt_id bias)
 }
 
 /* One primitive from byte offset at[…] of x and y on. */
-static int primitive_build(struct lt_build *b, const struct matrix *x, const struct matrix *w, lt_id bias,
-                           const struct matrix *y, bool relu, const size_t at[2])
+static int primitive_build(struct lt_build *b, const struct matrix *x, const struct matrix *w,
+                           lt_id bias, const struct matrix *y, bool relu, const size_t at[2])
 {
     bool batched = y->batch > 1 || x->batch > 1;
     double flops = 2.0 * (double)(y->batch * y->rows * y->cols) * (double)x->cols;
@@ -76,8 +76,13 @@ static int primitive_build(struct lt_build *b, const struct matrix *x, const str
         LT_AUTO(lt_md_free) struct lt_md *mx = matrix_md(x, batched);
         LT_AUTO(lt_md_free) struct lt_md *mw = matrix_md(w, batched);
         LT_AUTO(lt_md_free) struct lt_md *my = matrix_md(y, batched);
-        LT_AUTO(lt_md_free) struct lt_md *mb =
-            bias == LT_NONE ? NULL : lt_md_strided(batched ? 3 : 2, batched ? (int64_t[]){1, 1, y->cols} : (int64_t[]){1, y->cols}, NULL);
+        LT_AUTO(lt_md_free)
+        struct lt_md *mb =
+            bias == LT_NONE
+                ? NULL
+                : lt_md_strided(batched ? 3 : 2,
+                                batched ? (int64_t[]){1, 1, y->cols} : (int64_t[]){1, y->cols},
+                                NULL);
         struct lt_matmul_spec s = {mx, mw, mb, my, relu, lt_cpu_threads(b->d, flops / 150)};
 
         rc = lt_prim_matmul(&s, &p, b->err);
@@ -94,8 +99,8 @@ static int primitive_build(struct lt_build *b, const struct matrix *x, const str
     return 0;
 }
 
-static int product_build(struct lt_build *b, const struct matrix *x, const struct matrix *w, lt_id bias,
-                         const struct matrix *y, bool relu)
+static int product_build(struct lt_build *b, const struct matrix *x, const struct matrix *w,
+                         lt_id bias, const struct matrix *y, bool relu)
 {
     struct matrix one = *x, part = *y;
 
@@ -107,7 +112,8 @@ static int product_build(struct lt_build *b, const struct matrix *x, const struc
         return primitive_build(b, x, w, bias, y, relu, (size_t[]){0, 0});
     one.batch = part.batch = 1; /* several of x by one w */
     for (int64_t i = 0; i < x->batch; i++) {
-        size_t at[2] = {(size_t)(i * x->step) * sizeof(float), (size_t)(i * y->step) * sizeof(float)};
+        size_t at[2] = {(size_t)(i * x->step) * sizeof(float),
+                        (size_t)(i * y->step) * sizeof(float)};
         int rc = primitive_build(b, &one, w, bias, &part, relu, at);
 
         if (rc < 0)
@@ -129,8 +135,10 @@ static int linear_build(struct lt_build *b)
     for (int i = 0; i < nx - 1; i++)
         m *= xd[i];
     return product_build(b, &(struct matrix){xv, 1, m, k, m * k, k, 1},
-                         &(struct matrix){wv, 1, k, o, k * o, stored_turned(b, wv) ? o : 1, stored_turned(b, wv) ? 1 : k},
-                         b->n->n_in > 2 ? b->n->in[2] : LT_NONE, &(struct matrix){yv, 1, m, o, m * o, o, 1},
+                         &(struct matrix){wv, 1, k, o, k * o, stored_turned(b, wv) ? o : 1,
+                                          stored_turned(b, wv) ? 1 : k},
+                         b->n->n_in > 2 ? b->n->in[2] : LT_NONE,
+                         &(struct matrix){yv, 1, m, o, m * o, o, 1},
                          !strcmp(lt_node_str(b->n, "act"), "relu"));
 }
 
@@ -152,7 +160,8 @@ static struct matrix matrix_of(const struct lt_build *b, lt_id v)
 
 static int matmul_build(struct lt_build *b)
 {
-    struct matrix x = matrix_of(b, b->n->in[0]), w = matrix_of(b, b->n->in[1]), y = matrix_of(b, b->n->out[0]);
+    struct matrix x = matrix_of(b, b->n->in[0]), w = matrix_of(b, b->n->in[1]),
+                  y = matrix_of(b, b->n->out[0]);
 
     if (lt_node_int(b->n, "transpose_a"))
         x = turned(x);
@@ -173,4 +182,5 @@ static int matmul_build(struct lt_build *b)
     return product_build(b, &x, &w, LT_NONE, &y, false);
 }
 
-const struct lt_builder lt_builders_matmul[] = {{"linear", linear_build}, {"matmul", matmul_build}, {0}};
+const struct lt_builder lt_builders_matmul[] = {
+    {"linear", linear_build}, {"matmul", matmul_build}, {0}};

@@ -1,7 +1,7 @@
 /* norm.c - layer norm and batch norm
  *
- * Batch norm is [rows, channels] with the channels innermost; its sums are made of pieces of rows, which a scalar
- * step between the passes sums up in order.
+ * Batch norm is [rows, channels] with the channels innermost; its sums are made of pieces of rows,
+ * which a scalar step between the passes sums up in order.
  */
 #include <math.h>
 #include <string.h>
@@ -46,8 +46,15 @@ static void pieces_sum(struct lt_build *b, int64_t pieces, int64_t c, size_t at,
 {
     struct lt_reduce *r = lt_build_args(b, sizeof *r);
 
-    *r = (struct lt_reduce){.kind = LT_REDUCE_SUM, .scale = 1, .a = 1, .r = pieces, .c = c, .parts = 1,
-                            .chunk = LT_MAX(pieces, 1), .width = 1024, .blocks = lt_pieces(c, 1024)};
+    *r = (struct lt_reduce){.kind = LT_REDUCE_SUM,
+                            .scale = 1,
+                            .a = 1,
+                            .r = pieces,
+                            .c = c,
+                            .parts = 1,
+                            .chunk = LT_MAX(pieces, 1),
+                            .width = 1024,
+                            .blocks = lt_pieces(c, 1024)};
     lt_build_at_scratch(b, at, &r->x);
     lt_build_out(b, out, &r->out);
     lt_build_kernel(b, LT_KERN_reduce_cols, r, r->blocks, (double)(pieces * c) * 0.08);
@@ -76,7 +83,8 @@ static int layer_norm_grad_build(struct lt_build *b)
     lt_build_out(b, 0, &a->y);
     lt_build_at_scratch(b, gamma_at, &a->dgamma);
     lt_build_at_scratch(b, beta_at, &a->dbeta);
-    lt_build_kernel(b, LT_KERN_layer_norm_grad, a, a->c ? pieces : 0, (double)(a->rows * a->c) * 0.5);
+    lt_build_kernel(b, LT_KERN_layer_norm_grad, a, a->c ? pieces : 0,
+                    (double)(a->rows * a->c) * 0.5);
     pieces_sum(b, pieces, a->c, gamma_at, 1);
     pieces_sum(b, pieces, a->c, beta_at, 2);
     return 0;
@@ -139,9 +147,11 @@ static void finish_variance(const struct finish *f, int64_t i, double n)
     f->invstd[i] = (float)(1 / sqrt(biased + f->eps));
     if (n <= 0)
         return;
-    f->new_mean[i] = (float)((1 - f->momentum) * (double)f->running_mean[i] + f->momentum * (double)f->mean[i]);
+    f->new_mean[i] =
+        (float)((1 - f->momentum) * (double)f->running_mean[i] + f->momentum * (double)f->mean[i]);
     if (n > 1) /* one value has no unbiased variance */
-        f->new_var[i] = (float)((1 - f->momentum) * (double)f->running_var[i] + f->momentum * sum / (n - 1));
+        f->new_var[i] =
+            (float)((1 - f->momentum) * (double)f->running_var[i] + f->momentum * sum / (n - 1));
 }
 
 static void finish_fn(const void *args, int64_t begin, int64_t end)
@@ -168,12 +178,16 @@ static void finish_fn(const void *args, int64_t begin, int64_t end)
         }
 }
 
-static struct finish *finish_step(struct lt_build *b, enum moment what, const struct lt_batch_norm *a, int weight)
+static struct finish *finish_step(struct lt_build *b, enum moment what,
+                                  const struct lt_batch_norm *a, int weight)
 {
     struct finish *f = lt_build_args(b, sizeof *f);
 
-    *f = (struct finish){.what = what, .pieces = lt_pieces(a->rows, a->chunk), .c = a->c,
-                         .samples = a->rows / a->rows_per_sample, .rows_per_sample = a->rows_per_sample};
+    *f = (struct finish){.what = what,
+                         .pieces = lt_pieces(a->rows, a->chunk),
+                         .c = a->c,
+                         .samples = a->rows / a->rows_per_sample,
+                         .rows_per_sample = a->rows_per_sample};
     if (weight >= 0)
         lt_build_in(b, weight, &f->weight);
     lt_build_step(b, "batch_norm_finish", finish_fn, f, a->c, (double)(f->pieces * a->c));
@@ -181,7 +195,8 @@ static struct finish *finish_step(struct lt_build *b, enum moment what, const st
 }
 
 /* A pass over the rows; arguments shared by name only. */
-static struct lt_batch_norm *pass(struct lt_build *b, enum lt_kern_id k, const struct lt_batch_norm *like)
+static struct lt_batch_norm *pass(struct lt_build *b, enum lt_kern_id k,
+                                  const struct lt_batch_norm *like)
 {
     struct lt_batch_norm *a = lt_build_args(b, sizeof *a);
 
@@ -198,7 +213,8 @@ static void affine_bind(struct lt_build *b, struct lt_batch_norm *a, int gamma)
         lt_build_in(b, gamma + 1, &a->beta);
 }
 
-/* x, running_mean, running_var, weight, [gamma, beta] → y, mean, invstd, running_mean', running_var' */
+/* x, running_mean, running_var, weight, [gamma, beta] → y, mean, invstd, running_mean',
+ * running_var' */
 static int batch_norm_build(struct lt_build *b)
 {
     struct lt_batch_norm shape = {0}, *a;
@@ -289,9 +305,7 @@ static int batch_norm_grad_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_norm[] = {{"layer_norm", layer_norm_build},
-                                              {"layer_norm_grad", layer_norm_grad_build},
-                                              {"batch_norm", batch_norm_build},
-                                              {"batch_norm_eval", batch_norm_eval_build},
-                                              {"batch_norm_grad", batch_norm_grad_build},
-                                              {0}};
+const struct lt_builder lt_builders_norm[] = {
+    {"layer_norm", layer_norm_build},           {"layer_norm_grad", layer_norm_grad_build},
+    {"batch_norm", batch_norm_build},           {"batch_norm_eval", batch_norm_eval_build},
+    {"batch_norm_grad", batch_norm_grad_build}, {0}};

@@ -12,9 +12,20 @@ static struct lt_pool *pool_args(struct lt_build *b, const struct lt_node *windo
 
     lt_build_dims(b, x, in);
     lt_build_dims(b, y, out);
-    *p = (struct lt_pool){.n = in[0], .c = in[1], .h = in[2], .w = in[3], .oh = out[2], .ow = out[3],
-                          .kh = w.kernel[0], .kw = w.kernel[1], .sh = w.stride[0], .sw = w.stride[1],
-                          .ph = w.padding[0], .pw = w.padding[1], .dh = w.dilation[0], .dw = w.dilation[1]};
+    *p = (struct lt_pool){.n = in[0],
+                          .c = in[1],
+                          .h = in[2],
+                          .w = in[3],
+                          .oh = out[2],
+                          .ow = out[3],
+                          .kh = w.kernel[0],
+                          .kw = w.kernel[1],
+                          .sh = w.stride[0],
+                          .sw = w.stride[1],
+                          .ph = w.padding[0],
+                          .pw = w.padding[1],
+                          .dh = w.dilation[0],
+                          .dw = w.dilation[1]};
     return p;
 }
 
@@ -28,7 +39,8 @@ static void index_bind(struct lt_build *b, struct lt_pool *p, lt_id index)
 
 static double cost(const struct lt_pool *p)
 {
-    return (double)(p->n * p->c) * ((double)(p->h * p->w) * 0.12 + (double)(p->oh * p->ow * p->kh * p->kw) * 0.1);
+    return (double)(p->n * p->c) *
+           ((double)(p->h * p->w) * 0.12 + (double)(p->oh * p->ow * p->kh * p->kw) * 0.1);
 }
 
 static int max_pool_build(struct lt_build *b)
@@ -43,11 +55,13 @@ static int max_pool_build(struct lt_build *b)
     return 0;
 }
 
-/* dy, index, [gate]. The window is that of the pooling that made the index; places in the plane need none. */
+/* dy, index, [gate]. The window is that of the pooling that made the index; places in the plane
+ * need none. */
 static int max_pool_grad_build(struct lt_build *b)
 {
     int maker = b->g->values[b->n->in[1]].node;
-    struct lt_pool *p = pool_args(b, maker >= 0 ? &b->g->nodes[maker] : b->n, b->n->out[0], b->n->in[0]);
+    struct lt_pool *p =
+        pool_args(b, maker >= 0 ? &b->g->nodes[maker] : b->n, b->n->out[0], b->n->in[0]);
 
     lt_build_in(b, 0, &p->dy);
     index_bind(b, p, b->n->in[1]);

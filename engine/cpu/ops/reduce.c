@@ -1,7 +1,8 @@
 /* reduce.c - sums, means, maxima and minima over any axes, in any layout with strides per dimension
  *
- * Dimensions in storage order are joined into groups that are kept or go; then one group after the other goes,
- * innermost first, each by a row or a column kernel. Long sums are made of pieces of a fixed length.
+ * Dimensions in storage order are joined into groups that are kept or go; then one group after the
+ * other goes, innermost first, each by a row or a column kernel. Long sums are made of pieces of a
+ * fixed length.
  */
 #include <string.h>
 #include "engine/cpu/ops/wide.h"
@@ -59,24 +60,26 @@ static void at_place(struct lt_build *b, const struct place *p, const void *wher
 }
 
 /* One kernel: x[a, r(, c)] → out[a, parts(, c)]. */
-static void stage(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64_t r, int64_t c, int64_t parts,
-                  const struct place *from, const struct place *to, float scale)
+static void stage(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64_t r, int64_t c,
+                  int64_t parts, const struct place *from, const struct place *to, float scale)
 {
     struct lt_reduce *k = lt_build_args(b, sizeof *k);
     int64_t chunk = parts > 1 ? (c == 1 ? ROWS_PIECE : COLS_PIECE) : LT_MAX(r, 1);
 
-    *k = (struct lt_reduce){.kind = kind, .scale = scale, .a = a, .r = r, .c = c, .parts = parts, .chunk = chunk};
+    *k = (struct lt_reduce){
+        .kind = kind, .scale = scale, .a = a, .r = r, .c = c, .parts = parts, .chunk = chunk};
     k->width = c < 1024 ? LT_MAX(c, 1) : 1024;
     k->blocks = lt_pieces(c, k->width);
     at_place(b, from, &k->x);
     at_place(b, to, &k->out);
     lt_build_kernel(b, c == 1 ? LT_KERN_reduce_rows : LT_KERN_reduce_cols, k,
-                    c == 1 ? a * parts : a * parts * k->blocks, (double)(a * r * c) * (c == 1 ? 0.06 : 0.08));
+                    c == 1 ? a * parts : a * parts * k->blocks,
+                    (double)(a * r * c) * (c == 1 ? 0.06 : 0.08));
 }
 
 /* Removes one group of r elements: in two stages when it is long. */
-static void remove_group(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64_t r, int64_t c,
-                         struct place *from, const struct place *to, float scale)
+static void remove_group(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64_t r,
+                         int64_t c, struct place *from, const struct place *to, float scale)
 {
     int64_t piece = c == 1 ? ROWS_PIECE : COLS_PIECE, parts = lt_pieces(r, piece);
 
@@ -90,7 +93,8 @@ static void remove_group(struct lt_build *b, enum lt_reduce_kind kind, int64_t a
     stage(b, kind, a, r, c, 1, from, to, scale);
 }
 
-static void groups_build(struct lt_build *b, enum lt_reduce_kind kind, lt_id x, lt_id y, unsigned gone, double scale)
+static void groups_build(struct lt_build *b, enum lt_reduce_kind kind, lt_id x, lt_id y,
+                         unsigned gone, double scale)
 {
     struct groups s = groups_of(b, x, gone);
     struct place from = {x, 0};
@@ -137,7 +141,8 @@ static int reduce_build(struct lt_build *b, enum lt_reduce_kind kind, bool mean)
 
     if (lt_build_dtype(b, b->n->in[0]) != LT_F32)
         return lt_wide_reduce_build(b, axes_of(b));
-    groups_build(b, kind, b->n->in[0], b->n->out[0], axes_of(b), mean ? (double)out / (double)in : 1);
+    groups_build(b, kind, b->n->in[0], b->n->out[0], axes_of(b),
+                 mean ? (double)out / (double)in : 1);
     return 0;
 }
 
@@ -224,6 +229,7 @@ static int argmax_build(struct lt_build *b)
 }
 
 const struct lt_builder lt_builders_reduce[] = {
-    {"reduce_sum", sum_build},           {"reduce_mean", mean_build}, {"reduce_max", max_build},
-    {"reduce_min", min_build},           {"sum_to", sum_to_build},    {"cpu_relu_bias", relu_bias_build},
-    {"argmax", argmax_build},            {0}};
+    {"reduce_sum", sum_build}, {"reduce_mean", mean_build},
+    {"reduce_max", max_build}, {"reduce_min", min_build},
+    {"sum_to", sum_to_build},  {"cpu_relu_bias", relu_bias_build},
+    {"argmax", argmax_build},  {0}};

@@ -26,9 +26,11 @@ static int softmax_build(struct lt_build *b, bool log, bool grad)
     ns = (double)(s->a * s->r * s->c) * 0.7;
     if (s->c == 1) {
         s->c = s->r;
-        lt_build_kernel(b, grad ? LT_KERN_softmax_grad_rows : LT_KERN_softmax_rows, s, s->c ? s->a : 0, ns);
+        lt_build_kernel(b, grad ? LT_KERN_softmax_grad_rows : LT_KERN_softmax_rows, s,
+                        s->c ? s->a : 0, ns);
     } else {
-        lt_build_kernel(b, grad ? LT_KERN_softmax_grad_cols : LT_KERN_softmax_cols, s, s->c && s->r ? s->a : 0, ns);
+        lt_build_kernel(b, grad ? LT_KERN_softmax_grad_cols : LT_KERN_softmax_cols, s,
+                        s->c && s->r ? s->a : 0, ns);
     }
     return 0;
 }

@@ -8,7 +8,8 @@
 
 static int64_t elements(const struct lt_build *b, lt_id v)
 {
-    return (int64_t)(lt_layout_bytes(b->d, lt_build_layout(b, v), &b->g->values[v].type, b->b) / sizeof(float));
+    return (int64_t)(lt_layout_bytes(b->d, lt_build_layout(b, v), &b->g->values[v].type, b->b) /
+                     sizeof(float));
 }
 
 static int nodes_of(const struct lt_build *b)
@@ -29,7 +30,8 @@ struct group {
 
 static bool same_settings(const struct lt_node *a, const struct lt_node *b, int scalars, int count)
 {
-    if (a->op != b->op || memcmp(a->in + scalars, b->in + scalars, (size_t)count * sizeof *a->in) != 0)
+    if (a->op != b->op ||
+        memcmp(a->in + scalars, b->in + scalars, (size_t)count * sizeof *a->in) != 0)
         return false;
     for (int i = 0; i < a->n_attrs; i++)
         if (a->attrs[i].i != b->attrs[i].i || a->attrs[i].f != b->attrs[i].f)
@@ -73,9 +75,10 @@ static struct group *group_new(struct lt_build *b, int scalars, int count)
     return g;
 }
 
-/* states: which inputs are s1, s2, s3 (-1: none). scalars: where lr, [opt_step,] scale stand, and how many these are. */
-static int update_build(struct lt_build *b, enum lt_kern_id kernel, int scalars, int count, const int states[3],
-                        double per)
+/* states: which inputs are s1, s2, s3 (-1: none). scalars: where lr, [opt_step,] scale stand, and
+ * how many these are. */
+static int update_build(struct lt_build *b, enum lt_kern_id kernel, int scalars, int count,
+                        const int states[3], double per)
 {
     struct group *g = lt_build_last(b, kernel);
     int64_t n = elements(b, b->n->in[0]), units = lt_pieces(n, LT_UPDATE_BLOCK);
@@ -182,7 +185,8 @@ static int accumulate_build(struct lt_build *b)
     }
     struct lt_chain *c = lt_build_args(b, sizeof *c);
 
-    *c = (struct lt_chain){.total = elements(b, acc), .ndim = 1, .n_in = 2, .n_out = 1, .n_code = 1};
+    *c =
+        (struct lt_chain){.total = elements(b, acc), .ndim = 1, .n_in = 2, .n_out = 1, .n_code = 1};
     c->dim[0] = c->total;
     c->in[0].stride[0] = c->in[1].stride[0] = 1;
     c->code[0] = (struct lt_chain_instr){LT_CHAIN_ADD, 0, 1, 0, 0};
@@ -246,7 +250,8 @@ struct grad_scale {
     double clip;
 };
 
-/* As torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)), the norm being the mean gradient's. */
+/* As torch.nn.utils.clip_grad_norm_: min(1, clip / (norm + 1e-6)), the norm being the mean
+ * gradient's. */
 static void grad_scale(const void *args, int64_t begin, int64_t end)
 {
     const struct grad_scale *g = args;

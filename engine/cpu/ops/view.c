@@ -8,11 +8,13 @@ static int reshape_build(struct lt_build *b)
 {
     lt_id to = b->n->out[0];
 
-    lt_build_copy(b, b->n->in[0], to, lt_layout_bytes(b->d, lt_build_layout(b, to), &b->g->values[to].type, b->b));
+    lt_build_copy(b, b->n->in[0], to,
+                  lt_layout_bytes(b->d, lt_build_layout(b, to), &b->g->values[to].type, b->b));
     return 0;
 }
 
-/* Element by element, for types that oneDNN doesn't move for us. Unit: an index of the outermost dimension. */
+/* Element by element, for types that oneDNN doesn't move for us. Unit: an index of the outermost
+ * dimension. */
 struct strided_copy {
     const char *from;
     char *to;
@@ -45,7 +47,8 @@ static void strided_copy(const void *args, int64_t begin, int64_t end)
             memcpy(c->to + i * c->dst[0], c->from + i * c->src[0], c->size);
 }
 
-static int strided_build(struct lt_build *b, int ndim, const int64_t *dims, const int64_t *src, const int64_t *dst)
+static int strided_build(struct lt_build *b, int ndim, const int64_t *dims, const int64_t *src,
+                         const int64_t *dst)
 {
     struct strided_copy *c = lt_build_args(b, sizeof *c);
     int64_t count = 1;
@@ -64,7 +67,8 @@ static int strided_build(struct lt_build *b, int ndim, const int64_t *dims, cons
     return 0;
 }
 
-static int move_build(struct lt_build *b, const struct lt_md *from, const struct lt_md *to, double ns)
+static int move_build(struct lt_build *b, const struct lt_md *from, const struct lt_md *to,
+                      double ns)
 {
     struct lt_prim *p = NULL;
     int rc = lt_prim_reorder(from, to, lt_cpu_threads(b->d, ns), &p, NULL);
@@ -93,8 +97,10 @@ static int reorder_build(struct lt_build *b)
         int64_t split[5];
 
         /* grouped weights have five dimensions in blocked layouts */
-        if (b->d->layouts[from].kind == LT_LAYOUT_BLOCKED || b->d->layouts[to].kind == LT_LAYOUT_BLOCKED) {
-            int n = lt_layout_dims(b->d, b->d->layouts[from].kind == LT_LAYOUT_BLOCKED ? from : to, split);
+        if (b->d->layouts[from].kind == LT_LAYOUT_BLOCKED ||
+            b->d->layouts[to].kind == LT_LAYOUT_BLOCKED) {
+            int n = lt_layout_dims(b->d, b->d->layouts[from].kind == LT_LAYOUT_BLOCKED ? from : to,
+                                   split);
 
             m0 = lt_layout_md(b->d, from, 0, n, split);
             m1 = lt_layout_md(b->d, to, 0, n, split);
@@ -105,7 +111,8 @@ static int reorder_build(struct lt_build *b)
         if (move_build(b, m0, m1, (double)count / 2) == 0)
             return 0;
     }
-    if (!lt_layout_strides(b->d, from, ndim, dims, src) || !lt_layout_strides(b->d, to, ndim, dims, dst))
+    if (!lt_layout_strides(b->d, from, ndim, dims, src) ||
+        !lt_layout_strides(b->d, to, ndim, dims, dst))
         return lt_error_set(b->err, -ENOTSUP, "no way from layout %d to layout %d", from, to);
     return strided_build(b, ndim, dims, src, dst);
 }
@@ -136,5 +143,7 @@ static int transpose_build(struct lt_build *b)
     return strided_build(b, ndim, out, src, dst);
 }
 
-const struct lt_builder lt_builders_view[] = {
-    {"reshape", reshape_build}, {"cpu_reorder", reorder_build}, {"transpose", transpose_build}, {0}};
+const struct lt_builder lt_builders_view[] = {{"reshape", reshape_build},
+                                              {"cpu_reorder", reorder_build},
+                                              {"transpose", transpose_build},
+                                              {0}};

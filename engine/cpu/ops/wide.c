@@ -1,8 +1,8 @@
 /* wide.c - pointwise operators and reductions over any types, element by element
  *
- * What isn't float32 in a training step is small: labels, counters, float64 scalars. Values are computed as double,
- * or as 64-bit integers where all operands are integers. Also here: the gradient of maxima and minima, which few
- * models use.
+ * What isn't float32 in a training step is small: labels, counters, float64 scalars. Values are
+ * computed as double, or as 64-bit integers where all operands are integers. Also here: the
+ * gradient of maxima and minima, which few models use.
  */
 #include "engine/cpu/ops/wide.h"
 
@@ -220,9 +220,11 @@ static void wide_fn(const void *args, int64_t begin, int64_t end)
         }
         if (w->whole)
             put_int(w->out, w->out_t, i,
-                    w->op->whole(get_int(w->in[0], w->in_t[0], at[0]), get_int(w->in[1], w->in_t[1], at[1])));
+                    w->op->whole(get_int(w->in[0], w->in_t[0], at[0]),
+                                 get_int(w->in[1], w->in_t[1], at[1])));
         else
-            put(w->out, w->out_t, i, w->op->real(get(w->in[0], w->in_t[0], at[0]), get(w->in[1], w->in_t[1], at[1])));
+            put(w->out, w->out_t, i,
+                w->op->real(get(w->in[0], w->in_t[0], at[0]), get(w->in[1], w->in_t[1], at[1])));
     }
 }
 
@@ -335,8 +337,10 @@ int lt_wide_reduce_build(struct lt_build *b, unsigned gone)
 
     walk_set(b, w, b->n->in[0], gone);
     w->out_t = lt_build_dtype(b, b->n->out[0]);
-    w->kind = !strcmp(op, "reduce_mean") ? WIDE_MEAN : !strcmp(op, "reduce_max") ? WIDE_MAX
-              : !strcmp(op, "reduce_min") ? WIDE_MIN : WIDE_SUM;
+    w->kind = !strcmp(op, "reduce_mean")  ? WIDE_MEAN
+              : !strcmp(op, "reduce_max") ? WIDE_MAX
+              : !strcmp(op, "reduce_min") ? WIDE_MIN
+                                          : WIDE_SUM;
     lt_build_in(b, 0, &w->x);
     lt_build_out(b, 0, &w->out);
     lt_build_step(b, "wide_reduce", reduce_fn, w, count, (double)(count * w->n) * 5);
@@ -383,10 +387,21 @@ static int max_grad_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_wide[] = {
-    {"add", wide_build},       {"sub", wide_build},          {"mul", wide_build},
-    {"div", wide_build},       {"neg", wide_build},          {"cast", wide_build},
-    {"expand", wide_build},    {"relu", wide_build},         {"exp", wide_build},
-    {"log", wide_build},       {"sqrt", wide_build},         {"tanh", wide_build},
-    {"sigmoid", wide_build},   {"relu_grad", wide_build},    {"tanh_grad", wide_build},
-    {"sigmoid_grad", wide_build}, {"reduce_max_grad", max_grad_build}, {0}};
+const struct lt_builder lt_builders_wide[] = {{"add", wide_build},
+                                              {"sub", wide_build},
+                                              {"mul", wide_build},
+                                              {"div", wide_build},
+                                              {"neg", wide_build},
+                                              {"cast", wide_build},
+                                              {"expand", wide_build},
+                                              {"relu", wide_build},
+                                              {"exp", wide_build},
+                                              {"log", wide_build},
+                                              {"sqrt", wide_build},
+                                              {"tanh", wide_build},
+                                              {"sigmoid", wide_build},
+                                              {"relu_grad", wide_build},
+                                              {"tanh_grad", wide_build},
+                                              {"sigmoid_grad", wide_build},
+                                              {"reduce_max_grad", max_grad_build},
+                                              {0}};
