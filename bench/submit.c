@@ -1,7 +1,8 @@
-/* submit.c - durable submissions per second: N clients, each with a connection of its own, distinct plans on hold
+/* submit.c - durable submissions per second: N clients, each with a connection of its own, distinct
+ * plans on hold
  *
- * lt-bench-submit SOCKET PLAN [CLIENTS] [SUBMISSIONS]; prints one line of JSON, with the measured time of one fdatasync of
- * a 4 KiB append beside it (in the folder that the working directory is).
+ * lt-bench-submit SOCKET PLAN [CLIENTS] [SUBMISSIONS]; prints one line of JSON, with the measured
+ * time of one fdatasync of a 4 KiB append beside it (in the folder that the working directory is).
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -42,15 +43,17 @@ static void submit_one(struct lt_client *c, unsigned i)
     ProtobufCMessage *spec, *reply;
     char id[64];
 
-    if (lt_wire_decode(&lt__v1__job_spec__descriptor, bench.spec.data, bench.spec.len, arena, &spec, NULL) < 0)
+    if (lt_wire_decode(&lt__v1__job_spec__descriptor, bench.spec.data, bench.spec.len, arena, &spec,
+                       NULL) < 0)
         abort();
     snprintf(id, sizeof id, "bench-%d-%u", (int)getpid(), i);
     q.request_id = id;
     q.spec = (Lt__V1__JobSpec *)spec;
     q.spec->plan->has_seed = true;
     q.spec->plan->seed = i;
-    if (lt_client_call(c, "/lt.v1.Jobs/Submit", &q.base, &lt__v1__submit_response__descriptor, CALL_MS, arena, &reply,
-                       &status) < 0 && bench.failed++ == 0)
+    if (lt_client_call(c, "/lt.v1.Jobs/Submit", &q.base, &lt__v1__submit_response__descriptor,
+                       CALL_MS, arena, &reply, &status) < 0 &&
+        bench.failed++ == 0)
         fprintf(stderr, "submit: %s: %s\n", lt_rpc_code_name(status.code), status.text);
     lt_rpc_status_done(&status);
 }
@@ -125,7 +128,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < clients; i++)
         pthread_join(threads[i], NULL);
     seconds = (double)(lt_clock_mono_ns() - begin) / 1e9;
-    printf("{\"clients\": %u, \"submissions\": %u, \"failed\": %u, \"per_second\": %.0f, \"fdatasync_ms\": %.3f}\n", clients,
-           bench.total, bench.failed, bench.total / seconds, sync_ms());
+    printf("{\"clients\": %u, \"submissions\": %u, \"failed\": %u, \"per_second\": %.0f, "
+           "\"fdatasync_ms\": %.3f}\n",
+           clients, bench.total, bench.failed, bench.total / seconds, sync_ms());
     return bench.failed ? 1 : 0;
 }

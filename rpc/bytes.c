@@ -33,8 +33,8 @@ size_t lt_bytes_len(grpc_byte_buffer *b)
     return grpc_byte_buffer_length(b);
 }
 
-int lt_bytes_decode(const ProtobufCMessageDescriptor *d, grpc_byte_buffer *b, struct lt_arena *arena,
-                    ProtobufCMessage **out, struct lt_error *err)
+int lt_bytes_decode(const ProtobufCMessageDescriptor *d, grpc_byte_buffer *b,
+                    struct lt_arena *arena, ProtobufCMessage **out, struct lt_error *err)
 {
     grpc_byte_buffer_reader reader;
     grpc_slice slice;
@@ -49,8 +49,8 @@ int lt_bytes_decode(const ProtobufCMessageDescriptor *d, grpc_byte_buffer *b, st
     return rc;
 }
 
-/* Small messages may unfold 32 times (protobuf-c's pointers and structs); a big one 3 times, which a plan or a
- * chunk of a file needs at most. */
+/* Small messages may unfold 32 times (protobuf-c's pointers and structs); a big one 3 times, which
+ * a plan or a chunk of a file needs at most. */
 size_t lt_bytes_arena_cap(size_t n)
 {
     size_t grown = LT_MIN(ARENA_BASE + (size_t)ARENA_PER_BYTE * n, (size_t)ARENA_MAX);

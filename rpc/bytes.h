@@ -13,8 +13,8 @@ struct lt_error;
 grpc_byte_buffer *lt_bytes_encode(const ProtobufCMessage *m, size_t *len);
 size_t lt_bytes_len(grpc_byte_buffer *b);
 /* As lt_wire_decode(): the message lives in the arena. */
-int lt_bytes_decode(const ProtobufCMessageDescriptor *d, grpc_byte_buffer *b, struct lt_arena *arena,
-                    ProtobufCMessage **out, struct lt_error *err);
+int lt_bytes_decode(const ProtobufCMessageDescriptor *d, grpc_byte_buffer *b,
+                    struct lt_arena *arena, ProtobufCMessage **out, struct lt_error *err);
 /* What an arena may hand out for a message of n bytes. */
 size_t lt_bytes_arena_cap(size_t n);
 /* Copies a slice as text, cut to n - 1 bytes. */

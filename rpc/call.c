@@ -1,8 +1,9 @@
 /* call.c - one call on the server: request, outbox, end
  *
- * Batches in flight are counted; the call is freed when none is left and the close op has fired. At most one
- * SEND_MESSAGE and one RECV_MESSAGE are in flight at a time (the core allows no more). The handler is told `closed`
- * exactly once: at a cancel as soon as it is known, else behind the last batch.
+ * Batches in flight are counted; the call is freed when none is left and the close op has fired. At
+ * most one SEND_MESSAGE and one RECV_MESSAGE are in flight at a time (the core allows no more). The
+ * handler is told `closed` exactly once: at a cancel as soon as it is known, else behind the last
+ * batch.
  */
 #include <errno.h>
 #include <grpc/grpc.h>
@@ -17,38 +18,14 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "rpc/bytes.h"
-#include "rpc/internal.h"
+#include "rpc/call.h"
 #include "sys/clock.h"
 #include "sys/log.h"
 
-#define DETAILS_KEY "grpc-status-details-bin"
 #define REQUEST_MAX (64u << 10)
 #define EARLY_ARENA (64u << 10)
 
-struct lt_rpc_call {
-    struct lt_rpc_server *server;
-    const struct lt_rpc_method *method; /* NULL: unknown, being refused */
-    struct lt_rpc_call *next, **link;   /* in server->calls */
-    grpc_call *core;
-    grpc_call_details details;
-    grpc_metadata_array metadata;
-    struct lt_rpc_op on_new, on_close, on_read, on_write;
-    struct lt_rpc_peer peer;
-    void *own;
-    struct lt_arena *arena;      /* the one request, and what the handler puts there */
-    grpc_byte_buffer *received;
-    struct lt_outbox outbox;
-    struct lt_rpc_status status; /* how it ends */
-    struct lt_buf status_details;
-    unsigned pending;            /* batches in flight */
-    int cancelled;
-    bool reading, writing, paused, held, requested, headers_sent;
-    bool starved;                /* the handler was refused room */
-    bool finishing, status_sent; /* a status is set; is on its way */
-    bool closed, told;           /* the close op fired; the handler knows */
-};
-
-static void start(struct lt_rpc_call *c, const grpc_op *ops, size_t n, struct lt_rpc_op *op)
+void lt_rpc_call_start(struct lt_rpc_call *c, const grpc_op *ops, size_t n, struct lt_rpc_op *op)
 {
     c->pending++;
     lt_rpc_batch(c->core, ops, n, op);
@@ -57,11 +34,6 @@ static void start(struct lt_rpc_call *c, const grpc_op *ops, size_t n, struct lt
 static bool one_request(const struct lt_rpc_call *c)
 {
     return c->method->kind == LT_RPC_UNARY || c->method->kind == LT_RPC_SERVER_STREAM;
-}
-
-static void drop_outbox(struct lt_rpc_call *c)
-{
-    c->server->outbox_total -= lt_outbox_drop(&c->outbox);
 }
 
 static void tell_closed(struct lt_rpc_call *c, bool cancelled)
@@ -75,7 +47,7 @@ static void tell_closed(struct lt_rpc_call *c, bool cancelled)
 
 static void free_call(struct lt_rpc_call *c)
 {
-    drop_outbox(c);
+    lt_rpc_call_drop_outbox(c);
     grpc_call_details_destroy(&c->details);
     grpc_metadata_array_destroy(&c->metadata);
     if (c->core)
@@ -86,7 +58,7 @@ static void free_call(struct lt_rpc_call *c)
     lt_free(c);
 }
 
-static void free_when_over(struct lt_rpc_call *c)
+void lt_rpc_call_free_when_over(struct lt_rpc_call *c)
 {
     struct lt_rpc_server *s = c->server;
 
@@ -102,149 +74,6 @@ static void free_when_over(struct lt_rpc_call *c)
     lt_rpc_server_unref(s);
 }
 
-/* ---- replies ---- */
-
-static void add_status(struct lt_rpc_call *c, grpc_op *op, grpc_slice *text, grpc_metadata *trailer)
-{
-    op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-    op->data.send_status_from_server.status = (grpc_status_code)c->status.code;
-    if (c->status.text[0]) {
-        *text = grpc_slice_from_static_string(c->status.text); /* lives as long as the call */
-        op->data.send_status_from_server.status_details = text;
-    }
-    if (c->status_details.len > 0) {
-        trailer->key = grpc_slice_from_static_string(DETAILS_KEY);
-        trailer->value = grpc_slice_from_static_buffer(c->status_details.data, c->status_details.len);
-        op->data.send_status_from_server.trailing_metadata = trailer;
-        op->data.send_status_from_server.trailing_metadata_count = 1;
-    }
-    c->status_sent = true;
-}
-
-/* Sends what is next: headers with the first message, the status with the last one. */
-static void pump(struct lt_rpc_call *c)
-{
-    grpc_op ops[3] = {{0}};
-    size_t n = 0, size = 0;
-    grpc_byte_buffer *message;
-    grpc_slice text;
-    grpc_metadata trailer = {0};
-
-    if (c->writing || c->status_sent || c->closed)
-        return;
-    message = lt_outbox_take(&c->outbox, &size);
-    if (!message && !c->finishing)
-        return;
-    if (!c->headers_sent)
-        ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
-    c->headers_sent = true;
-    if (message) {
-        ops[n].op = GRPC_OP_SEND_MESSAGE;
-        ops[n++].data.send_message.send_message = message;
-        c->server->outbox_total -= size;
-    }
-    if (c->finishing && lt_outbox_empty(&c->outbox))
-        add_status(c, &ops[n++], &text, &trailer);
-    c->writing = true;
-    start(c, ops, n, &c->on_write);
-    if (message)
-        grpc_byte_buffer_destroy(message); /* the core took its references */
-}
-
-static void written(struct lt_rpc_op *op, int ok)
-{
-    struct lt_rpc_call *c = LT_CONTAINER_OF(op, struct lt_rpc_call, on_write);
-
-    c->pending--;
-    c->writing = false;
-    if (!ok)
-        drop_outbox(c);
-    pump(c);
-    if (c->starved && !c->told && !c->finishing && c->outbox.bytes <= c->server->config.outbox_bytes / 2) {
-        c->starved = false;
-        if (c->method->writable)
-            c->method->writable(c);
-    }
-    free_when_over(c);
-}
-
-/* Clients wait for a stream's headers; its first message may come much later. */
-static void send_headers(struct lt_rpc_call *c)
-{
-    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
-
-    c->headers_sent = c->writing = true;
-    start(c, &op, 1, &c->on_write);
-}
-
-bool lt_rpc_room(struct lt_rpc_call *c)
-{
-    const struct lt_rpc_server *s = c->server;
-
-    if (c->outbox.bytes < s->config.outbox_bytes &&
-        (c->outbox.bytes == 0 || s->outbox_total < s->config.outbox_total))
-        return true;
-    c->starved = true;
-    return false;
-}
-
-int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m)
-{
-    if (c->closed || c->told || c->finishing)
-        return -EPIPE;
-    if (!lt_rpc_room(c))
-        return -EAGAIN;
-    c->server->outbox_total += lt_outbox_put(&c->outbox, m);
-    pump(c);
-    return 0;
-}
-
-int lt_rpc_send_packed(struct lt_rpc_call *c, const void *data, size_t n)
-{
-    if (c->closed || c->told || c->finishing)
-        return -EPIPE;
-    c->server->outbox_total += lt_outbox_put_packed(&c->outbox, data, n);
-    pump(c);
-    return 0;
-}
-
-size_t lt_rpc_queued(const struct lt_rpc_call *c)
-{
-    return c->outbox.bytes;
-}
-
-void lt_rpc_reply(struct lt_rpc_call *c, const ProtobufCMessage *m)
-{
-    if (c->closed || c->told || c->finishing)
-        return;
-    c->server->outbox_total += lt_outbox_put(&c->outbox, m);
-    c->finishing = true;
-    pump(c);
-}
-
-void lt_rpc_finish(struct lt_rpc_call *c, enum lt_rpc_code code, const char *format, ...)
-{
-    va_list ap;
-
-    if (c->finishing)
-        return;
-    c->finishing = true;
-    c->status.code = code;
-    va_start(ap, format);
-    vsnprintf(c->status.text, sizeof c->status.text, format, ap);
-    va_end(ap);
-    pump(c);
-}
-
-void lt_rpc_finish_status(struct lt_rpc_call *c, const struct lt_rpc_status *status)
-{
-    if (c->finishing)
-        return;
-    if (status->problems.len > 0)
-        lt_rpc_status_pack(status, &c->status_details);
-    lt_rpc_finish(c, status->code, "%s", status->text);
-}
-
 /* ---- requests ---- */
 
 static void read_next(struct lt_rpc_call *c)
@@ -254,7 +83,7 @@ static void read_next(struct lt_rpc_call *c)
     if (c->reading || c->paused || c->held || c->closed || c->finishing)
         return;
     c->reading = true;
-    start(c, &op, 1, &c->on_read);
+    lt_rpc_call_start(c, &op, 1, &c->on_read);
 }
 
 static void take_end(struct lt_rpc_call *c)
@@ -277,7 +106,8 @@ static void take_message(struct lt_rpc_call *c, grpc_byte_buffer *b)
     int rc;
 
     if (n > max) {
-        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED, "the message has %zu bytes, at most %zu are taken", n, max);
+        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED,
+                      "the message has %zu bytes, at most %zu are taken", n, max);
         return;
     }
     arena = lt_arena_new(lt_bytes_arena_cap(n));
@@ -313,7 +143,7 @@ static void received(struct lt_rpc_op *op, int ok)
     }
     if (b)
         grpc_byte_buffer_destroy(b);
-    free_when_over(c);
+    lt_rpc_call_free_when_over(c);
 }
 
 void lt_rpc_pause(struct lt_rpc_call *c)
@@ -338,9 +168,9 @@ static void ended(struct lt_rpc_op *op, int ok)
     c->closed = true;
     if (c->cancelled) {
         tell_closed(c, true);
-        drop_outbox(c);
+        lt_rpc_call_drop_outbox(c);
     }
-    free_when_over(c);
+    lt_rpc_call_free_when_over(c);
 }
 
 static unsigned calls_of(const struct lt_rpc_server *s, uid_t uid)
@@ -371,12 +201,13 @@ static bool admit(struct lt_rpc_call *c)
     }
     have = s->config.rights ? s->config.rights(s->config.context, &c->peer) : 0;
     if (c->method->need == 0 || (c->method->need & ~have) != 0) {
-        lt_rpc_finish(c, LT_RPC_PERMISSION_DENIED, "user %u may not do this here", (unsigned)c->peer.uid);
+        lt_rpc_finish(c, LT_RPC_PERMISSION_DENIED, "user %u may not do this here",
+                      (unsigned)c->peer.uid);
         return false;
     }
     if (calls_of(s, c->peer.uid) > s->config.calls_per_uid) {
-        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open", (unsigned)c->peer.uid,
-                      s->config.calls_per_uid);
+        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open",
+                      (unsigned)c->peer.uid, s->config.calls_per_uid);
         return false;
     }
     return true;
@@ -407,7 +238,8 @@ static void arrived(struct lt_rpc_op *op, int ok)
 {
     struct lt_rpc_call *c = LT_CONTAINER_OF(op, struct lt_rpc_call, on_new);
     struct lt_rpc_server *s = c->server;
-    grpc_op close_op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER, .data.recv_close_on_server.cancelled = &c->cancelled};
+    grpc_op close_op = {.op = GRPC_OP_RECV_CLOSE_ON_SERVER,
+                        .data.recv_close_on_server.cancelled = &c->cancelled};
 
     if (!ok) { /* the server is shutting down */
         free_call(c);
@@ -417,7 +249,8 @@ static void arrived(struct lt_rpc_op *op, int ok)
     if (!s->closing)
         lt_rpc_call_arm(s);
     link_call(c); /* its hold on the server is the call's now */
-    start(c, &close_op, 1, &c->on_close); /* a batch of its own, so that it fires at a cancel */
+    lt_rpc_call_start(c, &close_op, 1,
+                      &c->on_close); /* a batch of its own, so that it fires at a cancel */
     c->method = find_method(s, c->details.method);
     if (!admit(c))
         return;
@@ -426,7 +259,7 @@ static void arrived(struct lt_rpc_op *op, int ok)
         return;
     }
     if (c->method->kind != LT_RPC_UNARY)
-        send_headers(c);
+        lt_rpc_call_send_headers(c);
     c->held = s->held && !c->method->early;
     read_next(c);
 }
@@ -440,12 +273,13 @@ void lt_rpc_call_arm(struct lt_rpc_server *s)
     c->on_new.fn = arrived;
     c->on_close.fn = ended;
     c->on_read.fn = received;
-    c->on_write.fn = written;
+    c->on_write.fn = lt_rpc_call_written;
     lt_outbox_init(&c->outbox);
     grpc_call_details_init(&c->details);
     grpc_metadata_array_init(&c->metadata);
     s->handles++;
-    e = grpc_server_request_call(s->core, &c->core, &c->details, &c->metadata, lt_rpc_loop_queue(s->config.loop),
+    e = grpc_server_request_call(s->core, &c->core, &c->details, &c->metadata,
+                                 lt_rpc_loop_queue(s->config.loop),
                                  lt_rpc_loop_queue(s->config.loop), &c->on_new);
     if (e != GRPC_CALL_OK) {
         lt_err("grpc_server_request_call: %s", grpc_call_error_to_string(e));

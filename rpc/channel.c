@@ -12,7 +12,8 @@
 
 #define DETAILS_KEY "grpc-status-details-bin"
 #define MESSAGE_MAX (8 << 20)
-#define CONNECT_MS 10000 /* the core's "minimum back-off" is how long one attempt may take, refusals aside */
+#define CONNECT_MS                                                                                 \
+    10000 /* the core's "minimum back-off" is how long one attempt may take, refusals aside */
 
 void lt_rpc_batch(grpc_call *call, const grpc_op *ops, size_t n, void *tag)
 {
@@ -41,18 +42,36 @@ void lt_rpc_status_take(struct lt_rpc_status *out, grpc_status_code code, grpc_s
 grpc_channel *lt_rpc_channel(const char *target)
 {
     grpc_arg args[] = {
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.compression_enabled_algorithms_bitset", .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.max_receive_message_length", .value.integer = MESSAGE_MAX},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.initial_reconnect_backoff_ms", .value.integer = 200},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.min_reconnect_backoff_ms", .value.integer = CONNECT_MS},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.max_reconnect_backoff_ms", .value.integer = 5000},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.compression_enabled_algorithms_bitset",
+         .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.max_receive_message_length",
+         .value.integer = MESSAGE_MAX},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.initial_reconnect_backoff_ms",
+         .value.integer = 200},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.min_reconnect_backoff_ms",
+         .value.integer = CONNECT_MS},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.max_reconnect_backoff_ms",
+         .value.integer = 5000},
         {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.keepalive_time_ms", .value.integer = 30000},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.keepalive_timeout_ms", .value.integer = 10000},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.keepalive_permit_without_calls", .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.keepalive_timeout_ms",
+         .value.integer = 10000},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.keepalive_permit_without_calls",
+         .value.integer = 1},
         {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.enable_http_proxy", .value.integer = 0},
         {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.enable_retries", .value.integer = 0},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.use_local_subchannel_pool", .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.service_config_disable_resolution", .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.use_local_subchannel_pool",
+         .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.service_config_disable_resolution",
+         .value.integer = 1},
     };
     grpc_channel_args list = {LT_ARRAY_LEN(args), args};
     grpc_channel_credentials *plain = grpc_insecure_credentials_create();

@@ -1,8 +1,8 @@
 /* client.c - blocking calls: every wait dispatches completions to the object that each belongs to
  *
- * A tag is a struct op {waiting, ok}; several streams share the queue, so whoever waits for its own op also marks
- * those of the others. A stream keeps one RECV_MESSAGE in flight, started as soon as the last message was taken, so
- * that lt_client_wait() can say which stream has something.
+ * A tag is a struct op {waiting, ok}; several streams share the queue, so whoever waits for its own
+ * op also marks those of the others. A stream keeps one RECV_MESSAGE in flight, started as soon as
+ * the last message was taken, so that lt_client_wait() can say which stream has something.
  */
 #include "rpc/client.h"
 
@@ -102,7 +102,8 @@ void lt_client_close(struct lt_client *c)
     if (c->channel)
         grpc_channel_destroy(c->channel);
     grpc_completion_queue_shutdown(c->cq);
-    while (grpc_completion_queue_next(c->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type != GRPC_QUEUE_SHUTDOWN)
+    while (grpc_completion_queue_next(c->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL).type !=
+           GRPC_QUEUE_SHUTDOWN)
         ;
     grpc_completion_queue_destroy(c->cq);
     grpc_shutdown();
@@ -110,7 +111,8 @@ void lt_client_close(struct lt_client *c)
 }
 
 static struct lt_client_stream *stream_new(struct lt_client *c, const char *method,
-                                           const ProtobufCMessageDescriptor *out, unsigned timeout_ms)
+                                           const ProtobufCMessageDescriptor *out,
+                                           unsigned timeout_ms)
 {
     struct lt_client_stream *s = lt_calloc(1, sizeof *s);
     grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
@@ -169,8 +171,8 @@ static int stream_status(struct lt_client_stream *s, struct lt_rpc_status *statu
 }
 
 /* Decodes what the last read brought into arena. */
-static int take_received(struct lt_client_stream *s, struct lt_arena *arena, ProtobufCMessage **message,
-                         struct lt_rpc_status *status)
+static int take_received(struct lt_client_stream *s, struct lt_arena *arena,
+                         ProtobufCMessage **message, struct lt_rpc_status *status)
 {
     grpc_byte_buffer *b = s->received;
     struct lt_error err = {0};
@@ -206,8 +208,8 @@ static int take_reply(struct lt_client_stream *s, struct lt_arena *arena, Protob
 }
 
 int lt_client_call(struct lt_client *c, const char *method, const ProtobufCMessage *request,
-                   const ProtobufCMessageDescriptor *out, unsigned timeout_ms, struct lt_arena *arena,
-                   ProtobufCMessage **reply, struct lt_rpc_status *status)
+                   const ProtobufCMessageDescriptor *out, unsigned timeout_ms,
+                   struct lt_arena *arena, ProtobufCMessage **reply, struct lt_rpc_status *status)
 {
     struct lt_client_stream *s = stream_new(c, method, out, timeout_ms);
     int rc;
@@ -220,8 +222,8 @@ int lt_client_call(struct lt_client *c, const char *method, const ProtobufCMessa
 }
 
 int lt_client_stream_open(struct lt_client *c, const char *method, const ProtobufCMessage *request,
-                          const ProtobufCMessageDescriptor *out, unsigned timeout_ms, struct lt_client_stream **stream,
-                          struct lt_rpc_status *status)
+                          const ProtobufCMessageDescriptor *out, unsigned timeout_ms,
+                          struct lt_client_stream **stream, struct lt_rpc_status *status)
 {
     struct lt_client_stream *s = stream_new(c, method, out, timeout_ms);
 
@@ -267,8 +269,9 @@ int lt_client_wait(struct lt_client *c, int wait_ms)
     }
 }
 
-int lt_client_upload_open(struct lt_client *c, const char *method, const ProtobufCMessageDescriptor *out,
-                          unsigned timeout_ms, struct lt_client_stream **stream, struct lt_rpc_status *status)
+int lt_client_upload_open(struct lt_client *c, const char *method,
+                          const ProtobufCMessageDescriptor *out, unsigned timeout_ms,
+                          struct lt_client_stream **stream, struct lt_rpc_status *status)
 {
     struct lt_client_stream *s = stream_new(c, method, out, timeout_ms);
     grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
@@ -298,8 +301,8 @@ int lt_client_upload_write(struct lt_client_stream *s, const ProtobufCMessage *m
     return s->write.ok ? 0 : -EPIPE;
 }
 
-int lt_client_upload_finish(struct lt_client_stream *s, struct lt_arena *arena, ProtobufCMessage **reply,
-                            struct lt_rpc_status *status)
+int lt_client_upload_finish(struct lt_client_stream *s, struct lt_arena *arena,
+                            ProtobufCMessage **reply, struct lt_rpc_status *status)
 {
     grpc_op op = {.op = GRPC_OP_SEND_CLOSE_FROM_CLIENT};
 

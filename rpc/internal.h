@@ -57,8 +57,8 @@ struct lt_rpc_server {
 };
 
 /* call.c */
-void lt_rpc_call_arm(struct lt_rpc_server *s);         /* wait for one more call */
-void lt_rpc_calls_drain(struct lt_rpc_server *s);      /* end the streams */
+void lt_rpc_call_arm(struct lt_rpc_server *s);    /* wait for one more call */
+void lt_rpc_calls_drain(struct lt_rpc_server *s); /* end the streams */
 struct lt_rpc_server *lt_rpc_call_server(const struct lt_rpc_call *c);
 /* listen.c */
 bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out); /* "fd:N" → credentials */

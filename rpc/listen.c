@@ -1,9 +1,10 @@
 /* listen.c - our own Unix listener, so that we know who is at the other end
  *
- * gRPC's own unix: listener takes a live daemon's path away, and doesn't say who connected. We accept, ask the kernel
- * for the peer's credentials and hand the connection to the core under a number from a range that is walked in a
- * circle: grpc_call_get_peer() says "fd:N", the key to our table. A number comes back only after the whole range was
- * used once, so a call that still waits when its connection dies can't be given the credentials of the next one.
+ * gRPC's own unix: listener takes a live daemon's path away, and doesn't say who connected. We
+ * accept, ask the kernel for the peer's credentials and hand the connection to the core under a
+ * number from a range that is walked in a circle: grpc_call_get_peer() says "fd:N", the key to our
+ * table. A number comes back only after the whole range was used once, so a call that still waits
+ * when its connection dies can't be given the credentials of the next one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -103,10 +104,12 @@ static void hand_over(struct lt_rpc_listener *l, int fd)
     }
     number = range_take(fd);
     if (number < 0) {
-        lt_warning("a connection from pid %d is dropped: %d are open", (int)who.pid, range.end - range.first);
+        lt_warning("a connection from pid %d is dropped: %d are open", (int)who.pid,
+                   range.end - range.first);
         return;
     }
-    range.peers[number - range.first] = (struct lt_rpc_peer){.uid = who.uid, .gid = who.gid, .pid = who.pid};
+    range.peers[number - range.first] =
+        (struct lt_rpc_peer){.uid = who.uid, .gid = who.gid, .pid = who.pid};
     plain = grpc_insecure_server_credentials_create();
     grpc_server_add_channel_from_fd(l->server->core, number, plain);
     grpc_server_credentials_release(plain);
@@ -161,8 +164,8 @@ static int bind_path(const char *path, struct lt_error *err)
     int fd, rc = 0;
 
     if (strlen(path) >= sizeof address.sun_path)
-        return lt_error_set(err, -ENAMETOOLONG, "socket %s: a socket's path has at most %zu bytes", path,
-                            sizeof address.sun_path - 1);
+        return lt_error_set(err, -ENAMETOOLONG, "socket %s: a socket's path has at most %zu bytes",
+                            path, sizeof address.sun_path - 1);
     strcpy(address.sun_path, path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)

@@ -1,7 +1,7 @@
 /* log.c - what the C core has to say goes to our log
  *
- * A peer's mistakes are errors to the core; they are warnings here, and at most LINES a minute, so that nobody can
- * fill a disk by talking nonsense.
+ * A peer's mistakes are errors to the core; they are warnings here, and at most LINES a minute, so
+ * that nobody can fill a disk by talking nonsense.
  */
 #include <grpc/support/log.h>
 #include <stdatomic.h>

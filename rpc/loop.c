@@ -1,8 +1,8 @@
 /* loop.c - completion queue → list → uv_async_send → callbacks on the loop's thread
  *
- * The tag of every batch is the address of an lt_rpc_op inside the object that the batch belongs to. An op is in
- * flight at most once, so the hand-over list is intrusive: no allocation, no loss. The thread wakes the loop only
- * when the list was empty.
+ * The tag of every batch is the address of an lt_rpc_op inside the object that the batch belongs
+ * to. An op is in flight at most once, so the hand-over list is intrusive: no allocation, no loss.
+ * The thread wakes the loop only when the list was empty.
  */
 #include "rpc/loop.h"
 
@@ -35,8 +35,9 @@ static void *wait_for_completions(void *arg)
     grpc_event ev;
 
     pthread_setname_np(pthread_self(), "ltd-grpc");
-    while ((ev = grpc_completion_queue_next(l->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)).type !=
-           GRPC_QUEUE_SHUTDOWN) {
+    while (
+        (ev = grpc_completion_queue_next(l->cq, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL)).type !=
+        GRPC_QUEUE_SHUTDOWN) {
         struct lt_rpc_op *op = ev.tag;
         bool first;
 
@@ -111,7 +112,8 @@ int lt_rpc_loop_open(uv_loop_t *loop, struct lt_rpc_loop **out, struct lt_error 
         grpc_completion_queue_shutdown(l->cq);
         grpc_completion_queue_destroy(l->cq);
         uv_close((uv_handle_t *)&l->wake, wake_closed);
-        return lt_error_set(err, rc, "can't start the thread of the completion queue: %s", strerror(-rc));
+        return lt_error_set(err, rc, "can't start the thread of the completion queue: %s",
+                            strerror(-rc));
     }
     *out = l;
     return 0;

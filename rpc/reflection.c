@@ -1,7 +1,8 @@
-/* reflection.c - grpc.reflection v1 and v1alpha (one wire form), answered from the embedded descriptor set
+/* reflection.c - grpc.reflection v1 and v1alpha (one wire form), answered from the embedded
+ * descriptor set
  *
- * The set is a FileDescriptorSet as protoc wrote it; answers are slices of it, found by walking its tags. Field numbers
- * are those of google/protobuf/descriptor.proto.
+ * The set is a FileDescriptorSet as protoc wrote it; answers are slices of it, found by walking its
+ * tags. Field numbers are those of google/protobuf/descriptor.proto.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,13 +15,13 @@
 #define NAME_MAX_LEN 128
 
 enum { /* descriptor.proto */
-    SET_FILE = 1,
-    FILE_NAME = 1,
-    FILE_PACKAGE = 2,
-    FILE_MESSAGE = 4,
-    FILE_SERVICE = 6,
-    FILE_EXTENSION = 7,
-    ANY_NAME = 1, /* of a message, enum, service, extension */
+       SET_FILE = 1,
+       FILE_NAME = 1,
+       FILE_PACKAGE = 2,
+       FILE_MESSAGE = 4,
+       FILE_SERVICE = 6,
+       FILE_EXTENSION = 7,
+       ANY_NAME = 1, /* of a message, enum, service, extension */
 };
 
 struct span {
@@ -90,7 +91,8 @@ static struct span whole_set(void)
     return (struct span){lt_reflection_set, lt_reflection_set + sizeof lt_reflection_set};
 }
 
-/* Is `symbol` (package.Name, or anything inside Name) defined in this file, as a field from `first` to `last`? */
+/* Is `symbol` (package.Name, or anything inside Name) defined in this file, as a field from `first`
+ * to `last`? */
 static bool defines(struct span file, const char *symbol, unsigned first, unsigned last)
 {
     struct span package = get(file, FILE_PACKAGE);
@@ -104,7 +106,8 @@ static bool defines(struct span file, const char *symbol, unsigned first, unsign
     }
     n = strcspn(symbol, ".");
     while (next_field(&file, &f))
-        if (f.id >= first && f.id <= last && f.wire_type == 2 && is(get(f.bytes, ANY_NAME), symbol, n))
+        if (f.id >= first && f.id <= last && f.wire_type == 2 &&
+            is(get(f.bytes, ANY_NAME), symbol, n))
             return true;
     return false;
 }
@@ -142,8 +145,8 @@ static void list_file_services(struct answer *a, struct span file)
         if (f.id != FILE_SERVICE)
             continue;
         name = get(f.bytes, ANY_NAME);
-        snprintf(a->names[i], NAME_MAX_LEN, "%.*s.%.*s", (int)len(package), (const char *)package.p, (int)len(name),
-                 (const char *)name.p);
+        snprintf(a->names[i], NAME_MAX_LEN, "%.*s.%.*s", (int)len(package), (const char *)package.p,
+                 (int)len(name), (const char *)name.p);
         grpc__reflection__v1__service_response__init(&a->services[i]);
         a->services[i].name = a->names[i];
         a->service_pointers[i] = &a->services[i];
@@ -159,7 +162,8 @@ static void answer_list(struct answer *a)
     while (next_field(&set, &f))
         list_file_services(a, f.bytes);
     a->list.service = a->service_pointers;
-    a->response.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
+    a->response.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
     a->response.list_services_response = &a->list;
 }
 
@@ -169,12 +173,14 @@ static void answer_file(struct answer *a, const char *name, const char *symbol)
     struct field f;
 
     while (next_field(&set, &f)) {
-        if (name ? !is(get(f.bytes, FILE_NAME), name, strlen(name)) : !defines(f.bytes, symbol, FILE_MESSAGE, FILE_EXTENSION))
+        if (name ? !is(get(f.bytes, FILE_NAME), name, strlen(name))
+                 : !defines(f.bytes, symbol, FILE_MESSAGE, FILE_EXTENSION))
             continue;
         a->bytes = (ProtobufCBinaryData){len(f.bytes), (uint8_t *)f.bytes.p};
         a->file.n_file_descriptor_proto = 1;
         a->file.file_descriptor_proto = &a->bytes;
-        a->response.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
+        a->response.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
         a->response.file_descriptor_response = &a->file;
         return;
     }
@@ -185,7 +191,8 @@ static void answer_error(struct answer *a, enum lt_rpc_code code, const char *te
     a->error.has_error_code = true;
     a->error.error_code = (int32_t)code;
     a->error.error_message = (char *)text;
-    a->response.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
+    a->response.message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     a->response.error_response = &a->error;
 }
 

@@ -1,8 +1,8 @@
 /* server.c - the server object: its arguments, its beginning and its end
  *
- * `handles` counts what still refers to the server: armed requests and calls (the core says that it is down before
- * their last completions have come through the loop), listeners, the grace timer, the shutdown tag. The last one to
- * go calls `done` and frees.
+ * `handles` counts what still refers to the server: armed requests and calls (the core says that it
+ * is down before their last completions have come through the loop), listeners, the grace timer,
+ * the shutdown tag. The last one to go calls `done` and frees.
  */
 #include "rpc/server.h"
 
@@ -24,14 +24,26 @@ static grpc_server *make_core(void)
 {
     grpc_arg args[] = {
         /* gzip is unpacked before its size is checked */
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.compression_enabled_algorithms_bitset", .value.integer = 1},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.max_receive_message_length", .value.integer = MESSAGE_MAX},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.max_concurrent_streams", .value.integer = 256},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.compression_enabled_algorithms_bitset",
+         .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.max_receive_message_length",
+         .value.integer = MESSAGE_MAX},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.max_concurrent_streams",
+         .value.integer = 256},
         {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.so_reuseport", .value.integer = 0},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.http2.min_ping_interval_without_data_ms", .value.integer = 5000},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.http2.min_ping_interval_without_data_ms",
+         .value.integer = 5000},
         {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.keepalive_time_ms", .value.integer = 30000},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.keepalive_timeout_ms", .value.integer = 10000},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.keepalive_permit_without_calls", .value.integer = 1},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.keepalive_timeout_ms",
+         .value.integer = 10000},
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.keepalive_permit_without_calls",
+         .value.integer = 1},
     };
     grpc_channel_args list = {LT_ARRAY_LEN(args), args};
 
@@ -71,7 +83,8 @@ static void down(struct lt_rpc_op *op, int ok)
     lt_rpc_server_unref(s);
 }
 
-int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_server **out, struct lt_error *err)
+int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_server **out,
+                       struct lt_error *err)
 {
     struct lt_rpc_server *s = lt_calloc(1, sizeof *s);
     int rc;
@@ -101,7 +114,8 @@ int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_
     return 0;
 }
 
-void lt_rpc_server_close(struct lt_rpc_server *s, unsigned grace_ms, void (*done)(void *arg), void *arg)
+void lt_rpc_server_close(struct lt_rpc_server *s, unsigned grace_ms, void (*done)(void *arg),
+                         void *arg)
 {
     if (s->closing) { /* asked twice: no grace */
         grpc_server_cancel_all_calls(s->core);

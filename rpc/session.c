@@ -2,9 +2,9 @@
  *
  *   WAITING --timer--> CALLING --headers--> OPEN --status--> WAITING …
  *
- * A call waits until the channel is ready, so the channel's own back-off (200 ms to 5 s) covers an absent server; the
- * timer here covers a server that ends our calls. An object in CLOSING is freed when no batch is in flight and the
- * timer's handle is gone.
+ * A call waits until the channel is ready, so the channel's own back-off (200 ms to 5 s) covers an
+ * absent server; the timer here covers a server that ends our calls. An object in CLOSING is freed
+ * when no batch is in flight and the timer's handle is gone.
  */
 #include "rpc/session.h"
 
@@ -187,7 +187,8 @@ static void read_next(struct lt_session *s)
 
 static void take_message(struct lt_session *s, grpc_byte_buffer *b)
 {
-    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(lt_bytes_arena_cap(lt_bytes_len(b)));
+    LT_AUTO(lt_arena_free)
+    struct lt_arena *arena = lt_arena_new(lt_bytes_arena_cap(lt_bytes_len(b)));
     struct lt_error err = {0};
     ProtobufCMessage *m;
 
@@ -239,7 +240,8 @@ static void call_begin(struct lt_session *s)
     grpc_metadata_array_init(&s->headers);
     grpc_metadata_array_init(&s->trailers);
     s->text = grpc_empty_slice();
-    s->call = grpc_channel_create_call(s->channel, NULL, GRPC_PROPAGATE_DEFAULTS, lt_rpc_loop_queue(s->config.loop),
+    s->call = grpc_channel_create_call(s->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
+                                       lt_rpc_loop_queue(s->config.loop),
                                        grpc_slice_from_static_string(s->config.method), NULL,
                                        gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
     end.data.recv_status_on_client.trailing_metadata = &s->trailers;
@@ -247,13 +249,15 @@ static void call_begin(struct lt_session *s)
     end.data.recv_status_on_client.status_details = &s->text;
     start(s, &end, 1, &s->on_end);
     ops[0].op = GRPC_OP_SEND_INITIAL_METADATA;
-    ops[0].flags = GRPC_INITIAL_METADATA_WAIT_FOR_READY | GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
+    ops[0].flags =
+        GRPC_INITIAL_METADATA_WAIT_FOR_READY | GRPC_INITIAL_METADATA_WAIT_FOR_READY_EXPLICITLY_SET;
     ops[1].op = GRPC_OP_RECV_INITIAL_METADATA;
     ops[1].data.recv_initial_metadata.recv_initial_metadata = &s->headers;
     start(s, ops, 2, &s->on_headers);
 }
 
-int lt_session_open(const struct lt_session_config *config, struct lt_session **out, struct lt_error *err)
+int lt_session_open(const struct lt_session_config *config, struct lt_session **out,
+                    struct lt_error *err)
 {
     struct lt_session *s = lt_calloc(1, sizeof *s);
     int rc = uv_timer_init(lt_rpc_loop_uv(config->loop), &s->timer);

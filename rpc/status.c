@@ -122,14 +122,16 @@ void lt_rpc_status_pack(const struct lt_rpc_status *s, struct lt_buf *out)
         lt_buf_done(&values[i]);
 }
 
-static void detail_unpack(struct lt_rpc_status *s, const Lt__V1__RpcDetail *d, struct lt_arena *arena)
+static void detail_unpack(struct lt_rpc_status *s, const Lt__V1__RpcDetail *d,
+                          struct lt_arena *arena)
 {
     Lt__V1__Problem *m;
     struct lt_problem *p;
     struct lt_problem *(*add)(struct lt_problems *, const char *, const char *, const char *, ...);
 
     if (!lt_str_eq(d->type_url, PROBLEM_TYPE) ||
-        lt_wire_decode(&lt__v1__problem__descriptor, d->value.data, d->value.len, arena, (ProtobufCMessage **)&m, NULL) < 0)
+        lt_wire_decode(&lt__v1__problem__descriptor, d->value.data, d->value.len, arena,
+                       (ProtobufCMessage **)&m, NULL) < 0)
         return;
     add = m->severity == LT__V1__PROBLEM__SEVERITY__WARNING ? lt_problem_warn : lt_problem_add;
     p = add(&s->problems, m->path ? m->path : "", m->remedy, "%s", m->reason ? m->reason : "");
@@ -144,7 +146,8 @@ void lt_rpc_status_unpack(struct lt_rpc_status *s, const void *data, size_t n)
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(DETAILS_ARENA);
     Lt__V1__RpcStatus *m;
 
-    if (lt_wire_decode(&lt__v1__rpc_status__descriptor, data, n, arena, (ProtobufCMessage **)&m, NULL) < 0)
+    if (lt_wire_decode(&lt__v1__rpc_status__descriptor, data, n, arena, (ProtobufCMessage **)&m,
+                       NULL) < 0)
         return;
     for (size_t i = 0; i < m->n_details; i++)
         detail_unpack(s, m->details[i], arena);

@@ -1,7 +1,8 @@
 /* status.h - how a call ended: a gRPC code, a sentence, and the problems it is about
  *
- * On the wire: status, message, and google.rpc.Status in the trailer grpc-status-details-bin, whose details are
- * lt.v1.Problem messages in google.protobuf.Any; at most LT_RPC_DETAILS_MAX bytes, further problems are left out.
+ * On the wire: status, message, and google.rpc.Status in the trailer grpc-status-details-bin, whose
+ * details are lt.v1.Problem messages in google.protobuf.Any; at most LT_RPC_DETAILS_MAX bytes,
+ * further problems are left out.
  */
 #ifndef LT_RPC_STATUS_H
 #define LT_RPC_STATUS_H
@@ -47,7 +48,8 @@ void lt_rpc_status_done(struct lt_rpc_status *s); /* frees the problems; s is OK
 const char *lt_rpc_code_name(enum lt_rpc_code c); /* "NOT_FOUND" */
 /* -errno that stands for a code (0 for OK): NOT_FOUND -ENOENT, UNAVAILABLE -ECONNREFUSED, … */
 int lt_rpc_code_errno(enum lt_rpc_code c);
-/* The code that tells of an -errno: -ENOENT NOT_FOUND, -EINVAL INVALID_ARGUMENT, … INTERNAL for the rest. */
+/* The code that tells of an -errno: -ENOENT NOT_FOUND, -EINVAL INVALID_ARGUMENT, … INTERNAL for the
+ * rest. */
 enum lt_rpc_code lt_rpc_code_of_errno(int rc);
 
 /* google.rpc.Status bytes. */

@@ -1,7 +1,8 @@
 /* agents.c - the nodes' sessions
  *
- * A session number stands for one connection. What the core wants sent mustn't be lost: it goes behind the outbox's
- * limit, and an agent that doesn't read at all is dropped; it comes back, says what it knows, and gets the rest.
+ * A session number stands for one connection. What the core wants sent mustn't be lost: it goes
+ * behind the outbox's limit, and an agent that doesn't read at all is dropped; it comes back, says
+ * what it knows, and gets the rest.
  */
 #include "base/mem.h"
 #include "daemon/coord/internal.h"
@@ -36,7 +37,8 @@ uint64_t lt_coord_agent_open(struct lt_coord *c, struct lt_rpc_call *call)
 void lt_coord_agent_message(struct lt_coord *c, uint64_t session, const Lt__V1__AgentMessage *m)
 {
     if (!lt_coord_request_answer(c, m))
-        lt_coord_step(c, &(struct lt_core_input){.kind = LT_IN_AGENT, .session = session, .message = m});
+        lt_coord_step(
+            c, &(struct lt_core_input){.kind = LT_IN_AGENT, .session = session, .message = m});
 }
 
 void lt_coord_agent_closed(struct lt_coord *c, uint64_t session)

@@ -27,7 +27,8 @@ static int replay_event(void *arg, const struct lt_store_event *e)
     int rc = lt_core_replay(c->core, e->data, e->len, &err);
 
     if (rc < 0)
-        lt_err("event %llu of %s/events.db: %s", (unsigned long long)e->seq, c->state_dir, err.text);
+        lt_err("event %llu of %s/events.db: %s", (unsigned long long)e->seq, c->state_dir,
+               err.text);
     return rc;
 }
 
@@ -42,7 +43,8 @@ static uint64_t restore_snapshot(struct lt_coord *c)
         return 0;
     if (lt_core_restore(c->core, bytes.data, bytes.len, &err) == 0)
         return seq;
-    lt_warning("snapshot of event %llu: %s; the whole log is read instead", (unsigned long long)seq, err.text);
+    lt_warning("snapshot of event %llu: %s; the whole log is read instead", (unsigned long long)seq,
+               err.text);
     lt_core_free(c->core);
     c->core = lt_core_new();
     return 0;
@@ -83,7 +85,8 @@ static void on_deadline(uv_timer_t *h)
 
 void lt_coord_arm(struct lt_coord *c)
 {
-    uint64_t now = lt_clock_mono_ns(), at = c->core && !c->broken.code ? lt_core_deadline(c->core) : UINT64_MAX;
+    uint64_t now = lt_clock_mono_ns(),
+             at = c->core && !c->broken.code ? lt_core_deadline(c->core) : UINT64_MAX;
 
     if (at == UINT64_MAX)
         uv_timer_stop(&c->deadline);
@@ -132,7 +135,8 @@ static int open_store(struct lt_coord *c, struct lt_error *err)
     if (rc == 0)
         rc = lt_blobs_open(c->state_dir, err);
     if (renewed)
-        lt_warning("%s/metrics.db was damaged; older metrics are in the runs' metrics.csv", c->state_dir);
+        lt_warning("%s/metrics.db was damaged; older metrics are in the runs' metrics.csv",
+                   c->state_dir);
     return rc == 0 ? lt_coord_rebuild(c, err) : rc;
 }
 

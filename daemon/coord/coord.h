@@ -1,12 +1,14 @@
 /* coord.h - the coordinator: the core and the log, tied to time, clients and agents
  *
- * Inputs of one turn of the loop are given to the core as they come; at the turn's end their events go into the log
- * in one commit, and only then is anything sent, replied or told (group commit). When a commit fails, everybody who
- * waits gets the store's error, the agents' sessions are closed and the core is made anew from what the log says now.
- * Ranks go on. The store is probed every second; until it takes writes again, whatever would change something is
- * refused with the reason, and reading goes on.
+ * Inputs of one turn of the loop are given to the core as they come; at the turn's end their events
+ * go into the log in one commit, and only then is anything sent, replied or told (group commit).
+ * When a commit fails, everybody who waits gets the store's error, the agents' sessions are closed
+ * and the core is made anew from what the log says now. Ranks go on. The store is probed every
+ * second; until it takes writes again, whatever would change something is refused with the reason,
+ * and reading goes on.
  *
- * All of it runs on the loop's thread. Callbacks come from the end of a turn, or from inside lt_coord_core().
+ * All of it runs on the loop's thread. Callbacks come from the end of a turn, or from inside
+ * lt_coord_core().
  */
 #ifndef LT_DAEMON_COORD_COORD_H
 #define LT_DAEMON_COORD_COORD_H
@@ -26,16 +28,21 @@ struct lt_store;
 
 struct lt_coord_config {
     struct lt_rpc_loop *loop;
-    const char *state_dir; /* <state>/coord: lock, events.db, metrics.db, blobs/; created when missing */
-    const char *runs_dir;  /* where run directories are made: <data>/runs */
+    const char
+        *state_dir; /* <state>/coord: lock, events.db, metrics.db, blobs/; created when missing */
+    const char *runs_dir; /* where run directories are made: <data>/runs */
 };
 
-/* Takes <state_dir>/lock (-EWOULDBLOCK, the holder's pid in err), opens the store and replays the log. */
-int lt_coord_open(const struct lt_coord_config *config, struct lt_coord **out, struct lt_error *err);
-/* After the server is closed: no call refers to it any more. done (may be NULL) when its handles are gone. */
+/* Takes <state_dir>/lock (-EWOULDBLOCK, the holder's pid in err), opens the store and replays the
+ * log. */
+int lt_coord_open(const struct lt_coord_config *config, struct lt_coord **out,
+                  struct lt_error *err);
+/* After the server is closed: no call refers to it any more. done (may be NULL) when its handles
+ * are gone. */
 void lt_coord_close(struct lt_coord *c, void (*done)(void *arg), void *arg);
 
-/* For queries: what is durable, nothing ahead of it. Valid until the next input. NULL while the log can't be read. */
+/* For queries: what is durable, nothing ahead of it. Valid until the next input. NULL while the log
+ * can't be read. */
 const struct lt_core *lt_coord_core(struct lt_coord *c);
 struct lt_store *lt_coord_store(struct lt_coord *c);
 struct lt_metrics *lt_coord_metrics(struct lt_coord *c);
@@ -53,9 +60,12 @@ struct lt_coord_reply {
 };
 typedef void lt_coord_reply_fn(void *arg, const struct lt_coord_reply *reply);
 
-/* Gives the core one input (in->token is set here). fn is called once, after the commit. Returns the token. */
-uint64_t lt_coord_input(struct lt_coord *c, struct lt_core_input *in, lt_coord_reply_fn *fn, void *arg);
-void lt_coord_forget(struct lt_coord *c, uint64_t token); /* fn won't be called; what was asked is done all the same */
+/* Gives the core one input (in->token is set here). fn is called once, after the commit. Returns
+ * the token. */
+uint64_t lt_coord_input(struct lt_coord *c, struct lt_core_input *in, lt_coord_reply_fn *fn,
+                        void *arg);
+void lt_coord_forget(struct lt_coord *c,
+                     uint64_t token); /* fn won't be called; what was asked is done all the same */
 
 struct lt_coord_submission {
     const char *request_id;
@@ -66,16 +76,18 @@ struct lt_coord_submission {
 };
 void lt_coord_spec_hash(const Lt__V1__JobSpec *spec, char hash[65]);
 /* Makes an id and the run directory's name, then as lt_coord_input(). */
-uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s, lt_coord_reply_fn *fn, void *arg);
+uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s,
+                         lt_coord_reply_fn *fn, void *arg);
 
 /* ---- agents: one Agent.Session call each ---- */
 
-uint64_t lt_coord_agent_open(struct lt_coord *c, struct lt_rpc_call *call); /* session; 0: not now, lt_coord_broken() */
+uint64_t lt_coord_agent_open(struct lt_coord *c,
+                             struct lt_rpc_call *call); /* session; 0: not now, lt_coord_broken() */
 void lt_coord_agent_message(struct lt_coord *c, uint64_t session, const Lt__V1__AgentMessage *m);
 void lt_coord_agent_closed(struct lt_coord *c, uint64_t session);
 
-/* Asks a node for bytes of a run's file, or for a folder's entries. fn is called once; reply NULL: the node went away.
- * Returns the request's id; 0: the node isn't connected, fn won't be called. */
+/* Asks a node for bytes of a run's file, or for a folder's entries. fn is called once; reply NULL:
+ * the node went away. Returns the request's id; 0: the node isn't connected, fn won't be called. */
 typedef void lt_coord_read_fn(void *arg, const Lt__V1__ReadReply *reply);
 struct lt_coord_read {
     const char *node; /* NULL: any */
@@ -84,11 +96,13 @@ struct lt_coord_read {
     uint32_t max_bytes;
     uint32_t wait_ms; /* wait so long for bytes when there are none */
 };
-uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coord_read_fn *fn, void *arg);
+uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coord_read_fn *fn,
+                       void *arg);
 
 /* Levels 2 and 3 of checking on any node. As lt_coord_read(). */
 typedef void lt_coord_check_fn(void *arg, const Lt__V1__CheckDone *done);
-uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coord_check_fn *fn, void *arg);
+uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coord_check_fn *fn,
+                        void *arg);
 void lt_coord_request_cancel(struct lt_coord *c, uint64_t id); /* of a read or check; 0 is fine */
 
 /* ---- watching: told that something changed, the watcher looks for itself ---- */
@@ -101,7 +115,7 @@ enum lt_coord_change {
 };
 struct lt_coord_watch {
     struct lt_coord_watch *next, **link;
-    char *job; /* NULL: all */
+    char *job;                                                /* NULL: all */
     void (*changed)(struct lt_coord_watch *w, unsigned what); /* mustn't remove watches */
 };
 void lt_coord_watch_add(struct lt_coord *c, struct lt_coord_watch *w, const char *job,

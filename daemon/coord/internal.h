@@ -1,5 +1,5 @@
-/* internal.h - the coordinator's fields; its files are coord.c (begin, end, recovery), turn.c (inputs and commits),
- * submit.c, agents.c (sessions), requests.c (reads and checks), watch.c */
+/* internal.h - the coordinator's fields; its files are coord.c (begin, end, recovery), turn.c
+ * (inputs and commits), submit.c, agents.c (sessions), requests.c (reads and checks), watch.c */
 #ifndef LT_DAEMON_COORD_INTERNAL_H
 #define LT_DAEMON_COORD_INTERNAL_H
 
@@ -38,7 +38,7 @@ struct lt_coord {
     struct lt_core *core;
     struct lt_error broken; /* code != 0: the store can't be written */
 
-    struct lt_actions actions; /* of this turn */
+    struct lt_actions actions;       /* of this turn */
     struct lt_coord_waiter *waiters; /* in order of their tokens */
     size_t n_waiters, cap_waiters;
     uint64_t last_token;
@@ -71,7 +71,8 @@ void lt_coord_agent_send(struct lt_coord *c, uint64_t session, const void *data,
 void lt_coord_agent_drop(struct lt_coord *c, uint64_t session, const char *why);
 void lt_coord_agents_drop(struct lt_coord *c, const char *why);
 /* requests.c */
-bool lt_coord_request_answer(struct lt_coord *c, const Lt__V1__AgentMessage *m); /* true: it was one */
+bool lt_coord_request_answer(struct lt_coord *c,
+                             const Lt__V1__AgentMessage *m); /* true: it was one */
 void lt_coord_requests_lost(struct lt_coord *c, uint64_t session);
 /* watch.c */
 void lt_coord_tell(struct lt_coord *c, const char *job, unsigned what); /* job NULL: all */

@@ -1,6 +1,8 @@
-/* requests.c - what the coordinator itself asks of nodes: bytes of files, and checks of plans that are no jobs yet
+/* requests.c - what the coordinator itself asks of nodes: bytes of files, and checks of plans that
+ * are no jobs yet
  *
- * Answers carry our number: ReadRequest.id, and for checks a name in place of a job's id that no job can have.
+ * Answers carry our number: ReadRequest.id, and for checks a name in place of a job's id that no
+ * job can have.
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,7 +49,8 @@ static void send_to(struct lt_coord *c, uint64_t session, const Lt__V1__Coordina
     lt_free(data);
 }
 
-uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coord_read_fn *fn, void *arg)
+uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coord_read_fn *fn,
+                       void *arg)
 {
     Lt__V1__CoordinatorMessage m = LT__V1__COORDINATOR_MESSAGE__INIT;
     Lt__V1__ReadRequest q = LT__V1__READ_REQUEST__INIT;
@@ -71,7 +74,8 @@ uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coo
     return own->id;
 }
 
-uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coord_check_fn *fn, void *arg)
+uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coord_check_fn *fn,
+                        void *arg)
 {
     Lt__V1__CoordinatorMessage m = LT__V1__COORDINATOR_MESSAGE__INIT;
     Lt__V1__CheckRequest q = LT__V1__CHECK_REQUEST__INIT;

@@ -36,13 +36,15 @@ void lt_coord_spec_hash(const Lt__V1__JobSpec *spec, char hash[65])
 
 static char *run_dir(const struct lt_coord *c, const Lt__V1__JobSpec *spec, const char *id)
 {
-    const Lt__V1__TrainingPlan *plan = spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan : NULL;
+    const Lt__V1__TrainingPlan *plan =
+        spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan : NULL;
     const char *root = plan && plan->trainer ? plan->trainer->default_root_dir : NULL;
 
     return lt_path_join(root && root[0] ? root : c->runs_dir, id);
 }
 
-uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s, lt_coord_reply_fn *fn, void *arg)
+uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s,
+                         lt_coord_reply_fn *fn, void *arg)
 {
     struct lt_core_input in = {.kind = LT_IN_SUBMIT, .uid = s->uid};
     LT_AUTO(lt_free) char *dir = NULL;
@@ -51,7 +53,10 @@ uint64_t lt_coord_submit(struct lt_coord *c, const struct lt_coord_submission *s
     make_id(id);
     dir = run_dir(c, s->spec, id);
     in.job = id;
-    in.submit = (struct lt_submit){.request_id = s->request_id, .spec = s->spec, .spec_hash = s->spec_hash, .run_dir = dir,
+    in.submit = (struct lt_submit){.request_id = s->request_id,
+                                   .spec = s->spec,
+                                   .spec_hash = s->spec_hash,
+                                   .run_dir = dir,
                                    .parent = s->parent};
     return lt_coord_input(c, &in, fn, arg);
 }

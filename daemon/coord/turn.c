@@ -1,8 +1,9 @@
 /* turn.c - one turn of the loop is one commit
  *
- * Order within a flush: all events of the turn in one append; metrics (their database has no say in anything); then
- * what the core wanted done, in its order, the watchers among it. Between step and flush the core is ahead of the
- * log; lt_coord_core() flushes first, so nothing that isn't durable is shown to anybody.
+ * Order within a flush: all events of the turn in one append; metrics (their database has no say in
+ * anything); then what the core wanted done, in its order, the watchers among it. Between step and
+ * flush the core is ahead of the log; lt_coord_core() flushes first, so nothing that isn't durable
+ * is shown to anybody.
  */
 #include <errno.h>
 #include <string.h>
@@ -53,7 +54,8 @@ void lt_coord_step(struct lt_coord *c, const struct lt_core_input *in)
         lt_err("the core refused an input of kind %d: %s", (int)in->kind, strerror(-rc));
 }
 
-uint64_t lt_coord_input(struct lt_coord *c, struct lt_core_input *in, lt_coord_reply_fn *fn, void *arg)
+uint64_t lt_coord_input(struct lt_coord *c, struct lt_core_input *in, lt_coord_reply_fn *fn,
+                        void *arg)
 {
     struct lt_coord_waiter *w;
 
@@ -116,7 +118,8 @@ static int append(struct lt_coord *c, struct lt_error *err)
         const struct lt_action *a = &c->actions.items[i];
 
         if (a->kind == LT_DO_APPEND)
-            events[n++] = (struct lt_store_event){.seq = a->seq, .job = a->job ? a->job : "", .data = a->data, .len = a->len};
+            events[n++] = (struct lt_store_event){
+                .seq = a->seq, .job = a->job ? a->job : "", .data = a->data, .len = a->len};
     }
     if (n > 0)
         rc = lt_store_append(c->store, events, n, err);
@@ -135,7 +138,8 @@ static void store_metrics(struct lt_coord *c, const struct lt_actions *todo)
 
         if (a->kind != LT_DO_METRICS)
             continue;
-        rc = lt_metrics_append(c->metrics, a->job, a->attempt, a->rank, a->end_offset, a->metrics, &err);
+        rc = lt_metrics_append(c->metrics, a->job, a->attempt, a->rank, a->end_offset, a->metrics,
+                               &err);
         n++;
     }
     if (n > 0 && rc == 0)
@@ -164,7 +168,9 @@ static void act(struct lt_coord *c, const struct lt_action *a)
         break;
     case LT_DO_REPLY:
         reply(c, a->token,
-              &(struct lt_coord_reply){.status = a->status, .job = a->job ? a->job : "", .text = a->text ? a->text : ""});
+              &(struct lt_coord_reply){.status = a->status,
+                                       .job = a->job ? a->job : "",
+                                       .text = a->text ? a->text : ""});
         break;
     case LT_DO_CLOSE:
         lt_coord_agent_drop(c, a->session, a->text);

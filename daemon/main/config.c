@@ -1,7 +1,7 @@
 /* config.c - flags are the fields of lt.v1.DaemonConfig: --state-dir is state_dir
  *
- * The file goes through the same mapper as plans: every problem is named with its line. A flag sets its field by the
- * message's descriptor; the table below only holds what --help says.
+ * The file goes through the same mapper as plans: every problem is named with its line. A flag sets
+ * its field by the message's descriptor; the table below only holds what --help says.
  */
 #include "daemon/main/config.h"
 
@@ -32,7 +32,8 @@ static const struct {
     const char *value;
     const char *help;
 } flags[] = {
-    {"socket", "PATH", "listen here (default: $LTD_SOCKET, else ltd.sock in the user's runtime folder)"},
+    {"socket", "PATH",
+     "listen here (default: $LTD_SOCKET, else ltd.sock in the user's runtime folder)"},
     {"state_dir", "DIR", "keep jobs and attempts here (default: ltd in the user's state folder)"},
     {"runs_dir", "DIR", "make run directories here (default: ltd/runs in the user's data folder)"},
     {"role", "ROLE", "coordinator, agent or both (default)"},
@@ -47,8 +48,10 @@ static int usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static void print_help(void)
 {
-    printf("usage: ltd [--config FILE] [OPTIONS]\n\nRuns training jobs on this machine; `ltctl` talks to it.\n\n"
-           "  --config FILE            read options from FILE (YAML or JSON; the same names, with _ for -)\n");
+    printf("usage: ltd [--config FILE] [OPTIONS]\n\nRuns training jobs on this machine; `ltctl` "
+           "talks to it.\n\n"
+           "  --config FILE            read options from FILE (YAML or JSON; the same names, with "
+           "_ for -)\n");
     for (size_t i = 0; i < LT_ARRAY_LEN(flags); i++) {
         char text[NAME_LEN];
 
@@ -93,7 +96,8 @@ static int load(const char *path, struct lt_arena *arena, Lt__V1__DaemonConfig *
     for (size_t i = 0; i < problems.len; i++) {
         const struct lt_problem *p = &problems.items[i];
 
-        fprintf(stderr, "%s:%d:%d: %s%s%s\n", path, p->line, p->column, p->reason, p->remedy[0] ? "; " : "", p->remedy);
+        fprintf(stderr, "%s:%d:%d: %s%s%s\n", path, p->line, p->column, p->reason,
+                p->remedy[0] ? "; " : "", p->remedy);
     }
     if (m)
         *out = *(Lt__V1__DaemonConfig *)m;
@@ -109,7 +113,8 @@ static const ProtobufCFieldDescriptor *field_of(const char *flag)
     for (char *c = name; *c; c++)
         if (*c == '-')
             *c = '_';
-    return protobuf_c_message_descriptor_get_field_by_name(&lt__v1__daemon_config__descriptor, name);
+    return protobuf_c_message_descriptor_get_field_by_name(&lt__v1__daemon_config__descriptor,
+                                                           name);
 }
 
 static char *absolute(struct lt_arena *arena, const char *path)
@@ -121,7 +126,8 @@ static char *absolute(struct lt_arena *arena, const char *path)
     return lt_arena_format(arena, "%s/%s", here, path);
 }
 
-static int set(Lt__V1__DaemonConfig *c, const ProtobufCFieldDescriptor *f, const char *value, struct lt_arena *arena)
+static int set(Lt__V1__DaemonConfig *c, const ProtobufCFieldDescriptor *f, const char *value,
+               struct lt_arena *arena)
 {
     void *at = (char *)c + f->offset;
     const ProtobufCEnumValue *word;
@@ -131,8 +137,9 @@ static int set(Lt__V1__DaemonConfig *c, const ProtobufCFieldDescriptor *f, const
         *(protobuf_c_boolean *)((char *)c + f->quantifier_offset) = true;
     switch (f->type) {
     case PROTOBUF_C_TYPE_STRING:
-        *(char **)at = lt_field_is_path(&lt__v1__daemon_config__descriptor, f) ? absolute(arena, value)
-                                                                                : lt_arena_strdup(arena, value);
+        *(char **)at = lt_field_is_path(&lt__v1__daemon_config__descriptor, f)
+                           ? absolute(arena, value)
+                           : lt_arena_strdup(arena, value);
         return 0;
     case PROTOBUF_C_TYPE_UINT64:
         return lt_parse_u64(value, at);
@@ -151,7 +158,8 @@ static int set(Lt__V1__DaemonConfig *c, const ProtobufCFieldDescriptor *f, const
 }
 
 /* One flag at argv[*i]; moves *i to its last word. */
-static int take_flag(int argc, char **argv, int *i, Lt__V1__DaemonConfig *out, struct lt_arena *arena)
+static int take_flag(int argc, char **argv, int *i, Lt__V1__DaemonConfig *out,
+                     struct lt_arena *arena)
 {
     const char *word = argv[*i], *value = strchr(word, '=');
     char name[NAME_LEN];
@@ -159,7 +167,8 @@ static int take_flag(int argc, char **argv, int *i, Lt__V1__DaemonConfig *out, s
 
     if (!lt_str_starts(word, "--"))
         return usage("`%s` isn't an option", word);
-    snprintf(name, sizeof name, "%.*s", (int)(value ? value - word : (int)strlen(word)) - 2, word + 2);
+    snprintf(name, sizeof name, "%.*s", (int)(value ? value - word : (int)strlen(word)) - 2,
+             word + 2);
     f = field_of(name);
     if (!f)
         return usage("unknown option `%s`", word);
@@ -186,7 +195,8 @@ static int complete(Lt__V1__DaemonConfig *c, struct lt_arena *arena)
     LT_AUTO(lt_free) char *data = lt_path_data_dir();
 
     if (!c->socket)
-        c->socket = socket && socket[0] ? absolute(arena, socket) : lt_arena_strdup(arena, default_socket);
+        c->socket =
+            socket && socket[0] ? absolute(arena, socket) : lt_arena_strdup(arena, default_socket);
     if (!c->state_dir)
         c->state_dir = lt_arena_strdup(arena, state);
     if (!c->runs_dir)

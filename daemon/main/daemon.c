@@ -1,8 +1,9 @@
 /* daemon.c - wiring, readiness and the way down
  *
- * Clients can connect from the start, but their calls are held until the agent has said which ranks it found alive:
- * what is answered is never older than what was before the restart. Down: the agent's session ends first, then the
- * server (running calls have some grace), then the coordinator, then the queue's thread. Ranks go on.
+ * Clients can connect from the start, but their calls are held until the agent has said which ranks
+ * it found alive: what is answered is never older than what was before the restart. Down: the
+ * agent's session ends first, then the server (running calls have some grace), then the
+ * coordinator, then the queue's thread. Ranks go on.
  */
 #include "daemon/main/daemon.h"
 
@@ -29,8 +30,9 @@
 #include "sys/notify.h"
 #include "sys/paths.h"
 
-#define FILES 65536            /* connections have numbers of their own, from 1024 on */
-#define READY_WITHIN_MS 10000  /* the agent may take so long before calls are answered without it */
+#define FILES 65536           /* connections have numbers of their own, from 1024 on */
+#define READY_WITHIN_MS 10000 /* the agent may take so long before calls are answered without it   \
+                               */
 #define CARE_EVERY_MS 30000
 #define GRACE_MS 1500
 #define DOWN_WITHIN_MS 8000
@@ -166,7 +168,8 @@ static bool idle(const struct lt_daemon *d)
     core = lt_coord_core(d->service.coord);
     return core && lt_core_live_count(core) == 0 &&
            lt_rpc_server_calls(d->server) <= lt_coord_agents(d->service.coord) &&
-           lt_clock_mono_ns() - lt_rpc_server_last_call_ns(d->server) >= d->config->idle_exit * NS_PER_S;
+           lt_clock_mono_ns() - lt_rpc_server_last_call_ns(d->server) >=
+               d->config->idle_exit * NS_PER_S;
 }
 
 static void care(uv_timer_t *t)
@@ -201,14 +204,18 @@ static void start_handles(struct lt_daemon *d)
     d->term.data = d->interrupt.data = d->late.data = d->care.data = d;
     uv_signal_start(&d->term, on_signal, SIGTERM);
     uv_signal_start(&d->interrupt, on_signal, SIGINT);
-    uv_timer_start(&d->care, care, d->config->embedded ? every : CARE_EVERY_MS, d->config->embedded ? every : CARE_EVERY_MS);
+    uv_timer_start(&d->care, care, d->config->embedded ? every : CARE_EVERY_MS,
+                   d->config->embedded ? every : CARE_EVERY_MS);
 }
 
 static int start_coordinator(struct lt_daemon *d, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *state = lt_path_join(d->config->state_dir, "coord");
-    struct lt_coord_config coord = {.loop = d->loop, .state_dir = state, .runs_dir = d->config->runs_dir};
-    struct lt_rpc_server_config server = {.loop = d->loop, .methods = lt_methods, .context = &d->service,
+    struct lt_coord_config coord = {
+        .loop = d->loop, .state_dir = state, .runs_dir = d->config->runs_dir};
+    struct lt_rpc_server_config server = {.loop = d->loop,
+                                          .methods = lt_methods,
+                                          .context = &d->service,
                                           .rights = lt_service_rights};
     int rc = lt_coord_open(&coord, &d->service.coord, err);
 
@@ -225,9 +232,13 @@ static int start_coordinator(struct lt_daemon *d, struct lt_error *err)
 static int start_agent(struct lt_daemon *d, const char *runtime_dir, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *state = lt_path_join(d->config->state_dir, "node");
-    struct lt_node_config node = {.loop = d->loop, .state_dir = state, .runtime_dir = runtime_dir,
-                                  .name = d->config->node, .coordinator = d->config->coordinator,
-                                  .on_ready = ready, .user = d};
+    struct lt_node_config node = {.loop = d->loop,
+                                  .state_dir = state,
+                                  .runtime_dir = runtime_dir,
+                                  .name = d->config->node,
+                                  .coordinator = d->config->coordinator,
+                                  .on_ready = ready,
+                                  .user = d};
 
     return lt_node_open(&node, &d->node, err);
 }

@@ -6,7 +6,8 @@
 
 struct lt_error;
 
-/* Runs until SIGTERM, SIGINT, or an embedded one's idle exit. 0, or -errno when it couldn't start. */
+/* Runs until SIGTERM, SIGINT, or an embedded one's idle exit. 0, or -errno when it couldn't start.
+ */
 int lt_daemon_run(const Lt__V1__DaemonConfig *config, struct lt_error *err);
 
 #endif

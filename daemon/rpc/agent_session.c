@@ -20,7 +20,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     if (!session) {
         session = lt_coord_agent_open(c, call);
         if (!session) {
-            lt_rpc_finish(call, LT_RPC_UNAVAILABLE, "the coordinator can't store anything: %s", lt_coord_broken(c));
+            lt_rpc_finish(call, LT_RPC_UNAVAILABLE, "the coordinator can't store anything: %s",
+                          lt_coord_broken(c));
             return;
         }
         lt_rpc_call_set(call, (void *)(uintptr_t)session);

@@ -40,7 +40,8 @@ static void pump(struct lt_rpc_call *call)
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
     const char *hash = ((Lt__V1__GetRequest *)m)->hash;
-    LT_AUTO(lt_free) char *path = lt_blob_path(lt_coord_blobs(lt_call_coord(call)), hash ? hash : "");
+    LT_AUTO(lt_free)
+    char *path = lt_blob_path(lt_coord_blobs(lt_call_coord(call)), hash ? hash : "");
     struct lt_error err = {0};
     int fd = path ? lt_file_open(path, O_RDONLY, 0, &err) : -ENOENT;
 

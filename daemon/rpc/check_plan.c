@@ -1,4 +1,5 @@
-/* check_plan.c - levels 1 to 3 of checking, without a job: the last two on a node, by lt-worker --plan-only */
+/* check_plan.c - levels 1 to 3 of checking, without a job: the last two on a node, by lt-worker
+ * --plan-only */
 #include "base/arena.h"
 #include "base/mem.h"
 #include "base/problem.h"
@@ -27,7 +28,8 @@ static void checked(void *arg, const Lt__V1__CheckDone *done)
 
     k->request = 0;
     if (!done) {
-        lt_rpc_finish(k->call, LT_RPC_UNAVAILABLE, "the node that checked the plan went away; try again");
+        lt_rpc_finish(k->call, LT_RPC_UNAVAILABLE,
+                      "the node that checked the plan went away; try again");
         return;
     }
     r.n_problems = done->n_problems;
@@ -53,7 +55,8 @@ static void reply_problems(struct lt_rpc_call *call, const struct lt_problems *p
         m->reason = p->reason;
         m->remedy = p->remedy;
         m->has_severity = true;
-        m->severity = p->warning ? LT__V1__PROBLEM__SEVERITY__WARNING : LT__V1__PROBLEM__SEVERITY__ERROR;
+        m->severity =
+            p->warning ? LT__V1__PROBLEM__SEVERITY__WARNING : LT__V1__PROBLEM__SEVERITY__ERROR;
         r.problems[r.n_problems++] = m;
     }
     lt_rpc_reply(call, &r.base);
@@ -83,7 +86,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     lt_rpc_call_set(call, k);
     k->request = lt_coord_check(lt_call_coord(call), spec, checked, k);
     if (!k->request)
-        lt_rpc_finish(call, LT_RPC_UNAVAILABLE, "no node is connected that could check the plan; try again");
+        lt_rpc_finish(call, LT_RPC_UNAVAILABLE,
+                      "no node is connected that could check the plan; try again");
 }
 
 const struct lt_rpc_method lt_method_check_plan = {

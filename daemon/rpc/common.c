@@ -21,13 +21,15 @@ const struct lt_core *lt_call_core(struct lt_rpc_call *call)
     const struct lt_core *core = lt_coord_core(c);
 
     if (!core)
-        lt_rpc_finish(call, LT_RPC_UNAVAILABLE, "the job log can't be read: %s", lt_coord_broken(c));
+        lt_rpc_finish(call, LT_RPC_UNAVAILABLE, "the job log can't be read: %s",
+                      lt_coord_broken(c));
     return core;
 }
 
 void lt_call_error(struct lt_rpc_call *call, int rc, const char *text)
 {
-    enum lt_rpc_code code = rc == -EALREADY || rc == -ESTALE ? LT_RPC_FAILED_PRECONDITION : lt_rpc_code_of_errno(rc);
+    enum lt_rpc_code code =
+        rc == -EALREADY || rc == -ESTALE ? LT_RPC_FAILED_PRECONDITION : lt_rpc_code_of_errno(rc);
 
     lt_rpc_finish(call, code, "%s", text && text[0] ? text : strerror(-rc));
 }
@@ -49,13 +51,15 @@ const Lt__V1__JobFold *lt_call_job(struct lt_rpc_call *call, const char *job)
     if (rc == 0)
         return fold;
     if (rc == -ENOENT)
-        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "there is no job %s; `ltctl ps --all` lists all", job);
+        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "there is no job %s; `ltctl ps --all` lists all",
+                      job);
     else
         lt_call_error(call, rc, err.text);
     return NULL;
 }
 
-const Lt__V1__NodeStatus *lt_call_node(struct lt_rpc_call *call, const char *node, struct lt_arena *arena)
+const Lt__V1__NodeStatus *lt_call_node(struct lt_rpc_call *call, const char *node,
+                                       struct lt_arena *arena)
 {
     const struct lt_core *core = lt_call_core(call);
     Lt__V1__NodesListResponse list = LT__V1__NODES_LIST_RESPONSE__INIT;
@@ -66,7 +70,8 @@ const Lt__V1__NodeStatus *lt_call_node(struct lt_rpc_call *call, const char *nod
     for (size_t i = 0; i < list.n_nodes; i++)
         if (lt_str_eq(list.nodes[i]->name, node))
             return list.nodes[i];
-    lt_rpc_finish(call, LT_RPC_NOT_FOUND, "there is no node %s; `ltctl nodes` lists all", node ? node : "without a name");
+    lt_rpc_finish(call, LT_RPC_NOT_FOUND, "there is no node %s; `ltctl nodes` lists all",
+                  node ? node : "without a name");
     return NULL;
 }
 
@@ -100,7 +105,8 @@ static int add_metric(void *arg, const struct lt_metric_point *p)
     return 0;
 }
 
-void lt_job_status(struct lt_coord *c, const Lt__V1__JobFold *fold, Lt__V1__JobStatus *out, struct lt_arena *arena)
+void lt_job_status(struct lt_coord *c, const Lt__V1__JobFold *fold, Lt__V1__JobStatus *out,
+                   struct lt_arena *arena)
 {
     struct latest latest = {.status = out, .arena = arena};
 
@@ -155,7 +161,8 @@ static void answered(void *arg, const struct lt_coord_reply *r)
         a->reply(a->call, r->job);
 }
 
-static struct ask *ask_new(struct lt_rpc_call *call, void (*reply)(struct lt_rpc_call *call, const char *job))
+static struct ask *ask_new(struct lt_rpc_call *call,
+                           void (*reply)(struct lt_rpc_call *call, const char *job))
 {
     struct ask *a = lt_calloc(1, sizeof *a);
 
@@ -165,7 +172,8 @@ static struct ask *ask_new(struct lt_rpc_call *call, void (*reply)(struct lt_rpc
     return a;
 }
 
-void lt_ask(struct lt_rpc_call *call, struct lt_core_input *in, void (*reply)(struct lt_rpc_call *call, const char *job))
+void lt_ask(struct lt_rpc_call *call, struct lt_core_input *in,
+            void (*reply)(struct lt_rpc_call *call, const char *job))
 {
     struct ask *a = ask_new(call, reply);
 

@@ -1,7 +1,7 @@
 /* download.c - a checkpoint's files, one after the other, read through its node
  *
- * First the folder is listed, then every file is read to its end, at most one request in flight and none while the
- * reader is slow.
+ * First the folder is listed, then every file is read to its end, at most one request in flight and
+ * none while the reader is slow.
  */
 #include <errno.h>
 #include <string.h>
@@ -43,7 +43,8 @@ static void finish(struct download *d)
 static void ask(struct download *d)
 {
     LT_AUTO(lt_free) char *path = NULL;
-    struct lt_coord_read r = {.node = d->node, .run_dir = d->run_dir, .max_bytes = CHUNK, .offset = d->offset};
+    struct lt_coord_read r = {
+        .node = d->node, .run_dir = d->run_dir, .max_bytes = CHUNK, .offset = d->offset};
 
     if (d->over || d->request || !lt_rpc_room(d->call))
         return;
@@ -121,7 +122,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
         return;
     run_len = strlen(fold->run_dir);
     if (strncmp(path, fold->run_dir, run_len) != 0 || path[run_len] != '/') {
-        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "%s lies outside the run's folder: copy it from there", path);
+        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
+                      "%s lies outside the run's folder: copy it from there", path);
         return;
     }
     node = lt_core_job_node(lt_coord_core(lt_call_coord(call)), fold);

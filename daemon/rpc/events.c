@@ -1,7 +1,7 @@
 /* events.c - the log itself, of one job or of all, from a cursor on
  *
- * The cursor is the sequence number of the last event that was given, 8 bytes little endian. Events lie packed in the
- * log and go out as they are: field 1 of EventsResponse, length first.
+ * The cursor is the sequence number of the last event that was given, 8 bytes little endian. Events
+ * lie packed in the log and go out as they are: field 1 of EventsResponse, length first.
  */
 #include <errno.h>
 #include <string.h>

@@ -1,9 +1,11 @@
-/* logs.c - what a rank wrote, byte for byte: attempts in order, .out and .err of an attempt side by side
+/* logs.c - what a rank wrote, byte for byte: attempts in order, .out and .err of an attempt side by
+ * side
  *
- * Positions are offsets in the files, so a cursor says exactly what was given, whatever happened to daemon or
- * connection since. One read per file is in flight; the next one is asked for when all bytes of the last one are in
- * the outbox. While an attempt may still write, reads wait at the node for bytes; once it is over, a read that brings
- * nothing is the file's end. A read that waits when the attempt ends is given up and asked again without waiting.
+ * Positions are offsets in the files, so a cursor says exactly what was given, whatever happened to
+ * daemon or connection since. One read per file is in flight; the next one is asked for when all
+ * bytes of the last one are in the outbox. While an attempt may still write, reads wait at the node
+ * for bytes; once it is over, a read that brings nothing is the file's end. A read that waits when
+ * the attempt ends is given up and asked again without waiting.
  */
 #include <errno.h>
 #include <string.h>
@@ -93,7 +95,8 @@ static void send_chunk(struct logs *s, struct file *f, size_t n)
     Lt__V1__LogsResponse r = LT__V1__LOGS_RESPONSE__INIT;
     Lt__V1__LogChunk chunk = LT__V1__LOG_CHUNK__INIT;
 
-    chunk.has_attempt = chunk.has_rank = chunk.has_stream = chunk.has_offset = chunk.has_data = true;
+    chunk.has_attempt = chunk.has_rank = chunk.has_stream = chunk.has_offset = chunk.has_data =
+        true;
     chunk.attempt = s->attempt;
     chunk.rank = s->rank;
     chunk.stream = (Lt__V1__LogStream)(f - s->files);
@@ -159,8 +162,8 @@ static void got(void *arg, const Lt__V1__ReadReply *reply)
         reply = &nothing;
     if (reply->error) {
         s->over = true;
-        lt_rpc_finish(s->call, LT_RPC_INTERNAL, "the log of attempt %u can't be read: %s", s->attempt,
-                      strerror((int)reply->error));
+        lt_rpc_finish(s->call, LT_RPC_INTERNAL, "the log of attempt %u can't be read: %s",
+                      s->attempt, strerror((int)reply->error));
         return;
     }
     if (f->tailing) {
@@ -182,8 +185,10 @@ static void got(void *arg, const Lt__V1__ReadReply *reply)
 static void ask(struct logs *s, struct file *f, bool final)
 {
     static const char *const suffix[STREAMS] = {"out", "err"};
-    LT_AUTO(lt_free) char *path = lt_format("logs/%u/%u.%s", s->attempt, s->rank, suffix[f - s->files]);
-    struct lt_coord_read r = {.node = s->node, .run_dir = s->run_dir, .path = path, .offset = f->pos};
+    LT_AUTO(lt_free)
+    char *path = lt_format("logs/%u/%u.%s", s->attempt, s->rank, suffix[f - s->files]);
+    struct lt_coord_read r = {
+        .node = s->node, .run_dir = s->run_dir, .path = path, .offset = f->pos};
 
     if (f->tailing) {
         r.offset = f->tail.offset;
@@ -196,7 +201,8 @@ static void ask(struct logs *s, struct file *f, bool final)
     f->request = lt_coord_read(lt_call_coord(s->call), &r, got, f);
     if (!f->request && !s->follow && !s->over) { /* a follower waits for the node */
         s->over = true;
-        lt_rpc_finish(s->call, LT_RPC_UNAVAILABLE, "the node that has the logs isn't connected; try again");
+        lt_rpc_finish(s->call, LT_RPC_UNAVAILABLE,
+                      "the node that has the logs isn't connected; try again");
     }
 }
 
@@ -267,7 +273,8 @@ static void advance(struct logs *s)
         over = attempt_over(s, fold);
         for (int i = 0; i < STREAMS && s->attempt > 0; i++)
             advance_file(s, &s->files[i], over);
-    } while (!s->over && (s->attempt == 0 || (s->files[0].ended && s->files[1].ended)) && next_attempt(s, fold));
+    } while (!s->over && (s->attempt == 0 || (s->files[0].ended && s->files[1].ended)) &&
+             next_attempt(s, fold));
 }
 
 static void changed(struct lt_coord_watch *watch, unsigned what)
@@ -279,7 +286,8 @@ static void changed(struct lt_coord_watch *watch, unsigned what)
     if (s->over || !(what & (LT_CHANGED_STATUS | LT_CHANGED_TICK)))
         return;
     advance(s);
-    if (s->over || !(what & LT_CHANGED_TICK) || lt_clock_mono_ns() - s->sent_ns < HEARTBEAT_NS || !lt_rpc_room(s->call))
+    if (s->over || !(what & LT_CHANGED_TICK) || lt_clock_mono_ns() - s->sent_ns < HEARTBEAT_NS ||
+        !lt_rpc_room(s->call))
         return;
     r.frame_case = LT__V1__LOGS_RESPONSE__FRAME_HEARTBEAT;
     r.heartbeat = &beat;

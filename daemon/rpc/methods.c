@@ -10,7 +10,11 @@ LT_METHODS
 
 #define X(name) &lt_method_##name,
 const struct lt_rpc_method *const lt_methods[] = {
-    LT_METHODS &lt_rpc_health_check, &lt_rpc_health_watch, &lt_rpc_reflection, &lt_rpc_reflection_v1alpha, NULL,
+    LT_METHODS & lt_rpc_health_check,
+    &lt_rpc_health_watch,
+    &lt_rpc_reflection,
+    &lt_rpc_reflection_v1alpha,
+    NULL,
 };
 #undef X
 

@@ -1,7 +1,7 @@
 /* methods.h - the table of methods: one file of this folder each, listed in meson.build
  *
- * A file x.c defines `const struct lt_rpc_method lt_method_x`. Handlers query what is durable (lt_coord_core) and give
- * inputs (lt_coord_input); they decide nothing themselves.
+ * A file x.c defines `const struct lt_rpc_method lt_method_x`. Handlers query what is durable
+ * (lt_coord_core) and give inputs (lt_coord_input); they decide nothing themselves.
  */
 #ifndef LT_DAEMON_RPC_METHODS_H
 #define LT_DAEMON_RPC_METHODS_H

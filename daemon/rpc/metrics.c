@@ -1,7 +1,8 @@
 /* metrics.c - a job's metric values, in order of arrival
  *
- * Read to its end, values that a later attempt computed again are left out; followed, they are there and a `rewound`
- * says from which step on the next ones count. The cursor is the last row and its attempt, 8 + 4 bytes little endian.
+ * Read to its end, values that a later attempt computed again are left out; followed, they are
+ * there and a `rewound` says from which step on the next ones count. The cursor is the last row and
+ * its attempt, 8 + 4 bytes little endian.
  */
 #include <errno.h>
 #include <string.h>
@@ -79,7 +80,8 @@ static void send_points(struct metrics *s)
     lt_rpc_send(s->call, &r.base);
 }
 
-/* The step that the present attempt began at; earlier attempts' are known to nobody who follows now. */
+/* The step that the present attempt began at; earlier attempts' are known to nobody who follows
+ * now. */
 static void send_rewound(struct metrics *s)
 {
     Lt__V1__MetricsResponse r = LT__V1__METRICS_RESPONSE__INIT;

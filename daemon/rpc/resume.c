@@ -4,8 +4,8 @@
 #include "lt/v1/plan.pb-c.h"
 
 /* A copy of the plan's top level with its `resume` set; the parts below are shared. */
-static Lt__V1__JobSpec *spec_of(struct lt_arena *arena, const Lt__V1__TrainingPlan *plan, const char *job,
-                                const char *checkpoint)
+static Lt__V1__JobSpec *spec_of(struct lt_arena *arena, const Lt__V1__TrainingPlan *plan,
+                                const char *job, const char *checkpoint)
 {
     Lt__V1__JobSpec *spec = lt_arena_alloc(arena, sizeof *spec);
     Lt__V1__TrainingPlan *copy = lt_arena_alloc(arena, sizeof *copy);
@@ -26,7 +26,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
     const Lt__V1__ResumeRequest *q = (const Lt__V1__ResumeRequest *)m;
     const Lt__V1__JobFold *fold = lt_call_job(call, q->job_id);
-    struct lt_coord_submission s = {.request_id = q->request_id, .uid = lt_rpc_call_peer(call)->uid};
+    struct lt_coord_submission s = {.request_id = q->request_id,
+                                    .uid = lt_rpc_call_peer(call)->uid};
     Lt__V1__JobSpec *spec;
     const char *path;
     char hash[65];
@@ -34,7 +35,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     if (!fold)
         return;
     if (!q->request_id || !q->request_id[0]) {
-        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT, "request_id is missing: make one per submission");
+        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT,
+                      "request_id is missing: make one per submission");
         return;
     }
     if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN) {
@@ -44,7 +46,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     path = lt_call_checkpoint(call, fold, q->checkpoint);
     if (!path)
         return;
-    spec = spec_of(lt_rpc_call_arena(call), q->plan ? q->plan : fold->spec->plan, fold->id, q->checkpoint);
+    spec = spec_of(lt_rpc_call_arena(call), q->plan ? q->plan : fold->spec->plan, fold->id,
+                   q->checkpoint);
     if (lt_call_validate(call, spec) < 0)
         return;
     lt_coord_spec_hash(spec, hash);

@@ -20,20 +20,23 @@ int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec)
     lt_plan_validate(spec, &status.problems);
     errors = status.problems.errors;
     if (errors > 0) {
-        snprintf(status.text, sizeof status.text, "the plan has %zu problem%s", errors, errors == 1 ? "" : "s");
+        snprintf(status.text, sizeof status.text, "the plan has %zu problem%s", errors,
+                 errors == 1 ? "" : "s");
         lt_rpc_finish_status(call, &status);
     }
     lt_rpc_status_done(&status);
     return errors > 0 ? -EINVAL : 0;
 }
 
-const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *fold, const char *name)
+const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *fold,
+                               const char *name)
 {
     struct lt_arena *arena = lt_rpc_call_arena(call);
     const Lt__V1__CheckpointSaved *saved;
     struct lt_error err = {0};
     const char *path;
-    int rc = lt_core_find_checkpoint(fold, name && name[0] ? name : NULL, arena, &path, &saved, &err);
+    int rc =
+        lt_core_find_checkpoint(fold, name && name[0] ? name : NULL, arena, &path, &saved, &err);
 
     if (rc == 0)
         return path[0] == '/' ? path : lt_arena_format(arena, "%s/%s", fold->run_dir, path);
@@ -57,8 +60,8 @@ int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **p
     if (!fold)
         return -ENOENT;
     if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN) {
-        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s has no model: only a training job can be evaluated",
-                      fold->id);
+        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
+                      "job %s has no model: only a training job can be evaluated", fold->id);
         return -EINVAL;
     }
     path = lt_call_checkpoint(call, fold, e->checkpoint);

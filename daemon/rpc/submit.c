@@ -1,20 +1,23 @@
 /* submit.c - a plan becomes a job; durable when this is answered
  *
- * wire decode → level 1 → (evaluation: parent's plan and checkpoint) → core → log → reply. The hash is that of the spec
- * as it was sent, so that a repeated request finds its job although `best` has moved on meanwhile.
+ * wire decode → level 1 → (evaluation: parent's plan and checkpoint) → core → log → reply. The hash
+ * is that of the spec as it was sent, so that a repeated request finds its job although `best` has
+ * moved on meanwhile.
  */
 #include "daemon/rpc/common.h"
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
     const Lt__V1__SubmitRequest *q = (const Lt__V1__SubmitRequest *)m;
-    struct lt_coord_submission s = {.request_id = q->request_id, .uid = lt_rpc_call_peer(call)->uid, .spec = q->spec};
+    struct lt_coord_submission s = {
+        .request_id = q->request_id, .uid = lt_rpc_call_peer(call)->uid, .spec = q->spec};
     char hash[65];
 
     if (lt_call_validate(call, q->spec) < 0)
         return;
     if (!q->request_id || !q->request_id[0]) {
-        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT, "request_id is missing: make one per submission");
+        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT,
+                      "request_id is missing: make one per submission");
         return;
     }
     lt_coord_spec_hash(q->spec, hash);

@@ -1,4 +1,5 @@
-/* tail.c - a newline at the very end of the file ends its last line; every other one before it separates two */
+/* tail.c - a newline at the very end of the file ends its last line; every other one before it
+ * separates two */
 #include "daemon/rpc/tail.h"
 
 #define BEHIND ((uint64_t)1 << 60)

@@ -1,4 +1,5 @@
-/* tail.h - where do the last n lines of a file begin? Found by reading blocks from its end backwards. Pure. */
+/* tail.h - where do the last n lines of a file begin? Found by reading blocks from its end
+ * backwards. Pure. */
 #ifndef LT_DAEMON_RPC_TAIL_H
 #define LT_DAEMON_RPC_TAIL_H
 
@@ -17,7 +18,8 @@ struct lt_tail {
 
 /* The first block to read gives only the size: offset lies behind any file. */
 void lt_tail_init(struct lt_tail *t, uint64_t lines);
-/* What was read at t->offset, and the file's size. true: t->offset is the answer; false: read there and come again. */
+/* What was read at t->offset, and the file's size. true: t->offset is the answer; false: read there
+ * and come again. */
 bool lt_tail_step(struct lt_tail *t, const uint8_t *data, size_t n, uint64_t size);
 
 #endif

@@ -52,7 +52,8 @@ static bool answer_read(struct world *w, const Lt__V1__ReadRequest *q, bool may_
         r.n_entries = 3;
     } else {
         f = fopen(path, "r");
-        fseek(f, (long)(q->offset < (uint64_t)st.st_size ? q->offset : (uint64_t)st.st_size), SEEK_SET);
+        fseek(f, (long)(q->offset < (uint64_t)st.st_size ? q->offset : (uint64_t)st.st_size),
+              SEEK_SET);
         r.size = (uint64_t)st.st_size;
         r.has_data = true;
         r.data.data = data;
@@ -261,7 +262,8 @@ static void *run(void *arg)
     struct world *w = arg;
     struct lt_error err = {0};
     struct lt_coord_config coord = {.state_dir = w->state, .runs_dir = w->runs};
-    struct lt_rpc_server_config server = {.methods = lt_methods, .context = &w->service, .rights = lt_service_rights};
+    struct lt_rpc_server_config server = {
+        .methods = lt_methods, .context = &w->service, .rights = lt_service_rights};
 
     uv_loop_init(&w->uv);
     uv_async_init(&w->uv, &w->calls, on_call);
@@ -272,7 +274,8 @@ static void *run(void *arg)
     if (lt_rpc_loop_open(&w->uv, &w->loop, &err) < 0)
         abort();
     coord.loop = server.loop = w->loop;
-    if (lt_coord_open(&coord, &w->service.coord, &err) < 0 || lt_rpc_server_open(&server, &w->server, &err) < 0 ||
+    if (lt_coord_open(&coord, &w->service.coord, &err) < 0 ||
+        lt_rpc_server_open(&server, &w->server, &err) < 0 ||
         lt_rpc_server_listen(w->server, w->socket, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
@@ -288,9 +291,14 @@ static void *run(void *arg)
 
 static void open_agent(struct world *w, void *arg)
 {
-    struct lt_session_config config = {.loop = w->loop, .target = w->target, .method = "/lt.v1.Agent/Session",
-                                       .in = &lt__v1__coordinator_message__descriptor, .arg = w, .opened = agent_opened,
-                                       .message = agent_message, .closed = agent_closed};
+    struct lt_session_config config = {.loop = w->loop,
+                                       .target = w->target,
+                                       .method = "/lt.v1.Agent/Session",
+                                       .in = &lt__v1__coordinator_message__descriptor,
+                                       .arg = w,
+                                       .opened = agent_opened,
+                                       .message = agent_message,
+                                       .closed = agent_closed};
 
     (void)arg;
     lt_session_open(&config, &w->agent, NULL);
@@ -356,7 +364,8 @@ void world_down(struct world *w)
 
 void world_make(struct world *w)
 {
-    LT_AUTO(lt_free) char *path = lt_format("%s/examples/fashion-mlp.yaml", getenv("LT_SOURCE_ROOT"));
+    LT_AUTO(lt_free)
+    char *path = lt_format("%s/examples/fashion-mlp.yaml", getenv("LT_SOURCE_ROOT"));
     struct lt_problems problems = {0};
     LT_BUF_AUTO text = {0};
 
@@ -392,7 +401,8 @@ void world_await(_Atomic unsigned *counter, unsigned n)
 
 /* ---- the client ---- */
 
-int world_call(struct world *w, const char *method, const void *request, const ProtobufCMessageDescriptor *out, void *reply)
+int world_call(struct world *w, const char *method, const void *request,
+               const ProtobufCMessageDescriptor *out, void *reply)
 {
     return lt_client_call(w->client, method, request, out, LONG_MS, w->arena, reply, &w->status);
 }
@@ -424,7 +434,8 @@ struct lt_client_stream *world_stream(struct world *w, const char *method, const
 {
     struct lt_client_stream *s;
 
-    assert_int_equal(lt_client_stream_open(w->client, method, request, out, LONG_MS, &s, &w->status), 0);
+    assert_int_equal(
+        lt_client_stream_open(w->client, method, request, out, LONG_MS, &s, &w->status), 0);
     return s;
 }
 
@@ -490,7 +501,8 @@ static void do_gone(struct world *w, void *arg)
     agent_send(w, &m);
 }
 
-void world_gone(struct world *w, const char *job, uint32_t attempt, Lt__V1__JobResult result, Lt__V1__FailureClass class_)
+void world_gone(struct world *w, const char *job, uint32_t attempt, Lt__V1__JobResult result,
+                Lt__V1__FailureClass class_)
 {
     Lt__V1__JournalRecord j = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__Finished finished = LT__V1__FINISHED__INIT;

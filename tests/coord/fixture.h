@@ -1,8 +1,8 @@
-/* fixture.h - a coordinator with its real server and store, and a fake agent that speaks Agent.Session, on one loop in
- * a thread of its own; the test is the client, in the main thread
+/* fixture.h - a coordinator with its real server and store, and a fake agent that speaks
+ * Agent.Session, on one loop in a thread of its own; the test is the client, in the main thread
  *
- * The fake agent accepts every plan, starts ranks that do nothing, and reads files of runs as the real one does. What
- * the ranks "do" is said by the test.
+ * The fake agent accepts every plan, starts ranks that do nothing, and reads files of runs as the
+ * real one does. What the ranks "do" is said by the test.
  */
 #ifndef LT_TESTS_COORD_FIXTURE_H
 #define LT_TESTS_COORD_FIXTURE_H
@@ -39,7 +39,7 @@ struct world {
     /* the fake agent */
     struct lt_session *agent;
     struct waiting_read *reads;
-    uint64_t journal; /* offset behind the last record */
+    uint64_t journal;    /* offset behind the last record */
     _Atomic bool refuse; /* plans */
     _Atomic unsigned welcomed, started, signals, checks, sessions_lost;
     _Atomic int last_signal;
@@ -59,8 +59,10 @@ void world_do(struct world *w, void (*fn)(struct world *w, void *arg), void *arg
 void world_await(_Atomic unsigned *counter, unsigned n);
 
 /* Client's side. */
-int world_call(struct world *w, const char *method, const void *request, const ProtobufCMessageDescriptor *out, void *reply);
-int world_submit(struct world *w, const char *request_id, const char **job); /* -errno; job is the arena's */
+int world_call(struct world *w, const char *method, const void *request,
+               const ProtobufCMessageDescriptor *out, void *reply);
+int world_submit(struct world *w, const char *request_id,
+                 const char **job); /* -errno; job is the arena's */
 int world_get(struct world *w, const char *job, Lt__V1__JobStatus **status);
 /* Watches until the job is in this state. */
 void world_await_state(struct world *w, const char *job, Lt__V1__JobState state);
@@ -69,8 +71,10 @@ struct lt_client_stream *world_stream(struct world *w, const char *method, const
 
 /* What the rank of an attempt does. */
 void world_record(struct world *w, const char *job, uint32_t attempt, Lt__V1__JournalRecord *r);
-void world_gone(struct world *w, const char *job, uint32_t attempt, Lt__V1__JobResult result, Lt__V1__FailureClass class_);
-void world_write(struct world *w, const char *job, const char *path, const char *text); /* appends to a run's file */
+void world_gone(struct world *w, const char *job, uint32_t attempt, Lt__V1__JobResult result,
+                Lt__V1__FailureClass class_);
+void world_write(struct world *w, const char *job, const char *path,
+                 const char *text); /* appends to a run's file */
 /* A job that is running, in attempt 1. */
 const char *world_running(struct world *w, const char *request_id);
 

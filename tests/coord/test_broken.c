@@ -1,5 +1,6 @@
-/* test_broken.c - a store that takes no more writes: new work is refused with the reason, reading goes on, nothing
- * that was acknowledged is lost, and everything goes on by itself once there is room again
+/* test_broken.c - a store that takes no more writes: new work is refused with the reason, reading
+ * goes on, nothing that was acknowledged is lost, and everything goes on by itself once there is
+ * room again
  *
  * The full disk is a limit on the size of files (RLIMIT_FSIZE), so that it needs no privileges.
  */

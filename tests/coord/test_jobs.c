@@ -114,13 +114,17 @@ static void check_plan_asks_a_node(void **state)
     Lt__V1__CheckPlanResponse *r;
 
     q.spec = w->spec;
-    assert_int_equal(world_call(w, "/lt.v1.Jobs/CheckPlan", &q, &lt__v1__check_plan_response__descriptor, &r), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/CheckPlan", &q, &lt__v1__check_plan_response__descriptor, &r),
+        0);
     assert_int_equal(r->n_problems, 0);
     assert_int_equal(r->cost->memory_bytes, 100u << 20);
     assert_string_equal(r->report_json, "{}");
     w->spec->plan->data->batch_size = 0;
     w->spec->plan->data->has_batch_size = true;
-    assert_int_equal(world_call(w, "/lt.v1.Jobs/CheckPlan", &q, &lt__v1__check_plan_response__descriptor, &r), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/CheckPlan", &q, &lt__v1__check_plan_response__descriptor, &r),
+        0);
     assert_true(r->n_problems >= 1);
     assert_int_equal(w->checks, 1);
 }
@@ -171,7 +175,9 @@ static void submit_and_die(struct world *w, int pipe_fd)
     if (lt_rpc_loop_open(&uv, &config.loop, NULL) < 0 || lt_coord_open(&config, &c, NULL) < 0)
         _exit(2);
     lt_coord_spec_hash(w->spec, hash);
-    lt_coord_submit(c, &(struct lt_coord_submission){.request_id = "lost", .uid = getuid(), .spec = w->spec, .spec_hash = hash},
+    lt_coord_submit(c,
+                    &(struct lt_coord_submission){
+                        .request_id = "lost", .uid = getuid(), .spec = w->spec, .spec_hash = hash},
                     die, &crash);
     uv_run(&uv, UV_RUN_DEFAULT);
     _exit(3);
@@ -214,7 +220,8 @@ static void unknown_jobs_and_nodes_are_not_found(void **state)
     assert_int_equal(world_get(w, "zzzzzzzz", &s), -ENOENT);
     assert_int_equal(world_get(w, "", &s), -EINVAL);
     q.node = (char *)"elsewhere";
-    assert_int_equal(world_call(w, "/lt.v1.Nodes/Get", &q, &lt__v1__node_status__descriptor, &node), -ENOENT);
+    assert_int_equal(world_call(w, "/lt.v1.Nodes/Get", &q, &lt__v1__node_status__descriptor, &node),
+                     -ENOENT);
 }
 
 static void a_drained_node_takes_no_job(void **state)
@@ -227,14 +234,18 @@ static void a_drained_node_takes_no_job(void **state)
     const char *job;
 
     q.node = (char *)"fake";
-    assert_int_equal(world_call(w, "/lt.v1.Nodes/Drain", &q, &lt__v1__node_status__descriptor, &node), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Nodes/Drain", &q, &lt__v1__node_status__descriptor, &node), 0);
     assert_string_equal(node->state, "drained");
     assert_int_equal(world_submit(w, "one", &job), 0);
     explain.job_id = (char *)job;
-    assert_int_equal(world_call(w, "/lt.v1.Jobs/Explain", &explain, &lt__v1__explain_response__descriptor, &why), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Explain", &explain, &lt__v1__explain_response__descriptor, &why),
+        0);
     assert_true(strlen(why->text) > 0);
     assert_int_equal(w->started, 0);
-    assert_int_equal(world_call(w, "/lt.v1.Nodes/Undrain", &q, &lt__v1__node_status__descriptor, &node), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Nodes/Undrain", &q, &lt__v1__node_status__descriptor, &node), 0);
     world_await_state(w, job, LT__V1__JOB_STATE__RUNNING);
 }
 
@@ -247,7 +258,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_plan_with_problems_is_not_submitted, setup, teardown),
         cmocka_unit_test_setup_teardown(a_plan_that_the_node_refuses_ends_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(check_plan_asks_a_node, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_same_request_is_the_same_job_also_after_a_restart, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_same_request_is_the_same_job_also_after_a_restart,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(unknown_jobs_and_nodes_are_not_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_drained_node_takes_no_job, setup, teardown),
     };

@@ -1,4 +1,5 @@
-/* test_ltd.c - the program itself: one per socket and state folder, configuration, signals, an embedded one's end
+/* test_ltd.c - the program itself: one per socket and state folder, configuration, signals, an
+ * embedded one's end
  *
  * Coordinators alone: agents have tests of their own.
  */
@@ -65,7 +66,8 @@ static pid_t spawn(const struct place *p, const char *const *words)
     for (int i = 0; words[i]; i++)
         argv[i + 1] = words[i];
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, p->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
+    posix_spawn_file_actions_addopen(&actions, 1, p->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND,
+                                     0600);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     assert_int_equal(posix_spawn(&pid, program, &actions, NULL, (char *const *)argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
@@ -97,7 +99,8 @@ static void await_log(const struct place *p, const char *text)
 
 static pid_t start(const struct place *p)
 {
-    pid_t pid = spawn(p, (const char *const[]){"--socket", p->socket, "--state-dir", p->state, "--role", "coordinator", NULL});
+    pid_t pid = spawn(p, (const char *const[]){"--socket", p->socket, "--state-dir", p->state,
+                                               "--role", "coordinator", NULL});
 
     await_log(p, "ready on");
     return pid;
@@ -121,12 +124,14 @@ static void it_serves_until_it_is_told_to_end(void **state)
     pid_t pid = start(p);
 
     assert_int_equal(lt_client_open(target, &c, NULL), 0);
-    assert_int_equal(lt_client_call(c, "/lt.v1.Jobs/List", &q.base, &lt__v1__list_response__descriptor, 10000, arena, &r,
-                                    &status), 0);
+    assert_int_equal(lt_client_call(c, "/lt.v1.Jobs/List", &q.base,
+                                    &lt__v1__list_response__descriptor, 10000, arena, &r, &status),
+                     0);
     assert_int_equal(stop(pid), 0);
     assert_int_equal(access(p->socket, F_OK), -1);
-    assert_int_equal(lt_client_call(c, "/lt.v1.Jobs/List", &q.base, &lt__v1__list_response__descriptor, 10000, arena, &r,
-                                    &status), -ECONNREFUSED);
+    assert_int_equal(lt_client_call(c, "/lt.v1.Jobs/List", &q.base,
+                                    &lt__v1__list_response__descriptor, 10000, arena, &r, &status),
+                     -ECONNREFUSED);
     lt_rpc_status_done(&status);
 }
 
@@ -140,12 +145,16 @@ static void a_second_one_says_who_is_there(void **state)
     snprintf(who, sizeof who, "%d", (int)pid);
     snprintf(second.log, sizeof second.log, "%s/log2", p->dir);
     snprintf(other, sizeof other, "%s2", p->state);
-    assert_int_equal(wait_exit(spawn(&second, (const char *const[]){"--socket", p->socket, "--state-dir", other, "--role",
-                                                                    "coordinator", NULL})), 1);
+    assert_int_equal(
+        wait_exit(spawn(&second, (const char *const[]){"--socket", p->socket, "--state-dir", other,
+                                                       "--role", "coordinator", NULL})),
+        1);
     assert_true(log_has(&second, who) && log_has(&second, p->socket));
     snprintf(other, sizeof other, "%s2", p->socket);
-    assert_int_equal(wait_exit(spawn(&second, (const char *const[]){"--socket", other, "--state-dir", p->state, "--role",
-                                                                    "coordinator", NULL})), 1);
+    assert_int_equal(
+        wait_exit(spawn(&second, (const char *const[]){"--socket", other, "--state-dir", p->state,
+                                                       "--role", "coordinator", NULL})),
+        1);
     assert_true(log_has(&second, who) && log_has(&second, p->state));
     assert_int_equal(stop(pid), 0);
 }
@@ -168,8 +177,8 @@ static void an_embedded_one_ends_when_there_is_nothing_to_do(void **state)
     pid_t pid;
 
     snprintf(mark, sizeof mark, "%s/embedded", p->state);
-    pid = spawn(p, (const char *const[]){"--embedded", "--idle-exit", "1", "--socket", p->socket, "--state-dir", p->state,
-                                         "--role", "coordinator", NULL});
+    pid = spawn(p, (const char *const[]){"--embedded", "--idle-exit", "1", "--socket", p->socket,
+                                         "--state-dir", p->state, "--role", "coordinator", NULL});
     assert_int_equal(wait_exit(pid), 0);
     assert_true(log_has(p, "ready on") && log_has(p, "nothing to do"));
     assert_int_equal(access(mark, F_OK), -1);
@@ -201,7 +210,8 @@ static void a_wrong_configuration_is_named(void **state)
 static void a_configuration_file_does_what_flags_do(void **state)
 {
     const struct place *p = *state;
-    const char *text = "socket: sock\nstate_dir: state\nrole: coordinator\nembedded: true\nidle_exit: 1\n";
+    const char *text =
+        "socket: sock\nstate_dir: state\nrole: coordinator\nembedded: true\nidle_exit: 1\n";
 
     assert_int_equal(with_config(p, text), 0);
     assert_true(log_has(p, p->socket));
@@ -214,7 +224,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_serves_until_it_is_told_to_end, setup, teardown),
         cmocka_unit_test_setup_teardown(a_second_one_says_who_is_there, setup, teardown),
         cmocka_unit_test_setup_teardown(what_a_killed_one_left_is_no_obstacle, setup, teardown),
-        cmocka_unit_test_setup_teardown(an_embedded_one_ends_when_there_is_nothing_to_do, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_embedded_one_ends_when_there_is_nothing_to_do, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_wrong_configuration_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(a_configuration_file_does_what_flags_do, setup, teardown),
     };

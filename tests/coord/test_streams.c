@@ -74,7 +74,8 @@ static bool logs_read(struct world *w, struct reader *r)
     switch (m->frame_case) {
     case LT__V1__LOGS_RESPONSE__FRAME_CHUNK:
         assert_true(m->chunk->data.len <= 16384);
-        lt_buf_append(m->chunk->stream == LT__V1__LOG_STREAM__OUT ? &r->out : &r->err, m->chunk->data.data, m->chunk->data.len);
+        lt_buf_append(m->chunk->stream == LT__V1__LOG_STREAM__OUT ? &r->out : &r->err,
+                      m->chunk->data.data, m->chunk->data.len);
         break;
     case LT__V1__LOGS_RESPONSE__FRAME_END:
         r->ended = true;
@@ -159,7 +160,8 @@ static void logs_span_attempts_in_order(void **state)
 
     logs_open(w, &r, job, true, -1);
     world_write(w, job, "logs/1/0.out", "a\n");
-    world_gone(w, job, 1, LT__V1__JOB_RESULT__RESULT_NONE, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE);
+    world_gone(w, job, 1, LT__V1__JOB_RESULT__RESULT_NONE,
+               LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE);
     world_await(&w->started, 2);
     world_write(w, job, "logs/2/0.out", "b\n");
     world_gone(w, job, 2, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
@@ -226,7 +228,8 @@ static void a_foreign_cursor_is_refused(void **state)
 
 /* ---- events ---- */
 
-static size_t events_of(struct world *w, const char *job, uint8_t *cursor, size_t *cursor_len, char *types, size_t max)
+static size_t events_of(struct world *w, const char *job, uint8_t *cursor, size_t *cursor_len,
+                        char *types, size_t max)
 {
     Lt__V1__EventsRequest q = LT__V1__EVENTS_REQUEST__INIT;
     struct lt_client_stream *s;
@@ -243,7 +246,8 @@ static size_t events_of(struct world *w, const char *job, uint8_t *cursor, size_
         for (size_t i = 0; i < m->n_events; i++, n++) {
             assert_true(m->events[i]->seq > last);
             last = m->events[i]->seq;
-            snprintf(types + strlen(types), max - strlen(types), "%s ", lt_event_type_name(m->events[i]));
+            snprintf(types + strlen(types), max - strlen(types), "%s ",
+                     lt_event_type_name(m->events[i]));
         }
         if (m->has_cursor) {
             memcpy(cursor, m->cursor.data, m->cursor.len);
@@ -303,7 +307,8 @@ static void followed_events_end_with_the_job(void **state)
 
 /* ---- metrics ---- */
 
-static void record_metric(struct world *w, const char *job, uint32_t attempt, uint64_t step, double value)
+static void record_metric(struct world *w, const char *job, uint32_t attempt, uint64_t step,
+                          double value)
 {
     Lt__V1__JournalRecord j = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__MetricValues values = LT__V1__METRIC_VALUES__INIT;
@@ -413,15 +418,18 @@ static void resume_makes_a_job_that_begins_at_the_checkpoint(void **state)
     q.request_id = (char *)"again";
     q.job_id = (char *)job;
     q.checkpoint = (char *)"model-1";
-    assert_int_equal(world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), -ENOENT);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), -ENOENT);
     saved(w, job, "model-1");
     world_gone(w, job, 1, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
     world_await_state(w, job, LT__V1__JOB_STATE__DONE);
-    assert_int_equal(world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), 0);
     first = r->job_id;
     assert_int_equal(world_get(w, first, &s), 0);
     assert_string_equal(s->parent, job);
-    assert_int_equal(world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), 0);
     assert_string_equal(r->job_id, first);
 }
 
@@ -440,8 +448,10 @@ static void blobs_come_back_as_they_went(void **state)
         data[i] = (uint8_t)(i * 7);
     q.has_data = true;
     q.data = (ProtobufCBinaryData){sizeof data, data};
-    assert_int_equal(lt_client_upload_open(w->client, "/lt.v1.Blobs/Put", &lt__v1__put_response__descriptor, LONG_MS, &s,
-                                           &w->status), 0);
+    assert_int_equal(lt_client_upload_open(w->client, "/lt.v1.Blobs/Put",
+                                           &lt__v1__put_response__descriptor, LONG_MS, &s,
+                                           &w->status),
+                     0);
     for (int i = 0; i < 5; i++)
         assert_int_equal(lt_client_upload_write(s, &q.base), 0);
     assert_int_equal(lt_client_upload_finish(s, w->arena, (ProtobufCMessage **)&r, &w->status), 0);
@@ -461,15 +471,18 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tail_finds_every_beginning),
         cmocka_unit_test_setup_teardown(logs_follow_a_job_to_its_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(logs_go_on_from_a_cursor_without_loss_or_repetition, setup, teardown),
+        cmocka_unit_test_setup_teardown(logs_go_on_from_a_cursor_without_loss_or_repetition, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(logs_span_attempts_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(tail_gives_the_last_lines, setup, teardown),
         cmocka_unit_test_setup_teardown(a_foreign_cursor_is_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(events_tell_the_story_and_go_on_from_a_cursor, setup, teardown),
+        cmocka_unit_test_setup_teardown(events_tell_the_story_and_go_on_from_a_cursor, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(followed_events_end_with_the_job, setup, teardown),
         cmocka_unit_test_setup_teardown(metrics_are_streamed_and_in_the_status, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoints_files_are_downloaded, setup, teardown),
-        cmocka_unit_test_setup_teardown(resume_makes_a_job_that_begins_at_the_checkpoint, setup, teardown),
+        cmocka_unit_test_setup_teardown(resume_makes_a_job_that_begins_at_the_checkpoint, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(blobs_come_back_as_they_went, setup, teardown),
     };
 

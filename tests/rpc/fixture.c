@@ -53,7 +53,8 @@ static void count_begin(struct lt_rpc_call *c, const Lt__V1__LogChunk *m)
 static void refuse(struct lt_rpc_call *c)
 {
     struct lt_rpc_status s = {.code = LT_RPC_NOT_FOUND, .text = "two things are wrong"};
-    struct lt_problem *p = lt_problem_add(&s.problems, "model.layers[1]", "say relu", "unknown layer");
+    struct lt_problem *p =
+        lt_problem_add(&s.problems, "model.layers[1]", "say relu", "unknown layer");
 
     p->line = 7;
     p->column = 3;
@@ -116,14 +117,27 @@ static void closed(struct lt_rpc_call *c, bool cancelled)
 }
 
 #define D &lt__v1__log_chunk__descriptor
-static const struct lt_rpc_method unary = {"/test.Echo/One", LT_RPC_UNARY, D, D, one, NULL, closed, 1, 4u << 20, false};
-static const struct lt_rpc_method count = {"/test.Echo/Count", LT_RPC_SERVER_STREAM, D, D, one, count_on, closed, 1, 0, false};
-static const struct lt_rpc_method up = {"/test.Echo/Upload", LT_RPC_CLIENT_STREAM, D, D, upload, NULL, closed, 1, 1u << 20, false};
-static const struct lt_rpc_method bidi = {"/test.Echo/Chat", LT_RPC_BIDI, D, D, chat, NULL, closed, 1, 0, false};
-static const struct lt_rpc_method nobody = {"/test.Echo/Nobody", LT_RPC_UNARY, D, D, one, NULL, closed, 0, 0, false};
+static const struct lt_rpc_method unary = {
+    "/test.Echo/One", LT_RPC_UNARY, D, D, one, NULL, closed, 1, 4u << 20, false};
+static const struct lt_rpc_method count = {
+    "/test.Echo/Count", LT_RPC_SERVER_STREAM, D, D, one, count_on, closed, 1, 0, false};
+static const struct lt_rpc_method up = {
+    "/test.Echo/Upload", LT_RPC_CLIENT_STREAM, D, D, upload, NULL, closed, 1, 1u << 20, false};
+static const struct lt_rpc_method bidi = {
+    "/test.Echo/Chat", LT_RPC_BIDI, D, D, chat, NULL, closed, 1, 0, false};
+static const struct lt_rpc_method nobody = {
+    "/test.Echo/Nobody", LT_RPC_UNARY, D, D, one, NULL, closed, 0, 0, false};
 static const struct lt_rpc_method *const methods[] = {
-    &unary, &count, &up, &bidi, &nobody,
-    &lt_rpc_health_check, &lt_rpc_health_watch, &lt_rpc_reflection, &lt_rpc_reflection_v1alpha, NULL,
+    &unary,
+    &count,
+    &up,
+    &bidi,
+    &nobody,
+    &lt_rpc_health_check,
+    &lt_rpc_health_watch,
+    &lt_rpc_reflection,
+    &lt_rpc_reflection_v1alpha,
+    NULL,
 };
 
 static unsigned rights(void *context, const struct lt_rpc_peer *peer)
@@ -137,15 +151,22 @@ static void server_gone(void *arg)
 {
     struct fixture *f = arg;
 
-    uv_close((uv_handle_t *)&f->quit, NULL);
+    uv_close((uv_handle_t *)&f->wake, NULL);
     lt_rpc_loop_close(f->loop, NULL, NULL);
 }
 
-static void quit(uv_async_t *a)
+enum order { NOTHING, QUIT, HOLD, RELEASE };
+
+static void obey(uv_async_t *a)
 {
     struct fixture *f = a->data;
+    int order = f->order;
 
-    lt_rpc_server_close(f->server, 0, server_gone, f);
+    if (order == QUIT)
+        lt_rpc_server_close(f->server, 0, server_gone, f);
+    else if (order != NOTHING)
+        lt_rpc_server_hold(f->server, order == HOLD);
+    f->order = NOTHING;
 }
 
 static void *run(void *arg)
@@ -155,12 +176,13 @@ static void *run(void *arg)
     struct lt_rpc_server_config config = {.methods = methods, .context = f, .rights = rights};
 
     uv_loop_init(&f->uv);
-    uv_async_init(&f->uv, &f->quit, quit);
-    f->quit.data = f;
+    uv_async_init(&f->uv, &f->wake, obey);
+    f->wake.data = f;
     if (lt_rpc_loop_open(&f->uv, &f->loop, &err) < 0)
         abort();
     config.loop = f->loop;
-    if (lt_rpc_server_open(&config, &f->server, &err) < 0 || lt_rpc_server_listen(f->server, f->path, &err) < 0) {
+    if (lt_rpc_server_open(&config, &f->server, &err) < 0 ||
+        lt_rpc_server_listen(f->server, f->path, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
@@ -192,12 +214,22 @@ void fixture_stop(struct fixture *f)
 {
     char lock[112];
 
-    uv_async_send(&f->quit);
+    f->order = QUIT;
+    uv_async_send(&f->wake);
     pthread_join(f->thread, NULL);
     assert_int_equal(access(f->path, F_OK), -1);
     snprintf(lock, sizeof lock, "%s.lock", f->path);
     unlink(lock);
     rmdir(f->dir);
+}
+
+void fixture_hold(struct fixture *f, bool held)
+{
+    f->order = held ? HOLD : RELEASE;
+    uv_async_send(&f->wake);
+    for (int i = 0; i < 5000 && f->order != NOTHING; i++)
+        nap();
+    assert_int_equal(f->order, NOTHING);
 }
 
 void fixture_await(_Atomic unsigned *counter, unsigned n)

@@ -1,7 +1,7 @@
 /* fixture.h - an echo service on a socket of its own, run by a loop in its own thread
  *
- * Messages are lt.v1.LogChunk: `data` is what is echoed, `attempt` asks for something (enum below), `offset` is
- * an argument.
+ * Messages are lt.v1.LogChunk: `data` is what is echoed, `attempt` asks for something (enum below),
+ * `offset` is an argument.
  */
 #ifndef LT_TESTS_RPC_FIXTURE_H
 #define LT_TESTS_RPC_FIXTURE_H
@@ -25,16 +25,19 @@ struct fixture {
     char dir[64], path[96], target[112];
     pthread_t thread;
     uv_loop_t uv;
-    uv_async_t quit;
+    uv_async_t wake;
     struct lt_rpc_loop *loop;
     struct lt_rpc_server *server;
     _Atomic unsigned closed, cancelled, requests, refused_room;
     _Atomic uint64_t sent, uploaded;
     _Atomic bool ready, deny;
+    _Atomic int order; /* what the loop shall do when it is woken */
 };
 
 void fixture_start(struct fixture *f);
 void fixture_stop(struct fixture *f);
+/* Holds calls back, or lets them go; done when it returns. */
+void fixture_hold(struct fixture *f, bool held);
 /* Waits until *counter is at least n; fails the test after 5 s. */
 void fixture_await(_Atomic unsigned *counter, unsigned n);
 

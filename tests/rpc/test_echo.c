@@ -63,8 +63,8 @@ static int ask(struct call *c, const char *method, uint32_t what, size_t bytes, 
     q.attempt = what;
     q.has_data = true;
     q.data = (ProtobufCBinaryData){bytes, (uint8_t *)data};
-    rc = lt_client_call(c->client, method, &q.base, &lt__v1__log_chunk__descriptor, timeout_ms, c->arena,
-                        (ProtobufCMessage **)reply, &c->status);
+    rc = lt_client_call(c->client, method, &q.base, &lt__v1__log_chunk__descriptor, timeout_ms,
+                        c->arena, (ProtobufCMessage **)reply, &c->status);
     free(data);
     return rc;
 }
@@ -142,8 +142,9 @@ static struct lt_client_stream *count(struct call *c, uint64_t n, size_t bytes)
     q.attempt = ASK_COUNT;
     q.offset = n;
     q.data = (ProtobufCBinaryData){bytes, (uint8_t *)data};
-    assert_int_equal(lt_client_stream_open(c->client, "/test.Echo/Count", &q.base, &lt__v1__log_chunk__descriptor, 0, &s,
-                                           &c->status), 0);
+    assert_int_equal(lt_client_stream_open(c->client, "/test.Echo/Count", &q.base,
+                                           &lt__v1__log_chunk__descriptor, 0, &s, &c->status),
+                     0);
     free(data);
     return s;
 }
@@ -178,13 +179,15 @@ static void a_reader_that_stops_is_held_back_and_disturbs_nobody(void **state)
     other.client = idle;
     s = count(&other, 0, 30000);
     while (f.refused_room == 0) /* the outbox of the first is full */
-        assert_int_equal(lt_client_stream_read(s, LONG_MS, (ProtobufCMessage **)&r, &other.status), 1);
+        assert_int_equal(lt_client_stream_read(s, LONG_MS, (ProtobufCMessage **)&r, &other.status),
+                         1);
     before = f.sent;
     for (int i = 0; i < 200; i++)
         assert_int_equal(ask(c, "/test.Echo/One", ASK_ECHO, 10, LONG_MS, &r), 0);
     assert_true(f.sent - before < 2000); /* windows of the connection; not endless */
     for (int i = 0; i < 100; i++)
-        assert_int_equal(lt_client_stream_read(s, LONG_MS, (ProtobufCMessage **)&r, &other.status), 1);
+        assert_int_equal(lt_client_stream_read(s, LONG_MS, (ProtobufCMessage **)&r, &other.status),
+                         1);
     lt_client_stream_close(s);
     lt_client_close(idle);
     fixture_await(&f.cancelled, 1);
@@ -200,8 +203,9 @@ static void an_upload_is_one_reply(void **state)
 
     m.has_data = true;
     m.data = (ProtobufCBinaryData){sizeof data, data};
-    assert_int_equal(lt_client_upload_open(c->client, "/test.Echo/Upload", &lt__v1__log_chunk__descriptor, LONG_MS, &s,
-                                           &c->status), 0);
+    assert_int_equal(lt_client_upload_open(c->client, "/test.Echo/Upload",
+                                           &lt__v1__log_chunk__descriptor, LONG_MS, &s, &c->status),
+                     0);
     for (int i = 0; i < 50; i++)
         assert_int_equal(lt_client_upload_write(s, &m.base), 0);
     assert_int_equal(lt_client_upload_finish(s, c->arena, (ProtobufCMessage **)&r, &c->status), 0);
@@ -243,7 +247,8 @@ static void garbage_and_half_frames_disturb_nobody(void **state)
         junk[i] = (char)(i * 131 + 7);
     assert_true(write(a, junk, sizeof junk) > 0);
     assert_true(write(b, preface, sizeof preface - 1) > 0);
-    assert_true(write(b, "\0\0\x40\x01\x04\0\0\0\x01half", 13) > 0); /* HEADERS of 64 bytes, 4 of them */
+    assert_true(write(b, "\0\0\x40\x01\x04\0\0\0\x01half", 13) >
+                0); /* HEADERS of 64 bytes, 4 of them */
     assert_int_equal(ask(c, "/test.Echo/One", ASK_ECHO, 1, LONG_MS, &r), 0);
     close(a);
     close(b);
@@ -259,8 +264,10 @@ static void bytes_that_are_no_message_are_refused(void **state)
     ProtobufCMessage *r;
 
     q.id = (char *)"text";
-    assert_int_equal(lt_client_call(c->client, "/test.Echo/One", &q.base, &lt__v1__log_chunk__descriptor, LONG_MS,
-                                    c->arena, &r, &c->status), -EINVAL);
+    assert_int_equal(lt_client_call(c->client, "/test.Echo/One", &q.base,
+                                    &lt__v1__log_chunk__descriptor, LONG_MS, c->arena, &r,
+                                    &c->status),
+                     -EINVAL);
     assert_int_equal(f.requests, 0);
 }
 
@@ -301,17 +308,46 @@ static void health_and_reflection_answer(void **state)
     Grpc__Health__V1__HealthCheckResponse *r;
 
     assert_int_equal(lt_client_call(c->client, "/grpc.health.v1.Health/Check", &q.base,
-                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS, c->arena,
-                                    (ProtobufCMessage **)&r, &c->status), 0);
-    assert_int_equal(r->status, GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
+                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS,
+                                    c->arena, (ProtobufCMessage **)&r, &c->status),
+                     0);
+    assert_int_equal(r->status,
+                     GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING);
     q.service = (char *)"lt.v1.Jobs";
     assert_int_equal(lt_client_call(c->client, "/grpc.health.v1.Health/Check", &q.base,
-                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS, c->arena,
-                                    (ProtobufCMessage **)&r, &c->status), 0);
+                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS,
+                                    c->arena, (ProtobufCMessage **)&r, &c->status),
+                     0);
     q.service = (char *)"lt.v1.Nonsense";
     assert_int_equal(lt_client_call(c->client, "/grpc.health.v1.Health/Check", &q.base,
-                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS, c->arena,
-                                    (ProtobufCMessage **)&r, &c->status), -ENOENT);
+                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS,
+                                    c->arena, (ProtobufCMessage **)&r, &c->status),
+                     -ENOENT);
+}
+
+static void held_calls_wait_and_health_does_not(void **state)
+{
+    struct call *c = *state;
+    Grpc__Health__V1__HealthCheckRequest q = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    struct lt_client_stream *s;
+    ProtobufCMessage *m;
+    Lt__V1__LogChunk *r;
+
+    fixture_hold(&f, true);
+    s = count(c, 3, 10);
+    assert_int_equal(ask(c, "/test.Echo/One", ASK_ECHO, 0, 50, &r), -ETIMEDOUT);
+    assert_int_equal(lt_client_call(c->client, "/grpc.health.v1.Health/Check", &q.base,
+                                    &grpc__health__v1__health_check_response__descriptor, LONG_MS,
+                                    c->arena, &m, &c->status),
+                     0);
+    assert_int_equal(lt_client_stream_read(s, 0, &m, &c->status), -EAGAIN);
+    assert_int_equal(f.requests, 0);
+    fixture_hold(&f, false);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lt_client_stream_read(s, LONG_MS, &m, &c->status), 1);
+    assert_int_equal(lt_client_stream_read(s, LONG_MS, &m, &c->status), 0);
+    lt_client_stream_close(s);
+    assert_int_equal(ask(c, "/test.Echo/One", ASK_ECHO, 0, LONG_MS, &r), 0);
 }
 
 int main(void)
@@ -320,16 +356,20 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_unary_call_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(an_error_carries_code_text_and_problems, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deadline_ends_the_call_on_both_sides, setup, teardown),
-        cmocka_unit_test_setup_teardown(unknown_methods_and_missing_rights_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(unknown_methods_and_missing_rights_are_refused, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(big_messages_pass_up_to_the_rows_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_ends_after_its_last_message, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_reader_that_stops_is_held_back_and_disturbs_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_reader_that_stops_is_held_back_and_disturbs_nobody, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(an_upload_is_one_reply, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_there_fails_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(garbage_and_half_frames_disturb_nobody, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_message_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_second_server_is_told_who_has_the_socket, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_second_server_is_told_who_has_the_socket, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(health_and_reflection_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(held_calls_wait_and_health_does_not, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
