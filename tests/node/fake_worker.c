@@ -9,6 +9,7 @@
  *   exit3     exit 3 without a last record
  *   child     leaves a detached child behind that would live for a minute
  *   lines     writes `line N` to stdout, a thousand a second, until cancelled or stopped
+ *   flood     writes two million lines as fast as it can
  *   env       writes some of its environment to stdout
  *
  * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is refused, `slow` never ends,
@@ -95,6 +96,13 @@ static void do_lines(struct fake *f)
     do_wait(f);
 }
 
+static void flood(void)
+{
+    for (unsigned n = 0; n < 2000000; n++)
+        printf("line %u of many, long enough for one\n", n);
+    fflush(stdout);
+}
+
 static void leave_child(struct fake *f)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(f->dir, "child");
@@ -146,6 +154,8 @@ static void word(struct fake *f, const char *w)
         leave_child(f);
     } else if (strcmp(w, "lines") == 0) {
         do_lines(f);
+    } else if (strcmp(w, "flood") == 0) {
+        flood();
     } else if (strcmp(w, "env") == 0) {
         show_env();
     }
