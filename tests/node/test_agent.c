@@ -33,6 +33,18 @@
 static struct world w;
 static size_t at;
 
+/* Lives as long as seven later ones. */
+static char *read_text(const char *path, size_t *n)
+{
+    static char *ring[8];
+    static unsigned next;
+    char **slot = &ring[next++ % LT_ARRAY_LEN(ring)];
+
+    free(*slot);
+    *slot = lt_test_read(path, n);
+    return *slot;
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -97,9 +109,9 @@ static void test_rank_runs_and_ends(void **state)
     assert_int_equal(x->result, LT__V1__JOB_RESULT__SUCCEEDED);
     assert_int_equal(x->class_, LT__V1__FAILURE_CLASS__CLASS_NONE);
     assert_int_equal(x->status, 0);
-    text = lt_test_read(lt_test_path(w.run, "logs/1/0.out"), NULL);
+    text = read_text(lt_test_path(w.run, "logs/1/0.out"), NULL);
     assert_string_equal(text, "hello\n");
-    text = lt_test_read(lt_test_path(w.run, "logs/1/0.err"), NULL);
+    text = read_text(lt_test_path(w.run, "logs/1/0.err"), NULL);
     assert_string_equal(text, "oops\n");
     assert_true(lt_file_exists(lt_test_path(w.run, "plan.yaml")));
     assert_true(lt_file_exists(lt_test_path(w.run, "plan.pb")));
@@ -134,7 +146,7 @@ static void test_ends_are_classified(void **state)
 static char *cgroups_of(pid_t pid)
 {
     LT_AUTO(lt_free) char *path = lt_format("/proc/%d/cgroup", (int)pid);
-    char *text = lt_test_read(path, NULL);
+    char *text = read_text(path, NULL);
 
     assert_non_null(text);
     return text;
@@ -155,7 +167,8 @@ static void test_rank_has_its_own_cgroup(void **state)
     world_signal(&w, "g", 1, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
     gone("g");
     if (expected) {
-        const char *folder = memmem(lt_test_read(spec, &n), n, "/sys/fs/cgroup", 14);
+        const char *bytes = read_text(spec, &n);
+        const char *folder = memmem(bytes, n, "/sys/fs/cgroup", 14);
 
         assert_non_null(folder);
         assert_false(lt_file_exists(folder)); /* the path is the last field: its end is the text's */
@@ -198,7 +211,7 @@ static pid_t child_of(const char *job)
     LT_AUTO(lt_free) char *path = world_attempt_file(&w, job, "child");
     char *text = NULL;
 
-    for (int i = 0; i < 1000 && !(text = lt_test_read(path, NULL)); i++)
+    for (int i = 0; i < 1000 && !(text = read_text(path, NULL)); i++)
         world_spin(&w, 10);
     assert_non_null(text);
     return (pid_t)atoi(text);
@@ -360,7 +373,7 @@ static void test_environment_of_a_rank(void **state)
     (void)state;
     world_start_rank(&w, "v", 1, "env finish");
     gone("v");
-    text = lt_test_read(lt_test_path(w.run, "logs/1/0.out"), NULL);
+    text = read_text(lt_test_path(w.run, "logs/1/0.out"), NULL);
     assert_non_null(strstr(text, "RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLT_JOB=v\nLT_TOKEN=v.1.0\nOMP_NUM_THREADS=1\n"));
     assert_non_null(strstr(text, "PMI_RANK=(unset)"));
 }
@@ -469,7 +482,7 @@ static void test_second_agent_is_refused(void **state)
     code = agent_stop(&w);
     w.agent = first;
     assert_int_equal(code, 3);
-    assert_non_null(strstr(lt_test_read(lt_test_path(w.dir, "agent.log"), NULL), "another agent uses"));
+    assert_non_null(strstr(read_text(lt_test_path(w.dir, "agent.log"), NULL), "another agent uses"));
 }
 
 static void test_orderly_end_leaves_ranks_alone(void **state)

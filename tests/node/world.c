@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,6 +130,7 @@ void agent_start(struct world *w)
 
     w->agent = fork();
     if (w->agent == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that dies takes it along */
         if (!freopen(log, "a", stderr))
             _exit(126);
         setenv("PMI_RANK", "7", 1);
@@ -216,7 +218,9 @@ static void give_up(struct world *w, int kind, const char *job)
 
     for (size_t i = 0; i < w->n; i++)
         print_error("got kind %d job %s\n", (int)w->got[i]->message_case, job_of(w->got[i]) ? job_of(w->got[i]) : "-");
-    fail_msg("no message of kind %d for job %s\n%s", kind, job ? job : "(any)", text ? text : "");
+    print_error("%s\n", text ? text : "");
+    free(text);
+    fail_msg("no message of kind %d for job %s", kind, job ? job : "(any)");
 }
 
 const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from, Lt__V1__AgentMessage__MessageCase kind, const char *job)
