@@ -197,6 +197,23 @@ static void nap(void)
     nanosleep(&(struct timespec){.tv_nsec = 1000 * 1000}, NULL);
 }
 
+static void begin(struct fixture *f)
+{
+    f->ready = false;
+    pthread_create(&f->thread, NULL, run, f);
+    for (int i = 0; i < 5000 && !f->ready; i++)
+        nap();
+    assert_true(f->ready);
+}
+
+static void end(struct fixture *f)
+{
+    f->order = QUIT;
+    uv_async_send(&f->wake);
+    pthread_join(f->thread, NULL);
+    assert_int_equal(access(f->path, F_OK), -1);
+}
+
 void fixture_start(struct fixture *f)
 {
     memset(f, 0, sizeof *f);
@@ -204,20 +221,20 @@ void fixture_start(struct fixture *f)
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/sock", f->dir);
     snprintf(f->target, sizeof f->target, "unix:%s", f->path);
-    pthread_create(&f->thread, NULL, run, f);
-    for (int i = 0; i < 5000 && !f->ready; i++)
-        nap();
-    assert_true(f->ready);
+    begin(f);
+}
+
+void fixture_restart(struct fixture *f)
+{
+    end(f);
+    begin(f);
 }
 
 void fixture_stop(struct fixture *f)
 {
     char lock[112];
 
-    f->order = QUIT;
-    uv_async_send(&f->wake);
-    pthread_join(f->thread, NULL);
-    assert_int_equal(access(f->path, F_OK), -1);
+    end(f);
     snprintf(lock, sizeof lock, "%s.lock", f->path);
     unlink(lock);
     rmdir(f->dir);

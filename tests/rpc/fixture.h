@@ -36,6 +36,7 @@ struct fixture {
 
 void fixture_start(struct fixture *f);
 void fixture_stop(struct fixture *f);
+void fixture_restart(struct fixture *f); /* on the same socket */
 /* Holds calls back, or lets them go; done when it returns. */
 void fixture_hold(struct fixture *f, bool held);
 /* Waits until *counter is at least n; fails the test after 5 s. */
