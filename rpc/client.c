@@ -115,6 +115,7 @@ static struct lt_client_stream *stream_new(struct lt_client *c, const char *meth
                                            unsigned timeout_ms)
 {
     struct lt_client_stream *s = lt_calloc(1, sizeof *s);
+    grpc_slice path = grpc_slice_from_copied_string(method); /* header compression keeps it beyond the call */
     grpc_op op = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
 
     s->client = c;
@@ -125,8 +126,8 @@ static struct lt_client_stream *stream_new(struct lt_client *c, const char *meth
     grpc_metadata_array_init(&s->trailers);
     s->text = grpc_empty_slice();
     s->call = grpc_channel_create_call(c->channel, NULL, GRPC_PROPAGATE_DEFAULTS, c->cq,
-                                       grpc_slice_from_static_string(method), NULL,
-                                       in_ms(timeout_ms ? (int64_t)timeout_ms : -1), NULL);
+                                       path, NULL, in_ms(timeout_ms ? (int64_t)timeout_ms : -1), NULL);
+    grpc_slice_unref(path);
     op.data.recv_status_on_client.trailing_metadata = &s->trailers;
     op.data.recv_status_on_client.status = &s->code;
     op.data.recv_status_on_client.status_details = &s->text;

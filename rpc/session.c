@@ -234,6 +234,7 @@ static void on_headers(struct lt_rpc_op *op, int ok)
 static void call_begin(struct lt_session *s)
 {
     grpc_op ops[2] = {{0}}, end = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
+    grpc_slice path = grpc_slice_from_copied_string(s->config.method); /* the connection may keep it longer than we live */
 
     s->state = CALLING;
     s->ended = s->writing = false;
@@ -242,8 +243,8 @@ static void call_begin(struct lt_session *s)
     s->text = grpc_empty_slice();
     s->call = grpc_channel_create_call(s->channel, NULL, GRPC_PROPAGATE_DEFAULTS,
                                        lt_rpc_loop_queue(s->config.loop),
-                                       grpc_slice_from_static_string(s->config.method), NULL,
-                                       gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+                                       path, NULL, gpr_inf_future(GPR_CLOCK_MONOTONIC), NULL);
+    grpc_slice_unref(path);
     end.data.recv_status_on_client.trailing_metadata = &s->trailers;
     end.data.recv_status_on_client.status = &s->code;
     end.data.recv_status_on_client.status_details = &s->text;

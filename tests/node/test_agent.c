@@ -467,7 +467,7 @@ static void test_checks(void **state)
     assert_string_equal(d->problems[0]->path, "model.layers[3]");
     d = check("j4", "crash");
     assert_int_equal(d->n_problems, 1);
-    assert_non_null(strstr(d->problems[0]->reason, "signal 11"));
+    assert_non_null(strstr(d->problems[0]->reason, "signal 9"));
 }
 
 static void test_second_agent_is_refused(void **state)

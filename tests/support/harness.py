@@ -226,6 +226,7 @@ class World:
                     ours = f"HOME={self.dir}\0" in f.read()
                 if ours:
                     os.kill(pid, signal.SIGKILL)
+                    wait_for(lambda: not alive(pid), "ltd to be dead")
             except (OSError, ValueError):
                 pass
         attempts = os.path.join(self.state, "node", "attempts")
