@@ -1,0 +1,212 @@
+"""nets.py - a training plan's model, loss, optimiser and schedule in PyTorch, trained as the engine does
+
+Everything is said by the plan (a dict); the initial weights come from PyTorch's own initialisers. A net is trained twice: in float64,
+which gives the values, and in float32, whose distance from them says what float32's rounding does to this net. Ours must be as near.
+"""
+
+import json
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from golden import Writer
+
+
+class Residual(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def pair(v):
+    return tuple(v) if isinstance(v, list) and len(v) == 2 else v[0] if isinstance(v, list) else v
+
+
+def pool_args(a):
+    return {"stride": pair(a["stride"]) if "stride" in a else None, "padding": pair(a.get("padding", 0)),
+            "ceil_mode": a.get("ceil_mode", False)}
+
+
+def conv(a, x):
+    return nn.Conv2d(x[1], a["out_channels"], pair(a["kernel_size"]), pair(a.get("stride", 1)), pair(a.get("padding", 0)),
+                     pair(a.get("dilation", 1)), a.get("groups", 1), a.get("bias", True))
+
+
+def batch_norm(a, x):
+    kind = nn.BatchNorm1d if len(x) == 2 else nn.BatchNorm2d
+    return kind(x[1], a.get("eps", 1e-5), a.get("momentum", 0.1), a.get("affine", True))
+
+
+def repeat(a, x):
+    rounds = []
+    for _ in range(a["times"]):
+        rounds.append(sequential(a["layers"], x)[0])
+        x = shape_after(rounds[-1], x)
+    return nn.Sequential(*rounds)
+
+
+# How each layer is made of its arguments and the input's shape.
+LAYERS = {
+    "flatten": lambda a, x: nn.Flatten(a.get("start_dim", 1), a.get("end_dim", -1)),
+    "unflatten": lambda a, x: nn.Unflatten(a.get("dim", 1), a["sizes"]),
+    "linear": lambda a, x: nn.Linear(x[-1], a["out_features"], a.get("bias", True)),
+    "relu": lambda a, x: nn.ReLU(),
+    "gelu": lambda a, x: nn.GELU(a.get("approximate", "none")),
+    "tanh": lambda a, x: nn.Tanh(),
+    "sigmoid": lambda a, x: nn.Sigmoid(),
+    "conv2d": conv,
+    "max_pool2d": lambda a, x: nn.MaxPool2d(pair(a["kernel_size"]), dilation=pair(a.get("dilation", 1)), **pool_args(a)),
+    "avg_pool2d": lambda a, x: nn.AvgPool2d(pair(a["kernel_size"]), count_include_pad=a.get("count_include_pad", True), **pool_args(a)),
+    "global_avg_pool2d": lambda a, x: nn.AdaptiveAvgPool2d(1),
+    "batch_norm": batch_norm,
+    "layer_norm": lambda a, x: nn.LayerNorm(a.get("normalized_shape", x[-1]), a.get("eps", 1e-5), a.get("elementwise_affine", True),
+                                            a.get("bias", True)),
+    "softmax": lambda a, x: nn.Softmax(a.get("dim", -1)),
+    "log_softmax": lambda a, x: nn.LogSoftmax(a.get("dim", -1)),
+    "sequential": lambda a, x: sequential(a["layers"], x)[0],
+    "residual": lambda a, x: Residual(*sequential(a["layers"], x)[0]),
+    "repeat": repeat,
+}
+
+
+def split(layer):
+    """"relu" or {"linear": {…}} → name, arguments."""
+    if isinstance(layer, str):
+        return layer, {}
+    (name, args), = layer.items()
+    return name, args
+
+
+def shape_after(module, x):
+    with torch.no_grad():
+        training = module.training
+        out = list(module.eval()(torch.zeros(x)).shape)
+        module.train(training)
+        return out
+
+
+def sequential(layers, x):
+    """Layers as nn.Sequential, so that parameters have the engine's names; and the shape behind them."""
+    made = []
+    for layer in layers:
+        name, args = split(layer)
+        made.append(LAYERS[name](args, x))
+        x = shape_after(made[-1], x)
+    return nn.Sequential(*made), x
+
+
+def optimizer(plan, params):
+    name, args = split(plan["optimizer"])
+    made = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    args = {k: tuple(v) if k == "betas" else v for k, v in args.items()}
+    return made(params, foreach=False, **args)
+
+
+def scheduler(plan, opt):
+    if "lr_scheduler" not in plan:
+        return None
+    name, args = split(plan["lr_scheduler"])
+    args = {k: v for k, v in args.items() if k not in ("interval", "frequency")}
+    lrs = torch.optim.lr_scheduler
+    return {"constant": lrs.ConstantLR, "step": lrs.StepLR, "cosine_annealing": lrs.CosineAnnealingLR}[name](opt, **args)
+
+
+def losses(plan, out, y):
+    """(loss, its weight) of a batch: as PyTorch's `mean` would divide them."""
+    name, args = split(plan["step"]["loss"])
+    if name == "mse":
+        return F.mse_loss(out, y, reduction="sum") / out[0].numel(), float(len(out))
+    weight = torch.tensor(args["weight"], dtype=out.dtype) if "weight" in args else None
+    ignore = args.get("ignore_index", -100)
+    counted = y[y != ignore]
+    total = weight[counted].sum() if weight is not None else torch.tensor(float(len(counted)))
+    # `mean` is PyTorch's own division; times the weight it is the sum again.
+    mean = F.cross_entropy(out, y, weight, ignore_index=ignore, label_smoothing=args.get("label_smoothing", 0.0))
+    return mean * total, float(total)
+
+
+def train(plan, model, x, y, batches, micro):
+    """Losses of each update, of an evaluation of the first batch after them, and the final tensors."""
+    opt = optimizer(plan, model.parameters())
+    sched = scheduler(plan, opt)
+    trainer = plan.get("trainer", {})
+    clip, by = trainer.get("gradient_clip_val", 0), trainer.get("gradient_clip_algorithm", "norm")
+    out = []
+    for start in range(0, len(batches), micro):
+        parts = [losses(plan, model(x[a:a + n]), y[a:a + n]) for a, n in batches[start:start + micro]]
+        loss = sum(p[0] for p in parts) / sum(p[1] for p in parts)
+        opt.zero_grad()
+        loss.backward()
+        if clip and by == "norm":
+            nn.utils.clip_grad_norm_(model.parameters(), clip)
+        elif clip:
+            nn.utils.clip_grad_value_(model.parameters(), clip)
+        opt.step()
+        if sched:
+            sched.step()
+        out.append(loss.item())
+    model.eval()
+    with torch.no_grad():
+        a, n = batches[0]
+        loss, weight = losses(plan, model(x[a:a + n]), y[a:a + n])
+    return np.array(out), np.array([loss.item() / weight]), {k: v.numpy() for k, v in model.state_dict().items()}
+
+
+def data_for(plan, shape, rows, rng):
+    """Inputs and targets that a net can learn."""
+    x = rng.standard_normal((rows, *shape)).astype(np.float32)
+    name, args = split(plan["step"]["loss"])
+    model, out = sequential(plan["model"]["layers"], [2, *shape])
+    if name == "mse":
+        mix = rng.standard_normal((int(np.prod(shape)), int(np.prod(out[1:]))))
+        y = np.tanh(x.reshape(rows, -1) @ mix).reshape(rows, *out[1:]).astype(np.float32)
+    else:
+        mix = rng.standard_normal((int(np.prod(shape)), out[1]))
+        y = (x.reshape(rows, -1) @ mix).argmax(1).astype(np.int64)
+        if "ignore_index" in args:
+            y[::5] = args["ignore_index"]
+    return x, y, out
+
+
+def run(plan, shape, steps, seed, writer, name, batches=None):
+    """Trains in float64 and float32 and writes the case."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    size = plan["data"]["batch_size"]
+    micro = plan.get("trainer", {}).get("accumulate_grad_batches", 1)
+    distinct = 4 * micro
+    batches = batches or [(i % distinct * size, size) for i in range(steps * micro)]
+    x, y, _ = data_for(plan, shape, max(a + n for a, n in batches), rng)
+    model, _ = sequential(plan["model"]["layers"], [2, *shape])
+    start = {k: v.clone() for k, v in model.state_dict().items()}
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        model.load_state_dict(start)
+        model = model.to(dtype).train()
+        tx, ty = torch.tensor(x, dtype=dtype), torch.tensor(y)
+        results.append(train(plan, model, tx, ty.to(dtype) if ty.is_floating_point() else ty, batches, micro))
+        model = model.float()
+    writer.case(name)
+    writer.text("plan", json.dumps(plan))
+    for k, v in start.items():
+        writer.tensor(f"init/{k}", v.numpy())
+    writer.tensor("x", x)
+    writer.tensor("label", y)
+    writer.tensor("batches", np.array(batches, dtype=np.int64))
+    write_results(writer, *results)
+
+
+def noise(exact, rounded):
+    return float(np.abs(np.asarray(exact, np.float64) - np.asarray(rounded, np.float64)).max(initial=0))
+
+
+def write_results(writer, exact, rounded):
+    for key, i in (("loss", 0), ("eval", 1)):
+        writer.tensor(key, exact[i].astype(np.float64))
+    # Ten times PyTorch's own distance from the exact values, and float32's last digits.
+    worst = max(noise(exact[0], rounded[0]), noise(exact[1], rounded[1]),
+                *(noise(exact[2][k], rounded[2][k]) for k in exact[2]))
+    writer.tensor("tolerance", np.array(2e-6 + 10 * worst))
+    for k, v in exact[2].items():
+        writer.tensor(f"final/{k}", v if v.dtype == np.int64 else v.astype(np.float32))
