@@ -143,7 +143,7 @@ static const struct row rows[] = {
     {.op = "cross_entropy_grad", {F64S, F(70, 37), I(70), F(70), F(37)}, 5, {FLT("label_smoothing", 0.1), INT("ignore_index", 3)}, 2},
     {.op = "mse", {F(33, 10), F(33, 10), F(33)}, 3}, {.op = "mse", {F(100, 3, 5), F(100, 3, 5), F(100)}, 3}, {.op = "mse_grad", {F64S, F(33, 10), F(33, 10), F(33)}, 4},
     {.op = "accuracy", {F(33, 10), I(33), F(33)}, 3}, {.op = "accuracy", {F(100, 7), {D(100), LT_U8, false}, F(100)}, 3},
-    {.op = "accumulate", {P(1027), F(1027)}, 2}, {.op = "accumulate", {{SCALAR, LT_F64, true}, F64S}, 2}, {.op = "zero", {P(1027)}, 1},
+    {.op = "accumulate", {P(1027), F(1027)}, 2}, {.op = "accumulate", {{SCALAR, LT_F64, true}, F64S}, 2}, {.op = "accumulate", {{SCALAR, LT_I64, true}, I64S}, 2, .ints = 9}, {.op = "zero", {P(1027)}, 1},
     {.op = "sum_squares", {F(1027), F(3, 5), F(40000)}, 3}, {.op = "grad_scale", {F64S, F64S, F64S}, 3, {FLT("clip_norm", 0.5)}, 1, .values = POSITIVE},
     {.op = "grad_scale", {F64S, F64S}, 2, .values = POSITIVE},
     {.op = "sgd", {P(1027), F(1027), F64S, F64S}, 4, {FLT("weight_decay", 0.1), INT("maximize", 1)}, 2},

@@ -156,31 +156,40 @@ static int zero_build(struct lt_build *b)
     return 0;
 }
 
-struct add_double {
-    double *acc;
-    const double *g;
-    int64_t n;
+/* float64 sums and int64 counters. */
+struct add_wide {
+    void *acc;
+    const void *g;
 };
 
 static void add_double(const void *args, int64_t begin, int64_t end)
 {
-    const struct add_double *a = args;
+    const struct add_wide *a = args;
 
     for (int64_t i = begin; i < end; i++)
-        a->acc[i] += a->g[i];
+        ((double *)a->acc)[i] += ((const double *)a->g)[i];
+}
+
+static void add_int64(const void *args, int64_t begin, int64_t end)
+{
+    const struct add_wide *a = args;
+
+    for (int64_t i = begin; i < end; i++)
+        ((int64_t *)a->acc)[i] += ((const int64_t *)a->g)[i];
 }
 
 static int accumulate_build(struct lt_build *b)
 {
     lt_id acc = b->n->in[0];
+    enum lt_dtype dtype = lt_build_dtype(b, acc);
 
-    if (lt_build_dtype(b, acc) == LT_F64) {
-        struct add_double *a = lt_build_args(b, sizeof *a);
+    if (dtype == LT_F64 || dtype == LT_I64) {
+        struct add_wide *a = lt_build_args(b, sizeof *a);
+        int64_t n = lt_build_count(b, acc);
 
-        a->n = lt_build_count(b, acc);
         lt_build_in(b, 0, &a->acc);
         lt_build_in(b, 1, &a->g);
-        lt_build_step(b, "add_double", add_double, a, a->n, (double)a->n);
+        lt_build_step(b, dtype == LT_F64 ? "add_double" : "add_int64", dtype == LT_F64 ? add_double : add_int64, a, n, (double)n);
         return 0;
     }
     struct lt_chain *c = lt_build_args(b, sizeof *c);
