@@ -164,13 +164,18 @@ static int bench_steps(const struct bench_case *c, int threads)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(1 << 24);
     struct lt_error err = {0};
+    double start = now_us();
     LT_AUTO(lt_session_close) struct lt_session *s = session_open(c, threads, arena, &err);
+    double opened = now_us();
     struct lt_session_cost cost;
     struct batch b;
 
     if (!s)
         return fail(c->name, &err);
     lt_session_cost(s, &cost);
+    fprintf(stderr, "opened in %.1f ms; planned: %.1f MiB persistent, %.1f MiB arena\n",
+            (opened - start) / 1e3, (double)cost.persistent_bytes / 0x1p20,
+            (double)cost.arena_bytes / 0x1p20);
     printf("%s %d threads: %llu parameters, %llu FLOP a step\n", c->name, threads,
            (unsigned long long)cost.parameters, (unsigned long long)cost.flops_per_step);
     fflush(stdout);

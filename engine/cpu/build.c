@@ -171,6 +171,7 @@ void lt_build_prim(struct lt_build *b, struct lt_prim *prim)
 
     LT_GROW(p->prims, p->n_prims, p->cap_prims);
     p->prims[p->n_prims++] = prim;
+    b->d->primitives++;
 }
 
 void lt_build_prim_value(struct lt_build *b, struct lt_prim *p, enum lt_prim_arg a, lt_id v,

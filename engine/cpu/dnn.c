@@ -45,6 +45,8 @@ struct lt_prim {
     int slot[LT_PRIM_ARG_N]; /* place in args; -1: none */
     struct lt_md *md[LT_PRIM_ARG_N];
     size_t scratch;
+    unsigned args_set; /* bits of enum lt_prim_arg */
+    int threads;
 };
 
 static dnnl_engine_t engine;
@@ -407,6 +409,8 @@ static int prim_wrap(dnnl_primitive_desc_t pd, dnnl_primitive_t prim, unsigned a
 
     p->pd = pd;
     p->prim = prim;
+    p->args_set = args;
+    p->threads = omp_get_max_threads ? omp_get_max_threads() : 1;
     for (int a = 0; a < LT_PRIM_ARG_N; a++) {
         p->slot[a] = -1;
         if ((args >> a & 1 || a == LT_PRIM_SCRATCH) && prim_add_arg(p, (enum lt_prim_arg)a) < 0)
@@ -522,6 +526,24 @@ int lt_prim_reorder(const struct lt_md *src, const struct lt_md *dst, int thread
         dnnl_primitive_desc_destroy(c.pd);
     dnnl_primitive_attr_destroy(attr);
     threads_set(before);
+    return rc;
+}
+
+int lt_prim_copy(const struct lt_prim *p, struct lt_prim **out, struct lt_error *err)
+{
+    int threads = threads_set(p->threads), rc = 0; /* the library finds what it made by this, too */
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_primitive_t prim;
+
+    if (dnnl_primitive_desc_clone(&pd, p->pd) != dnnl_success ||
+        dnnl_primitive_create(&prim, pd) != dnnl_success) {
+        if (pd)
+            dnnl_primitive_desc_destroy(pd);
+        rc = lt_error_set(err, -ENOMEM, "oneDNN: out of memory");
+    } else {
+        rc = prim_wrap(pd, prim, p->args_set, out, err);
+    }
+    threads_set(threads);
     return rc;
 }
 

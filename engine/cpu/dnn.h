@@ -67,6 +67,9 @@ int lt_prim_conv(const struct lt_conv_spec *s, struct lt_prim **out, struct lt_e
 int lt_prim_reorder(const struct lt_md *src, const struct lt_md *dst, int threads,
                     struct lt_prim **out, struct lt_error *err);
 
+/* The same primitive with arguments of its own: for other data, or another thread. */
+int lt_prim_copy(const struct lt_prim *p, struct lt_prim **out, struct lt_error *err);
+
 void lt_prim_free(struct lt_prim *p);
 LT_DEFINE_AUTO(struct lt_prim *, lt_prim_free)
 /* Layout that the implementation wants for an argument; borrowed from p. */

@@ -160,9 +160,15 @@ void bed_free(struct bed_values *v)
 
 struct rig {
     const struct lt_backend *be;
+    const struct bed *t;
     struct lt_device *d;
+    struct lt_graph *g;
+    struct lt_program *p;
+    struct lt_plan *plan;
     struct lt_map *offsets; /* name → offset + 1 */
-    size_t persistent_bytes;
+    size_t persistent_bytes, arena_bytes;
+    char *persistent, *arena;
+    struct lt_error err;
 };
 
 static size_t device_bytes(void *ctx, const struct lt_graph *g, lt_id v, const struct lt_binding *b)
@@ -262,64 +268,89 @@ static void kernels_list(const struct rig *r, const struct lt_graph *g, const st
                                    r->be->kernel_name(p, i));
 }
 
+static int rig_compile(struct rig *r, const struct lt_device_config *c)
+{
+    int rc = r->be->open(c, &r->d, &r->err);
+
+    if (!rc && r->be->lower)
+        rc = r->be->lower(r->d, r->g, &r->t->b, &r->err);
+    if (!rc)
+        rc = lt_graph_check(r->g, &r->err);
+    return rc ? rc : r->be->prepare(r->d, r->g, &r->t->b, &r->p, &r->err);
+}
+
+static int rig_place(struct rig *r, int apart)
+{
+    struct lt_place_ask ask = {.ctx = r,
+                               .bytes = device_bytes,
+                               .persistent = persistent_at,
+                               .scratch_bytes = r->be->scratch_bytes(r->p)};
+    int rc;
+
+    lay_out(r, r->t, r->g);
+    rc = lt_plan_place(r->g, &r->t->b, &ask, &r->plan, &r->err);
+    if (rc < 0)
+        return rc;
+    if (apart)
+        spread(r, r->t, r->g, r->plan);
+    r->arena_bytes = r->plan->arena_bytes + r->plan->scratch_bytes + LT_ALIGN;
+    r->persistent = r->be->alloc(r->d, r->persistent_bytes + LT_ALIGN, &r->err);
+    r->arena = r->be->alloc(r->d, r->arena_bytes, &r->err);
+    memset(r->arena, GUARD_BYTE, r->arena_bytes);
+    return r->be->bind(r->p, r->plan, r->persistent, r->arena, &r->err);
+}
+
+static void results_take(struct rig *r, struct bed_values *v)
+{
+    move_persistent(r, r->t, r->g, r->persistent, v, 0);
+    for (int o = 0; o < r->g->n_outputs; o++) {
+        lt_id id = r->g->outputs[o].value;
+        size_t n = lt_type_bytes(&r->g->values[id].type, &r->t->b);
+
+        lt_free(v->out[o]);
+        v->out[o] = lt_malloc(n + 1);
+        v->out_bytes[o] = n;
+        memcpy(v->out[o], r->be->value(r->p, id), n);
+    }
+    v->n_out = r->g->n_outputs;
+}
+
+static void rig_close(struct rig *r)
+{
+    if (r->p)
+        r->be->program_free(r->p);
+    if (r->persistent)
+        r->be->release(r->d, r->persistent, r->persistent_bytes + LT_ALIGN);
+    if (r->arena)
+        r->be->release(r->d, r->arena, r->arena_bytes);
+    if (r->d)
+        r->be->close(r->d);
+    lt_plan_free(r->plan);
+    lt_graph_free(r->g);
+    lt_map_free(r->offsets);
+}
+
 int bed_run(const struct bed *t, const struct lt_backend *be, const struct lt_device_config *c,
             struct bed_values *v, int times, char *kernels, size_t n_kernels)
 {
-    struct rig r = {.be = be, .offsets = lt_map_new(NULL)};
-    struct lt_graph *g = lt_graph_clone(t->g);
-    struct lt_place_ask ask = {.ctx = &r, .bytes = device_bytes, .persistent = persistent_at};
-    struct lt_program *p = NULL;
-    struct lt_plan *plan = NULL;
-    struct lt_error err = {0};
-    char *persistent, *arena;
-    size_t arena_bytes;
-    int rc = be->open(c, &r.d, &err);
+    struct rig r = {.be = be, .t = t, .g = lt_graph_clone(t->g), .offsets = lt_map_new(NULL)};
+    int rc = rig_compile(&r, c);
 
-    if (!rc && be->lower)
-        rc = be->lower(r.d, g, &t->b, &err);
     if (!rc)
-        rc = lt_graph_check(g, &err);
+        rc = rig_place(&r, v->spread);
     if (!rc)
-        rc = be->prepare(r.d, g, &t->b, &p, &err);
-    if (rc < 0) {
-        print_error("%s: %s\n", be->name, err.text);
-        return rc;
-    }
-    lay_out(&r, t, g);
-    ask.scratch_bytes = be->scratch_bytes(p);
-    rc = lt_plan_place(g, &t->b, &ask, &plan, &err);
-    if (rc < 0)
-        fail_msg("%s: place: %s", be->name, err.text);
-    if (v->spread)
-        spread(&r, t, g, plan);
-    arena_bytes = plan->arena_bytes + plan->scratch_bytes + LT_ALIGN;
-    persistent = be->alloc(r.d, r.persistent_bytes + LT_ALIGN, &err);
-    arena = be->alloc(r.d, arena_bytes, &err);
-    memset(arena, GUARD_BYTE, arena_bytes);
-    move_persistent(&r, t, g, persistent, v, 1);
-    rc = be->bind(p, plan, persistent, arena, &err);
+        move_persistent(&r, t, r.g, r.persistent, v, 1);
     for (int i = 0; !rc && i < times; i++)
-        rc = be->run(p, (const void *const *)v->in, &err);
-    if (!rc) {
-        rc = v->spread ? guards_check(&r, t, g, plan, arena) : 0;
-        move_persistent(&r, t, g, persistent, v, 0);
-        for (int o = 0; o < g->n_outputs; o++) {
-            size_t n = lt_type_bytes(&g->values[g->outputs[o].value].type, &t->b);
-
-            v->out[o] = lt_malloc(n + 1);
-            v->out_bytes[o] = n;
-            memcpy(v->out[o], be->value(p, g->outputs[o].value), n);
-        }
-        v->n_out = g->n_outputs;
-    }
-    kernels_list(&r, g, p, kernels, n_kernels);
-    be->program_free(p);
-    be->release(r.d, persistent, r.persistent_bytes + LT_ALIGN);
-    be->release(r.d, arena, arena_bytes);
-    be->close(r.d);
-    lt_plan_free(plan);
-    lt_graph_free(g);
-    lt_map_free(r.offsets);
+        rc = be->run(r.p, (const void *const *)v->in, &r.err);
+    if (!rc && v->spread)
+        rc = guards_check(&r, t, r.g, r.plan, r.arena);
+    if (!rc)
+        results_take(&r, v);
+    if (!rc)
+        kernels_list(&r, r.g, r.p, kernels, n_kernels);
+    if (rc < 0)
+        print_message("%s: %s\n", be->name, r.err.text);
+    rig_close(&r);
     return rc;
 }
 

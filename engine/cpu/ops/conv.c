@@ -125,7 +125,9 @@ static int pieces_make(struct lt_build *b, const struct lt_conv_shape *s, enum l
 {
     for (int64_t i = 0; i < p->n; i++) {
         int64_t count = LT_MIN(p->chunk, s->x[0] - i * p->chunk);
-        int rc = lt_conv_prim(s, kind, w, bias, relu, count, 1, &p->prim[i], b->err);
+        int rc = i && count == p->chunk
+                     ? lt_prim_copy(p->prim[0], &p->prim[i], b->err)
+                     : lt_conv_prim(s, kind, w, bias, relu, count, 1, &p->prim[i], b->err);
 
         if (rc < 0)
             return rc;
