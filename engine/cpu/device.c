@@ -18,12 +18,10 @@
 #include "engine/cpu/isa.h"
 #include "engine/cpu/program.h"
 
-/* Measured on small and middle nets: the library itself, a primitive with its code, a thread's stack. */
-#define OVERHEAD_LIBRARY (1u << 20)
-#define OVERHEAD_PRIMITIVE (24u << 10)
-#define OVERHEAD_THREAD (128u << 10)
-    (1u                                                                                            \
-     << 20) /* oneDNN's code, its primitives, and the pool's stacks: 0.4 to 1.4 MiB on six nets */
+/* The library, a primitive with its code, a thread's stack: 0.4 to 1.4 MiB in all on six nets. */
+#define OVERHEAD_LIBRARY (512u << 10)
+#define OVERHEAD_PRIMITIVE (8u << 10)
+#define OVERHEAD_THREAD (64u << 10)
 
 int lt_cpu_threads(const struct lt_device *d, double ns)
 {
