@@ -287,8 +287,8 @@ def optimizers():
 
 def clipping():
     w, rng = Writer(), np.random.default_rng(3)
-    for i, bound in enumerate((0.5, 5.0, 1000.0)):
-        grads = [torch.tensor(rng.standard_normal(s).astype(np.float32)) for s in ((4, 5), (7,), (2, 3))]
+    for i, (bound, size) in enumerate(((0.5, 1), (5.0, 1), (1000.0, 1), (2e-6, 1e-6))):  # the last: where clip_grad_norm_'s 1e-6 counts
+        grads = [torch.tensor((size * rng.standard_normal(s)).astype(np.float32)) for s in ((4, 5), (7,), (2, 3))]
         params = [torch.nn.Parameter(torch.zeros_like(g)) for g in grads]
         for algorithm in ("norm", "value"):
             for p, g in zip(params, grads):

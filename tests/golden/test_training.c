@@ -152,10 +152,14 @@ static void check_clipping(const struct golden_case *c)
         for (int64_t e = 0; e < m.value[grads[i]].count; e++)
             lt_set(&m.value[grads[i]], e, 8 * lt_get(golden_tensor(c, "grad", i), e));
     assert_int_equal(kit_run(&m, NULL), 0);
-    for (int i = 0; i < 3; i++) {
-        for (int64_t e = 0; e < m.value[params[i]].count; e++)
-            lt_set(&m.value[params[i]], e, -lt_get(&m.value[params[i]], e) / 8); /* the learning rate was the weight, too */
-        compare(c->name, "clipped", &m.value[params[i]], golden_tensor(c, "clipped", i), 1e-6);
+    for (int i = 0; i < 3; i++) { /* as multiples of the bound; the learning rate was the weight, too */
+        const struct lt_operand *should = golden_tensor(c, "clipped", i);
+
+        for (int64_t e = 0; e < should->count; e++) {
+            lt_set(&m.value[params[i]], e, -lt_get(&m.value[params[i]], e) / 8 / bound);
+            lt_set(should, e, lt_get(should, e) / bound);
+        }
+        compare(c->name, "clipped", &m.value[params[i]], should, 1e-6);
     }
     if (by_norm)
         compare(c->name, "norm", &m.value[g->nodes[1].out[1]], golden_tensor(c, "norm", -1), 1e-6);
