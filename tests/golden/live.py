@@ -56,7 +56,7 @@ def conv_part(rng, shape):
         groups = pick(rng, [1, 1, 2]) if x[1] % 2 == 0 else 1
         batch = chance(rng, 0.4)
         layers.append({"conv2d": {"out_channels": int(rng.integers(1, 5)) * 2, "kernel_size": [pick(rng, [1, 2, 3]), 3],
-                                  "stride": [1, pick(rng, [1, 1, 2])], "padding": [1, 1], "dilation": [pick(rng, [1, 1, 2]), 1],
+                                  "stride": [1, pick(rng, [1, 1, 2])], "padding": [1, 1], "dilation": [pick(rng, [1, 1, 2]) if x[2] > 2 else 1, 1],
                                   "groups": groups, "bias": not batch}})
         if batch:
             layers.append({"batch_norm": {}})
