@@ -10,7 +10,8 @@
 #include "base/philox.h"
 #include "engine/session/session.h"
 
-#define N 6
+#define N 6 /* of the random nets */
+#define MOST 35
 #define SEEDS 40
 
 static unsigned draw(uint64_t *r, unsigned n)
@@ -78,12 +79,14 @@ static char *random_plan(uint64_t seed)
     return lt_buf_take(&b);
 }
 
-static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 12, 11}, 0},
-                                         {"label", LT_I64, 0, {0}, 3}};
+static const struct lt_field small[] = {{"image", LT_F32, 3, {1, 12, 11}, 0},
+                                        {"label", LT_I64, 0, {0}, 3}};
+static const struct lt_field large[] = {{"image", LT_F32, 3, {2, 14, 14}, 0},
+                                        {"label", LT_I64, 0, {0}, 3}};
 
 struct batch {
-    float image[N][132], weight[N];
-    int64_t label[N], index[N];
+    float image[MOST * 392], weight[MOST];
+    int64_t label[MOST], index[MOST];
     int64_t rng_step, opt_step;
     double lr;
 };
@@ -92,9 +95,9 @@ static void batch_make(struct batch *b, uint64_t seed)
 {
     struct lt_rng rng = lt_rng_make(seed, LT_RNG_INIT, 0);
 
-    for (int i = 0; i < N; i++) {
-        for (int k = 0; k < 132; k++)
-            b->image[i][k] = lt_rng_uniform(&rng, (uint64_t)i, 0, (uint32_t)k) * 2 - 1;
+    for (int i = 0; i < MOST; i++) {
+        for (int k = 0; k < 392; k++)
+            b->image[i * 392 + k] = lt_rng_uniform(&rng, (uint64_t)i, 0, (uint32_t)k) * 2 - 1;
         b->label[i] = (int64_t)lt_rng_below(&rng, 1, (uint64_t)i, 3);
         b->weight[i] = i == 2 ? 0 : 1;
         b->index[i] = i;
@@ -158,7 +161,7 @@ static void train(const struct lt_backend *be, int threads, const char *text,
                   struct lt_arena *arena, struct result *r)
 {
     struct lt_session_config c = {.plan = plan_parse(arena, text),
-                                  .fields = fields,
+                                  .fields = small,
                                   .n_fields = 2,
                                   .backend = be,
                                   .device = {.threads = threads}};
@@ -166,17 +169,20 @@ static void train(const struct lt_backend *be, int threads, const char *text,
     struct lt_error err = {0};
     static struct batch b;
     bool micro = c.plan->trainer->accumulate_grad_batches > 1;
+    int64_t n = (int64_t)c.plan->data->batch_size;
 
     *r = (struct result){.n_scalars = 0};
+    if (n > N)
+        c.fields = large;
     if (lt_session_open(&c, &s, &err) < 0 || lt_session_init(s, &err) < 0)
         fail_msg("%s\n%s", text, err.text);
     for (int i = 0; i < 3; i++) {
         batch_make(&b, (uint64_t)i);
         if (micro)
-            program_run(s, LT_PROGRAM_MICRO, &b, N, text, r);
-        program_run(s, LT_PROGRAM_STEP, &b, i == 1 ? N - 1 : N, text, r);
+            program_run(s, LT_PROGRAM_MICRO, &b, n, text, r);
+        program_run(s, LT_PROGRAM_STEP, &b, i == 1 ? n - 1 : n, text, r);
     }
-    program_run(s, LT_PROGRAM_EVAL, &b, N, text, r);
+    program_run(s, LT_PROGRAM_EVAL, &b, n, text, r);
     tensors_read(s, r);
     lt_session_close(s);
 }
@@ -234,9 +240,39 @@ static void nets_train_alike(void **state)
         net(seed);
 }
 
+/* Large enough that convolutions run in pieces of the batch and products on several threads; the
+ * last piece and the last batch are short. */
+static void threads_and_pieces_change_no_bit(void **state)
+{
+    static const char text[] =
+        "seed: 3\nmodel: {layers: [{conv2d: {out_channels: 24, kernel_size: 3, padding: 1}}, relu, "
+        "{max_pool2d: {kernel_size: 2}}, {conv2d: {out_channels: 32, kernel_size: 3, padding: 1}}, "
+        "relu, "
+        "{max_pool2d: {kernel_size: 2}}, flatten, {dropout: {p: 0.25}}, {linear: {out_features: "
+        "64}}, relu, "
+        "{linear: {out_features: 3}}]}\ndata: {source: {idx: {dir: x}}, batch_size: 35}\n"
+        "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: {adam: {eps: 0.1}}\n"
+        "trainer: {accumulate_grad_batches: 2}\n";
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
+    struct result ref, one, more;
+
+    (void)state;
+    train(&lt_backend_ref, 1, text, arena, &ref);
+    train(&lt_backend_cpu, 1, text, arena, &one);
+    compare(0, text, &one, &ref);
+    for (int threads = 2; threads <= 4; threads++) {
+        train(&lt_backend_cpu, threads, text, arena, &more);
+        assert_memory_equal(one.tensors.data, more.tensors.data, one.tensors.len);
+        lt_buf_done(&more.tensors);
+    }
+    lt_buf_done(&ref.tensors);
+    lt_buf_done(&one.tensors);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nets_train_alike)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nets_train_alike),
+                                       cmocka_unit_test(threads_and_pieces_change_no_bit)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -97,6 +97,7 @@ static const struct row rows[] = {
     {.op = "matmul", {F(2, 3, 5, 7), F(2, 3, 7, 4)}, 2}, {.op = "matmul", {F(3, 5, 7), F(7, 4)}, 2}, {.op = "matmul", {F(3, 7, 5), F(7, 4)}, 2, {INT("transpose_a", 1)}, 1},
     {.op = "matmul", {F(1, 1), F(1, 1)}, 2}, {.op = "matmul", {F(0, 7), F(7, 3)}, 2}, {.op = "matmul", {F(4, 0), F(0, 3)}, 2},
     {.op = "matmul", {F(64, 300), F(300, 100)}, 2}, {.op = "matmul", {F(6, 5, 7), F(6, 3, 7)}, 2, {INT("transpose_b", 1)}, 1},
+    {.op = "matmul", {F(2048, 64), F(2048, 96)}, 2, {INT("transpose_a", 1)}, 1, .tol = 1e-3}, {.op = "matmul", {F(300, 256), F(128, 256)}, 2, {INT("transpose_b", 1)}, 1, .tol = 1e-4},
     {.op = "linear", {F(33, 20), P(10, 20), P(10)}, 3}, {.op = "linear", {F(33, 20), P(10, 20), P(10)}, 3, {STR("act", "relu")}, 1},
     {.op = "linear", {F(3, 4, 20), P(10, 20)}, 2}, {.op = "linear", {F(5, 20), F(10, 20), F(10)}, 3}, {.op = "linear", {F(1, 1), P(1, 1), P(1)}, 3},
     {.op = "linear", {F(20), P(10, 20), P(10)}, 3}, {.op = "linear", {F(64, 784), P(128, 784), P(128)}, 3, .tol = 1e-4},
