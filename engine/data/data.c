@@ -52,8 +52,8 @@ struct lt_data {
 
 #define AT_DIR "data.source.idx.dir"
 
-static void open_file(struct part *p, int part, int f, const struct lt_mapped_config *m, const char *dir,
-                      struct lt_problems *problems)
+static void open_file(struct part *p, int part, int f, const struct lt_mapped_config *m,
+                      const char *dir, struct lt_problems *problems)
 {
     struct lt_error err = {0};
     int rc = lt_mapped_open(m, dir, file_names[part][f], &p->file[f], &err);
@@ -61,7 +61,9 @@ static void open_file(struct part *p, int part, int f, const struct lt_mapped_co
     if (rc == 0)
         rc = lt_idx_parse(p->file[f].data, p->file[f].size, p->file[f].path, &p->idx[f], &err);
     if (rc < 0) {
-        lt_problem_add(problems, AT_DIR, rc == -ENOENT ? "put the file there, gzipped or not" : "get an undamaged copy of the file",
+        lt_problem_add(problems, AT_DIR,
+                       rc == -ENOENT ? "put the file there, gzipped or not"
+                                     : "get an undamaged copy of the file",
                        "%s", err.text);
         p->good = false;
     }
@@ -74,22 +76,24 @@ static void check_part(struct part *p, struct lt_problems *problems)
     if (!p->good)
         return;
     if (labels->ndim != 1) {
-        lt_problem_add(problems, AT_DIR, "labels are one byte per sample", "%s: %d dimensions, expected 1",
-                       p->file[FIELD_LABEL].path, labels->ndim);
+        lt_problem_add(problems, AT_DIR, "labels are one byte per sample",
+                       "%s: %d dimensions, expected 1", p->file[FIELD_LABEL].path, labels->ndim);
         p->good = false;
     } else if (images->dim[0] != labels->dim[0]) {
         lt_problem_add(problems, AT_DIR, "the two files must belong together",
-                       "%s has %" PRId64 " samples, %s has %" PRId64 " labels", p->file[FIELD_IMAGE].path, images->dim[0],
-                       p->file[FIELD_LABEL].path, labels->dim[0]);
+                       "%s has %" PRId64 " samples, %s has %" PRId64 " labels",
+                       p->file[FIELD_IMAGE].path, images->dim[0], p->file[FIELD_LABEL].path,
+                       labels->dim[0]);
         p->good = false;
     } else if (images->ndim < 2 || !images->item_bytes) {
-        lt_problem_add(problems, AT_DIR, "samples need at least one dimension", "%s: samples without content",
-                       p->file[FIELD_IMAGE].path);
+        lt_problem_add(problems, AT_DIR, "samples need at least one dimension",
+                       "%s: samples without content", p->file[FIELD_IMAGE].path);
         p->good = false;
     }
 }
 
-static void open_part(struct lt_data *d, int part, const struct lt_data_config *c, struct lt_problems *problems)
+static void open_part(struct lt_data *d, int part, const struct lt_data_config *c,
+                      struct lt_problems *problems)
 {
     struct lt_mapped_config m = {c->cache_dir, c->progress, c->arg};
     struct part *p = &d->part[part];
@@ -114,22 +118,27 @@ static void split_range(struct split *s, const char *name, struct lt_problems *p
     uint64_t from = s->plan->range[0], to = s->plan->range[1];
     if (from >= to || to > (uint64_t)all) {
         lt_problem_add(problems, path, "ranges are half-open: [first, last + 1]",
-                       "[%" PRIu64 ", %" PRIu64 "] is not inside the %" PRId64 " samples of split '%s'", from, to, all,
-                       s->plan->split);
+                       "[%" PRIu64 ", %" PRIu64 "] is not inside the %" PRId64
+                       " samples of split '%s'",
+                       from, to, all, s->plan->split);
         return;
     }
     s->first = (int64_t)from;
     s->count = (int64_t)(to - from);
 }
 
-static void split_transform(struct lt_data *d, struct split *s, const char *name, struct lt_problems *problems)
+static void split_transform(struct lt_data *d, struct split *s, const char *name,
+                            struct lt_problems *problems)
 {
-    LT_AUTO(lt_free) char *path = s->plan->n_transforms ? lt_format("data.%s.transforms", name) : lt_strdup("data.transforms");
+    LT_AUTO(lt_free)
+    char *path = s->plan->n_transforms ? lt_format("data.%s.transforms", name)
+                                       : lt_strdup("data.transforms");
     const struct lt_idx *x = &s->part->idx[FIELD_IMAGE];
     size_t channels = x->ndim == 4 ? (size_t)x->dim[1] : 1;
 
-    s->transform = lt_transform_new(d->plan->transforms, d->plan->n_transforms, s->plan->transforms, s->plan->n_transforms,
-                                    channels, x->item_bytes / channels, path, problems);
+    s->transform =
+        lt_transform_new(d->plan->transforms, d->plan->n_transforms, s->plan->transforms,
+                         s->plan->n_transforms, channels, x->item_bytes / channels, path, problems);
 }
 
 static void open_split(struct lt_data *d, enum lt_split_kind kind, const Lt__V1__Split *plan,
@@ -146,8 +155,8 @@ static void open_split(struct lt_data *d, enum lt_split_kind kind, const Lt__V1_
     if (part < 0) {
         LT_AUTO(lt_free) char *path = lt_format("data.%s.split", lt_split_names[kind]);
 
-        lt_problem_add(problems, path, "an idx source has the splits `train` and `test`", plan->split ? "'%s' is no split of the source" : "missing",
-                       plan->split);
+        lt_problem_add(problems, path, "an idx source has the splits `train` and `test`",
+                       plan->split ? "'%s' is no split of the source" : "missing", plan->split);
         return;
     }
     open_part(d, part, c, problems);
@@ -199,7 +208,8 @@ static void describe_fields(struct lt_data *d, struct lt_problems *problems)
     const struct part *first = NULL;
 
     d->field[FIELD_IMAGE].name = field_name(d->plan, "image");
-    d->field[FIELD_LABEL] = (struct lt_data_field){.name = field_name(d->plan, "label"), .dtype = LT_I64, .bytes = sizeof(int64_t)};
+    d->field[FIELD_LABEL] = (struct lt_data_field){
+        .name = field_name(d->plan, "label"), .dtype = LT_I64, .bytes = sizeof(int64_t)};
     for (int i = 0; i < PART_N; i++) {
         const struct part *p = &d->part[i];
 
@@ -208,15 +218,18 @@ static void describe_fields(struct lt_data *d, struct lt_problems *problems)
         if (first && (first->idx[FIELD_IMAGE].ndim != p->idx[FIELD_IMAGE].ndim ||
                       memcmp(first->idx[FIELD_IMAGE].dim + 1, p->idx[FIELD_IMAGE].dim + 1,
                              sizeof(int64_t) * (size_t)(p->idx[FIELD_IMAGE].ndim - 1)) != 0))
-            lt_problem_add(problems, AT_DIR, "both parts must hold samples of one shape", "%s and %s differ in the shape of a sample",
+            lt_problem_add(problems, AT_DIR, "both parts must hold samples of one shape",
+                           "%s and %s differ in the shape of a sample",
                            first->file[FIELD_IMAGE].path, p->file[FIELD_IMAGE].path);
         if (!first)
             describe_image(&d->field[FIELD_IMAGE], &p->idx[FIELD_IMAGE]);
         first = p;
     }
     for (size_t i = 0; i < d->plan->n_fields; i++)
-        if (!lt_str_eq(d->plan->fields[i]->key, "image") && !lt_str_eq(d->plan->fields[i]->key, "label"))
-            lt_problem_add(problems, "data.fields", "an idx source has the fields `image` and `label`",
+        if (!lt_str_eq(d->plan->fields[i]->key, "image") &&
+            !lt_str_eq(d->plan->fields[i]->key, "label"))
+            lt_problem_add(problems, "data.fields",
+                           "an idx source has the fields `image` and `label`",
                            "'%s' is no field of the source", d->plan->fields[i]->key);
 }
 
@@ -234,7 +247,8 @@ static bool dir_exists(const char *dir, struct lt_problems *problems)
 int lt_data_open(const struct lt_data_config *c, struct lt_data **out, struct lt_problems *problems)
 {
     LT_AUTO(lt_data_close) struct lt_data *d = lt_calloc(1, sizeof *d);
-    const Lt__V1__Split *const plans[LT_SPLIT_N] = {c->plan->train, c->plan->val, c->plan->test, c->plan->predict};
+    const Lt__V1__Split *const plans[LT_SPLIT_N] = {c->plan->train, c->plan->val, c->plan->test,
+                                                    c->plan->predict};
     size_t before = problems->errors;
 
     d->plan = c->plan;
@@ -296,14 +310,16 @@ int64_t lt_data_count(const struct lt_data *d, enum lt_split_kind kind)
 #define AHEAD 3 /* samples: enough to keep as many cache misses under way as a core can have */
 #define LINE 64
 
-/* Samples of a shuffled batch lie anywhere in the file: waiting for each line in turn would take longer than the rest. */
+/* Samples of a shuffled batch lie anywhere in the file: waiting for each line in turn would take
+ * longer than the rest. */
 static void prefetch(const uint8_t *p, size_t n)
 {
     for (size_t at = 0; at < n; at += LINE)
         __builtin_prefetch(p + at);
 }
 
-void lt_data_read(const struct lt_data *d, enum lt_split_kind kind, const uint32_t *index, int64_t n, void *const *dst)
+void lt_data_read(const struct lt_data *d, enum lt_split_kind kind, const uint32_t *index,
+                  int64_t n, void *const *dst)
 {
     const struct split *s = &d->split[kind];
     const struct lt_idx *x = &s->part->idx[FIELD_IMAGE], *y = &s->part->idx[FIELD_LABEL];
@@ -314,21 +330,25 @@ void lt_data_read(const struct lt_data *d, enum lt_split_kind kind, const uint32
         size_t at = (size_t)s->first + index[i];
 
         if (i + AHEAD < n)
-            prefetch(x->data + ((size_t)s->first + index[i + AHEAD]) * x->item_bytes, x->item_bytes);
-        lt_transform_run(s->transform, x->data + at * x->item_bytes, image + (size_t)i * x->item_bytes);
+            prefetch(x->data + ((size_t)s->first + index[i + AHEAD]) * x->item_bytes,
+                     x->item_bytes);
+        lt_transform_run(s->transform, x->data + at * x->item_bytes,
+                         image + (size_t)i * x->item_bytes);
         label[i] = y->data[at];
     }
 }
 
-void lt_data_describe(const struct lt_data *d, enum lt_split_kind kind, int64_t index, struct lt_buf *out)
+void lt_data_describe(const struct lt_data *d, enum lt_split_kind kind, int64_t index,
+                      struct lt_buf *out)
 {
     const struct split *s = &d->split[kind];
 
-    lt_buf_printf(out, "%s: sample %" PRId64 ", label %d", s->part->file[FIELD_LABEL].path, s->first + index,
-                  s->part->idx[FIELD_LABEL].data[s->first + index]);
+    lt_buf_printf(out, "%s: sample %" PRId64 ", label %d", s->part->file[FIELD_LABEL].path,
+                  s->first + index, s->part->idx[FIELD_LABEL].data[s->first + index]);
 }
 
-int lt_data_scan_labels(const struct lt_data *d, int64_t classes, int64_t ignore, struct lt_error *err)
+int lt_data_scan_labels(const struct lt_data *d, int64_t classes, int64_t ignore,
+                        struct lt_error *err)
 {
     for (int k = 0; k < LT_SPLIT_N; k++) {
         const struct split *s = &d->split[k];
@@ -338,7 +358,9 @@ int lt_data_scan_labels(const struct lt_data *d, int64_t classes, int64_t ignore
 
             if (label < classes || label == ignore)
                 continue;
-            lt_error_set(err, -EDOM, "%s: sample %" PRId64 " has label %" PRId64 ", the model has %" PRId64 " classes",
+            lt_error_set(err, -EDOM,
+                         "%s: sample %" PRId64 " has label %" PRId64 ", the model has %" PRId64
+                         " classes",
                          s->part->file[FIELD_LABEL].path, s->first + i, label, classes);
             return 1;
         }

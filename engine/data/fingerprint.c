@@ -1,7 +1,7 @@
 /* fingerprint.c - size, mtime, inode and sampled content of a file
  *
- * Reading a terabyte at every start is out of the question, so content is sampled; together with size, time and
- * inode that catches every change but a deliberate forgery.
+ * Reading a terabyte at every start is out of the question, so content is sampled; together with
+ * size, time and inode that catches every change but a deliberate forgery.
  */
 #include "engine/data/fingerprint.h"
 
@@ -59,7 +59,9 @@ int lt_fingerprint_file(const char *path, struct lt_buf *out, struct lt_error *e
     close(fd);
     if (rc < 0)
         return lt_error_set(err, rc, "%s: %s", path, strerror(-rc));
-    lt_buf_printf(out, "%s size=%" PRId64 " mtime=%" PRId64 ".%09ld inode=%" PRIu64 " sample=%.32s\n", path,
-                  (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (uint64_t)st.st_ino, hex);
+    lt_buf_printf(out,
+                  "%s size=%" PRId64 " mtime=%" PRId64 ".%09ld inode=%" PRIu64 " sample=%.32s\n",
+                  path, (int64_t)st.st_size, (int64_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                  (uint64_t)st.st_ino, hex);
     return 0;
 }

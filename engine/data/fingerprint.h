@@ -5,7 +5,8 @@
 struct lt_buf;
 struct lt_error;
 
-/* Appends "PATH size=… mtime=… inode=… sample=…\n": the sample is a digest of 16 blocks of 4 KiB spread evenly. */
+/* Appends "PATH size=… mtime=… inode=… sample=…\n": the sample is a digest of 16 blocks of 4 KiB
+ * spread evenly. */
 int lt_fingerprint_file(const char *path, struct lt_buf *out, struct lt_error *err);
 
 #endif

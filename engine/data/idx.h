@@ -1,6 +1,8 @@
-/* idx.h - the files of MNIST and its relatives (http://yann.lecun.com/exdb/mnist/: "the IDX file format")
+/* idx.h - the files of MNIST and its relatives (http://yann.lecun.com/exdb/mnist/: "the IDX file
+ * format")
  *
- * Two zero bytes, element type, number of dimensions, big-endian sizes, then the elements. Only unsigned bytes.
+ * Two zero bytes, element type, number of dimensions, big-endian sizes, then the elements. Only
+ * unsigned bytes.
  */
 #ifndef LT_DATA_IDX_H
 #define LT_DATA_IDX_H
@@ -20,6 +22,7 @@ struct lt_idx {
 };
 
 /* Reads the header of a whole file in memory. -EPROTO with what is wrong, `path` in the text. */
-int lt_idx_parse(const void *bytes, size_t n, const char *path, struct lt_idx *out, struct lt_error *err);
+int lt_idx_parse(const void *bytes, size_t n, const char *path, struct lt_idx *out,
+                 struct lt_error *err);
 
 #endif

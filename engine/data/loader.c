@@ -1,9 +1,10 @@
 /* loader.c - a ring of batches between a reading thread and training
  *
- * Slots go round: `made` counts the batches the thread has filled, `used` those the consumer has given back; both
- * only grow, slot = count % slots. Nobody takes a lock while the other is ahead. A side that must wait spins
- * briefly (a step is about as short as a wake-up is slow), then sleeps on a condition. The thread is woken only
- * when half the ring is free: one system call every few batches instead of one for each.
+ * Slots go round: `made` counts the batches the thread has filled, `used` those the consumer has
+ * given back; both only grow, slot = count % slots. Nobody takes a lock while the other is ahead. A
+ * side that must wait spins briefly (a step is about as short as a wake-up is slow), then sleeps on
+ * a condition. The thread is woken only when half the ring is free: one system call every few
+ * batches instead of one for each.
  */
 #include "engine/data/loader.h"
 
@@ -64,7 +65,8 @@ static size_t align_up(size_t n)
 
 static size_t slot_bytes(const struct lt_loader_config *c)
 {
-    size_t n = (size_t)c->batch_size, bytes = align_up(n * sizeof(float)) + align_up(n * sizeof(int64_t));
+    size_t n = (size_t)c->batch_size,
+           bytes = align_up(n * sizeof(float)) + align_up(n * sizeof(int64_t));
 
     for (int f = 0; f < lt_data_n_fields(c->data); f++)
         bytes += align_up(n * lt_data_field(c->data, f)->bytes);
@@ -100,9 +102,11 @@ static int allocate(struct lt_loader *l, struct lt_error *err)
 
     l->slots = slots_for(&l->c);
     l->region_bytes = lt_loader_bytes(&l->c);
-    p = mmap(NULL, l->region_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    p = mmap(NULL, l->region_bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (p == MAP_FAILED)
-        return lt_error_set(err, -ENOMEM, "no memory for %zu bytes of batches read ahead", l->region_bytes);
+        return lt_error_set(err, -ENOMEM, "no memory for %zu bytes of batches read ahead",
+                            l->region_bytes);
     l->region = p;
     l->perm = (uint32_t *)(void *)p;
     l->index = (uint32_t *)(void *)(p + perm);
@@ -119,14 +123,16 @@ static int allocate(struct lt_loader *l, struct lt_error *err)
             s->field[f] = p;
             p += align_up((size_t)l->c.batch_size * lt_data_field(l->c.data, f)->bytes);
         }
-        s->batch = (struct lt_batch){.field = s->field, .weight = s->weight, .sample_index = s->sample};
+        s->batch =
+            (struct lt_batch){.field = s->field, .weight = s->weight, .sample_index = s->sample};
     }
     return 0;
 }
 
 static bool plan_shuffles(const struct lt_loader_config *c, const Lt__V1__Data *plan)
 {
-    const Lt__V1__Split *const splits[LT_SPLIT_N] = {plan->train, plan->val, plan->test, plan->predict};
+    const Lt__V1__Split *const splits[LT_SPLIT_N] = {plan->train, plan->val, plan->test,
+                                                     plan->predict};
 
     return !c->sequential && splits[c->split] && splits[c->split]->shuffle;
 }
@@ -138,7 +144,8 @@ int lt_loader_open(const struct lt_loader_config *c, struct lt_loader **out, str
     int rc;
 
     if (samples > UINT32_MAX)
-        return lt_error_set(err, -EFBIG, "split `%s` has more than 2^32 samples", lt_split_names[c->split]);
+        return lt_error_set(err, -EFBIG, "split `%s` has more than 2^32 samples",
+                            lt_split_names[c->split]);
     l = aligned_alloc(LINE, align_up(sizeof *l));
     if (!l)
         return lt_error_set(err, -ENOMEM, "out of memory");
@@ -146,8 +153,8 @@ int lt_loader_open(const struct lt_loader_config *c, struct lt_loader **out, str
     l->c = *c;
     l->shuffle = plan_shuffles(c, lt_data_plan(c->data));
     l->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN : 0;
-    l->order = (struct lt_order){(uint64_t)samples, (uint64_t)c->batch_size, (uint32_t)c->rank, (uint32_t)LT_MAX(c->world, 1),
-                                 c->drop_last};
+    l->order = (struct lt_order){(uint64_t)samples, (uint64_t)c->batch_size, (uint32_t)c->rank,
+                                 (uint32_t)LT_MAX(c->world, 1), c->drop_last};
     l->batches = lt_order_batches(&l->order);
     if (c->limit >= 0)
         l->batches = LT_MIN(l->batches, (uint64_t)c->limit);

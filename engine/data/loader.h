@@ -1,8 +1,9 @@
 /* loader.h - batches in the plan's order, read ahead by a thread
  *
- * Order (docs/data.md): one permutation per epoch from (seed, epoch); global batch g is perm[g*G, (g+1)*G), G =
- * batch_size * world; rank r takes every world-th sample of it; a rank that lacks one takes a sample of weight 0.
- * The cursor (epoch, batch) is all the state there is: a loader can start anywhere. One consumer thread.
+ * Order (docs/data.md): one permutation per epoch from (seed, epoch); global batch g is perm[g*G,
+ * (g+1)*G), G = batch_size * world; rank r takes every world-th sample of it; a rank that lacks one
+ * takes a sample of weight 0. The cursor (epoch, batch) is all the state there is: a loader can
+ * start anywhere. One consumer thread.
  */
 #ifndef LT_DATA_LOADER_H
 #define LT_DATA_LOADER_H
@@ -16,9 +17,9 @@ struct lt_loader_config {
     enum lt_split_kind split;
     int64_t batch_size; /* of this rank */
     bool drop_last;
-    int64_t limit;      /* batches of an epoch at most; -1: all */
+    int64_t limit; /* batches of an epoch at most; -1: all */
     uint64_t seed;
-    bool sequential;    /* in the data's order, whatever the split says (overfitting, evaluation) */
+    bool sequential; /* in the data's order, whatever the split says (overfitting, evaluation) */
     int rank, world;
 };
 
@@ -35,9 +36,11 @@ int lt_loader_open(const struct lt_loader_config *c, struct lt_loader **out, str
 void lt_loader_close(struct lt_loader *l); /* joins the thread */
 LT_DEFINE_AUTO(struct lt_loader *, lt_loader_close)
 
-uint64_t lt_loader_batches(const struct lt_loader *l);                /* of an epoch, the limit applied */
-int64_t lt_loader_batch_size(const struct lt_loader *l, uint64_t index); /* samples of this rank's batch `index` */
-size_t lt_loader_bytes(const struct lt_loader_config *c);             /* memory one holds, before it is opened too */
+uint64_t lt_loader_batches(const struct lt_loader *l); /* of an epoch, the limit applied */
+int64_t lt_loader_batch_size(const struct lt_loader *l,
+                             uint64_t index); /* samples of this rank's batch `index` */
+size_t
+lt_loader_bytes(const struct lt_loader_config *c); /* memory one holds, before it is opened too */
 
 /* The next batch will be this one; after an epoch's last batch comes the next epoch's first. */
 int lt_loader_start(struct lt_loader *l, uint64_t epoch, uint64_t batch, struct lt_error *err);

@@ -1,8 +1,8 @@
 /* mapped.c - data files in memory, and the cache of decoded ones
  *
- * The cache is only ever added to, by a temporary file that is synced and renamed: two processes that decode the same
- * file at once write the same bytes under the same name. An entry of by-file that names a missing or shorter object
- * counts as absent.
+ * The cache is only ever added to, by a temporary file that is synced and renamed: two processes
+ * that decode the same file at once write the same bytes under the same name. An entry of by-file
+ * that names a missing or shorter object counts as absent.
  */
 #include "engine/data/mapped.h"
 
@@ -26,7 +26,8 @@
 
 #define CHUNK (1u << 20)
 
-static int map_file(const char *path, const uint8_t **data, size_t *size, struct stat *st, struct lt_error *err)
+static int map_file(const char *path, const uint8_t **data, size_t *size, struct stat *st,
+                    struct lt_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     void *p = NULL;
@@ -38,7 +39,8 @@ static int map_file(const char *path, const uint8_t **data, size_t *size, struct
         rc = lt_error_set(err, -errno, "%s: %s", path, strerror(errno));
     else if (!S_ISREG(st->st_mode))
         rc = lt_error_set(err, -EINVAL, "%s: not a regular file", path);
-    else if (st->st_size && (p = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_SHARED, fd, 0)) == MAP_FAILED)
+    else if (st->st_size &&
+             (p = mmap(NULL, (size_t)st->st_size, PROT_READ, MAP_SHARED, fd, 0)) == MAP_FAILED)
         rc = lt_error_set(err, -errno, "%s: cannot be mapped: %s", path, strerror(errno));
     close(fd);
     if (rc < 0)
@@ -54,8 +56,9 @@ static char *state_path(const struct lt_mapped_config *c, const char *path, cons
     LT_BUF_AUTO key = {0};
     char hex[65];
 
-    lt_buf_printf(&key, "%s|%" PRIu64 "|%" PRIu64 "|%" PRId64 "|%" PRId64 ".%09ld", path, (uint64_t)st->st_dev,
-                  (uint64_t)st->st_ino, (int64_t)st->st_size, (int64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
+    lt_buf_printf(&key, "%s|%" PRIu64 "|%" PRIu64 "|%" PRId64 "|%" PRId64 ".%09ld", path,
+                  (uint64_t)st->st_dev, (uint64_t)st->st_ino, (int64_t)st->st_size,
+                  (int64_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
     lt_sha256_hex_of(key.data, key.len, hex);
     return lt_format("%s/decoded/by-file/%s", c->cache_dir, hex);
 }
@@ -134,7 +137,8 @@ static int decode_chunk(struct decoder *d, struct lt_error *err)
         return inflate_error(code, &d->z, d->path, err);
     d->out += got;
     if (d->out > LT_DECODED_MAX)
-        return lt_error_set(err, -EFBIG, "%s: inflates to more than %" PRIu64 " bytes", d->path, LT_DECODED_MAX);
+        return lt_error_set(err, -EFBIG, "%s: inflates to more than %" PRIu64 " bytes", d->path,
+                            LT_DECODED_MAX);
     int rc = lt_file_write(d->fd, d->chunk, got, err);
     if (rc < 0)
         return rc;
@@ -159,8 +163,8 @@ static int decode_all(struct decoder *d, struct lt_error *err)
     }
 }
 
-static int decode_to(const struct lt_mapped_config *c, const char *path, const uint8_t *src, size_t n, int fd,
-                     uint64_t *size, struct lt_error *err)
+static int decode_to(const struct lt_mapped_config *c, const char *path, const uint8_t *src,
+                     size_t n, int fd, uint64_t *size, struct lt_error *err)
 {
     struct decoder d = {.c = c, .path = path, .src = src, .n = n, .fd = fd};
     int rc;
@@ -176,8 +180,8 @@ static int decode_to(const struct lt_mapped_config *c, const char *path, const u
 }
 
 /* Decodes into the cache under a temporary name, syncs, renames. */
-static int cache_add(const struct lt_mapped_config *c, const char *path, const uint8_t *src, size_t n, const char *digest,
-                     uint64_t *size, struct lt_error *err)
+static int cache_add(const struct lt_mapped_config *c, const char *path, const uint8_t *src,
+                     size_t n, const char *digest, uint64_t *size, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *dir = lt_format("%s/decoded", c->cache_dir);
     LT_AUTO(lt_free) char *object = object_path(c, digest);
@@ -202,8 +206,8 @@ static int cache_add(const struct lt_mapped_config *c, const char *path, const u
     return rc;
 }
 
-static int cache_note(const struct lt_mapped_config *c, const char *state, const char *digest, uint64_t size,
-                      struct lt_error *err)
+static int cache_note(const struct lt_mapped_config *c, const char *state, const char *digest,
+                      uint64_t size, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *dir = lt_format("%s/decoded/by-file", c->cache_dir);
     LT_AUTO(lt_free) char *text = lt_format("%s %" PRIu64 "\n", digest, size);
@@ -212,7 +216,8 @@ static int cache_note(const struct lt_mapped_config *c, const char *state, const
     return rc < 0 ? rc : lt_file_replace(state, text, strlen(text), 0600, err);
 }
 
-static int open_compressed(const struct lt_mapped_config *c, struct lt_mapped *out, struct lt_error *err)
+static int open_compressed(const struct lt_mapped_config *c, struct lt_mapped *out,
+                           struct lt_error *err)
 {
     LT_AUTO(lt_free) char *state = NULL, *object = NULL;
     const uint8_t *src = NULL;
@@ -239,8 +244,8 @@ static int open_compressed(const struct lt_mapped_config *c, struct lt_mapped *o
     return rc;
 }
 
-int lt_mapped_open(const struct lt_mapped_config *c, const char *dir, const char *name, struct lt_mapped *out,
-                   struct lt_error *err)
+int lt_mapped_open(const struct lt_mapped_config *c, const char *dir, const char *name,
+                   struct lt_mapped *out, struct lt_error *err)
 {
     struct lt_mapped m = {.path = lt_path_join(dir, name)};
     struct stat st;
@@ -255,7 +260,8 @@ int lt_mapped_open(const struct lt_mapped_config *c, const char *dir, const char
         if (stat(m.path, &st) == 0)
             rc = open_compressed(c, &m, err);
         else
-            rc = lt_error_set(err, -errno, "%s: neither this file nor %s.gz: %s", plain, name, strerror(errno));
+            rc = lt_error_set(err, -errno, "%s: neither this file nor %s.gz: %s", plain, name,
+                              strerror(errno));
     }
     if (rc < 0)
         lt_mapped_done(&m);

@@ -1,7 +1,8 @@
 /* order.c - which sample stands where
  *
- * Everything is a function of (seed, epoch, position), so a restart, another thread count or a longer run sees the
- * same order. Draw i of an epoch has a counter of its own: nothing depends on the draws before it.
+ * Everything is a function of (seed, epoch, position), so a restart, another thread count or a
+ * longer run sees the same order. Draw i of an epoch has a counter of its own: nothing depends on
+ * the draws before it.
  */
 #include "engine/data/order.h"
 
@@ -50,7 +51,8 @@ uint64_t lt_order_size(const struct lt_order *o, uint64_t batch)
 
 void lt_order_batch(const struct lt_order *o, uint64_t batch, uint32_t *position, float *weight)
 {
-    uint64_t first = batch * global_batch(o), total = global_size(o, batch), mine = lt_order_size(o, batch);
+    uint64_t first = batch * global_batch(o), total = global_size(o, batch),
+             mine = lt_order_size(o, batch);
 
     for (uint64_t i = 0; i < mine; i++) {
         uint64_t at = i * o->world + o->rank;

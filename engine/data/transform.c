@@ -1,6 +1,7 @@
 /* transform.c - chains of pointwise transforms as one affine function per channel
  *
- * One loop, compiled twice: a table of 256 values would need a load for each element, three times as slow.
+ * One loop, compiled twice: a table of 256 values would need a load for each element, three times
+ * as slow.
  */
 #include "engine/data/transform.h"
 
@@ -17,8 +18,8 @@ struct lt_transform {
     } by_channel[];
 };
 
-static inline __attribute__((always_inline)) void affine(const uint8_t *restrict src, float *restrict dst, size_t n, float a,
-                                                         float b)
+static inline __attribute__((always_inline)) void
+affine(const uint8_t *restrict src, float *restrict dst, size_t n, float a, float b)
 {
     for (size_t i = 0; i < n; i++)
         dst[i] = (float)src[i] * a + b;
@@ -30,7 +31,8 @@ static void affine_plain(const uint8_t *src, float *dst, size_t n, float a, floa
 }
 
 #ifdef __x86_64__
-static __attribute__((target("avx2"))) void affine_avx2(const uint8_t *src, float *dst, size_t n, float a, float b)
+static __attribute__((target("avx2"))) void affine_avx2(const uint8_t *src, float *dst, size_t n,
+                                                        float a, float b)
 {
     affine(src, dst, n, a, b);
 }
@@ -68,13 +70,14 @@ static bool count_fits(size_t n, const struct lt_transform *t, const char *path,
 {
     if (n == 1 || n == t->channels)
         return true;
-    lt_problem_add(problems, path, "give one value, or one per channel", "normalize.%s has %zu values, the samples have %zu channels",
-                   what, n, t->channels);
+    lt_problem_add(problems, path, "give one value, or one per channel",
+                   "normalize.%s has %zu values, the samples have %zu channels", what, n,
+                   t->channels);
     return false;
 }
 
-static bool add_all(struct lt_transform *t, Lt__V1__Transform *const *list, size_t n, const char *path,
-                    struct lt_problems *problems)
+static bool add_all(struct lt_transform *t, Lt__V1__Transform *const *list, size_t n,
+                    const char *path, struct lt_problems *problems)
 {
     bool good = true;
 
@@ -92,8 +95,9 @@ static bool add_all(struct lt_transform *t, Lt__V1__Transform *const *list, size
     return good;
 }
 
-struct lt_transform *lt_transform_new(Lt__V1__Transform *const *first, size_t n_first, Lt__V1__Transform *const *then,
-                                      size_t n_then, size_t channels, size_t plane, const char *path,
+struct lt_transform *lt_transform_new(Lt__V1__Transform *const *first, size_t n_first,
+                                      Lt__V1__Transform *const *then, size_t n_then,
+                                      size_t channels, size_t plane, const char *path,
                                       struct lt_problems *problems)
 {
     struct lt_transform *t = lt_malloc(sizeof *t + channels * sizeof *t->by_channel);

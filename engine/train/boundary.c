@@ -1,7 +1,8 @@
 /* boundary.c - between two units of work: saves, commands, recovery checkpoints
  *
- * State is consistent here and only here. A checkpoint is copied at once (the snapshot), written by the saver's thread,
- * and exists once its record is in the journal; what it replaces is deleted after that.
+ * State is consistent here and only here. A checkpoint is copied at once (the snapshot), written by
+ * the saver's thread, and exists once its record is in the journal; what it replaces is deleted
+ * after that.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -40,7 +41,8 @@ static char *event_name(const struct lt_trainer *t, const char *dir, const char 
     return lt_format("%s/%s", strcmp(dir, t->recovery_dir) ? dir : "recovery", name);
 }
 
-static int put_saved(struct lt_trainer *t, const struct lt_target *g, const char *name, struct lt_error *err)
+static int put_saved(struct lt_trainer *t, const struct lt_target *g, const char *name,
+                     struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__CheckpointSaved s = LT__V1__CHECKPOINT_SAVED__INIT;
@@ -48,9 +50,11 @@ static int put_saved(struct lt_trainer *t, const struct lt_target *g, const char
     r.type_case = LT__V1__JOURNAL_RECORD__TYPE_CHECKPOINT_SAVED;
     r.checkpoint_saved = &s;
     s.name = (char *)(uintptr_t)name;
-    s.has_step = s.has_epoch = s.has_recovery = s.has_bytes = s.has_best = s.has_in_epoch = s.has_weights_only = true;
+    s.has_step = s.has_epoch = s.has_recovery = s.has_bytes = s.has_best = s.has_in_epoch =
+        s.has_weights_only = true;
     s.step = g->meta.step;
-    s.epoch = g->meta.epoch - (!g->meta.in_epoch && g->meta.epoch); /* the one that was trained last */
+    s.epoch =
+        g->meta.epoch - (!g->meta.in_epoch && g->meta.epoch); /* the one that was trained last */
     s.recovery = g->recovery;
     s.bytes = lt_manifest_bytes(&g->meta);
     s.best = g->save.best;
@@ -62,7 +66,8 @@ static int put_saved(struct lt_trainer *t, const struct lt_target *g, const char
     return lt_journal_put(t->c, &r, true, err);
 }
 
-static int remove_checkpoint(struct lt_trainer *t, const char *path, bool recovery, struct lt_error *err)
+static int remove_checkpoint(struct lt_trainer *t, const char *path, bool recovery,
+                             struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__CheckpointRemoved gone = LT__V1__CHECKPOINT_REMOVED__INIT;
@@ -137,8 +142,8 @@ static int target_failed(struct lt_trainer *t, const struct lt_target *g, struct
 static void say_saved(const struct lt_trainer *t, const struct lt_target *g, const char *name)
 {
     if (g->save.has_score)
-        lt_trainer_say(t, "checkpoint %s  step %" PRIu64 "  %s %.4g%s", name, g->meta.step, g->save.monitor, g->save.score,
-                       g->save.best ? "  best" : "");
+        lt_trainer_say(t, "checkpoint %s  step %" PRIu64 "  %s %.4g%s", name, g->meta.step,
+                       g->save.monitor, g->save.score, g->save.best ? "  best" : "");
     else
         lt_trainer_say(t, "checkpoint %s  step %" PRIu64, name, g->meta.step);
 }
@@ -163,7 +168,8 @@ static int complete(struct lt_trainer *t, struct lt_save_job *job, struct lt_err
     int rc = 0;
 
     for (int i = 0; job && i < job->n && rc == 0; i++)
-        rc = job->targets[i].rc < 0 ? target_failed(t, &job->targets[i], err) : target_done(t, &job->targets[i], err);
+        rc = job->targets[i].rc < 0 ? target_failed(t, &job->targets[i], err)
+                                    : target_done(t, &job->targets[i], err);
     lt_save_job_free(job);
     return rc;
 }
@@ -185,16 +191,20 @@ bool lt_trainer_name_taken(void *arg, const char *dir, const char *name, int ind
     lt_saver_drain(t->saver);
     if (!lt_file_exists(path))
         return false;
-    return lt_manifest_read(path, &meta, NULL) < 0 || !lt_str_eq(meta.job, t->c->start->job) || meta.step != t->pos.step ||
-           meta.callback != index;
+    return lt_manifest_read(path, &meta, NULL) < 0 || !lt_str_eq(meta.job, t->c->start->job) ||
+           meta.step != t->pos.step || meta.callback != index;
 }
 
-static struct lt_target *add_target(struct lt_trainer *t, struct lt_save_job *job, const char *dir, char *name, int callback)
+static struct lt_target *add_target(struct lt_trainer *t, struct lt_save_job *job, const char *dir,
+                                    char *name, int callback)
 {
     struct lt_target *g = &job->targets[job->n++];
 
     *g = (struct lt_target){.dir = lt_strdup(dir), .name = name};
-    g->meta = (struct lt_manifest){.step = t->pos.step, .epoch = t->pos.epoch, .sequence = ++t->sequence, .callback = callback};
+    g->meta = (struct lt_manifest){.step = t->pos.step,
+                                   .epoch = t->pos.epoch,
+                                   .sequence = ++t->sequence,
+                                   .callback = callback};
     g->meta.in_epoch = t->pos.stage != LT_STAGE_EPOCH_START;
     snprintf(g->meta.job, sizeof g->meta.job, "%s", t->c->start->job ? t->c->start->job : "");
     return g;
@@ -214,7 +224,8 @@ static char *recovery_name(const struct lt_trainer *t)
     }
 }
 
-/* Callbacks' wishes become targets; one without a name, or with weights alone, leaves `last` to a recovery checkpoint. */
+/* Callbacks' wishes become targets; one without a name, or with weights alone, leaves `last` to a
+ * recovery checkpoint. */
 static void add_targets(struct lt_trainer *t, struct lt_save_job *job, bool recovery)
 {
     bool full = false, any = t->requests.n_saves > 0;
@@ -227,11 +238,13 @@ static void add_targets(struct lt_trainer *t, struct lt_save_job *job, bool reco
             lt_save_done(s);
             continue;
         }
-        g = add_target(t, job, s->dir ? s->dir : t->checkpoints_dir, lt_strdup(s->name), s->callback);
+        g = add_target(t, job, s->dir ? s->dir : t->checkpoints_dir, lt_strdup(s->name),
+                       s->callback);
         g->save = *s;
         g->meta.weights_only = s->weights_only;
         if (!s->weights_only)
-            g->last = s->dir ? lt_format("%s/%s", s->dir, s->name) : lt_format("checkpoints/%s", s->name);
+            g->last =
+                s->dir ? lt_format("%s/%s", s->dir, s->name) : lt_format("checkpoints/%s", s->name);
         full |= !s->weights_only;
     }
     t->requests.n_saves = 0;
@@ -262,7 +275,8 @@ int lt_trainer_save_requests(struct lt_trainer *t, bool recovery, struct lt_erro
     lt_saver_submit(t->saver, job);
     t->recovery.cost_ns = lt_clock_mono_ns() - start;
     t->recovery.last_step = t->pos.step;
-    t->recovery.due_ns = t->now_ns + LT_MAX((uint64_t)(t->recovery.every_s * 1e9), COST_SHARE * t->recovery.cost_ns);
+    t->recovery.due_ns =
+        t->now_ns + LT_MAX((uint64_t)(t->recovery.every_s * 1e9), COST_SHARE * t->recovery.cost_ns);
     return 0;
 }
 
@@ -271,7 +285,8 @@ static bool recovery_due(const struct lt_trainer *t)
     const struct lt_recovery *r = &t->recovery;
 
     if (r->every_n_steps) /* asked for by number: waits for the one before, if it must */
-        return t->pos.step && t->pos.step % r->every_n_steps == 0 && t->pos.step != r->last_step && !lt_trainer_window_open(t);
+        return t->pos.step && t->pos.step % r->every_n_steps == 0 && t->pos.step != r->last_step &&
+               !lt_trainer_window_open(t);
     return r->every_s > 0 && t->now_ns >= r->due_ns && !lt_saver_busy(t->saver) && !is_saved(t);
 }
 

@@ -1,8 +1,9 @@
 /* callback.h - hooks around the training loop
  *
- * A callback is one file engine/train/callbacks/NAME.c, one word in the list, and its config message in proto/. Hooks see
- * where training is and the newest values; what they want done goes into the requests, which the loop carries out at the
- * next boundary, in their order. A hook that is NULL is skipped. State goes into every checkpoint.
+ * A callback is one file engine/train/callbacks/NAME.c, one word in the list, and its config
+ * message in proto/. Hooks see where training is and the newest values; what they want done goes
+ * into the requests, which the loop carries out at the next boundary, in their order. A hook that
+ * is NULL is skipped. State goes into every checkpoint.
  */
 #ifndef LT_TRAIN_CALLBACK_H
 #define LT_TRAIN_CALLBACK_H
@@ -22,8 +23,8 @@ struct lt_error;
 
 /* A checkpoint that a callback wants. The loop owns and frees the strings. */
 struct lt_save {
-    char *dir;  /* absolute folder; NULL: <run>/checkpoints */
-    char *name; /* NULL: don't keep one among the user's, only let `last` be current */
+    char *dir;    /* absolute folder; NULL: <run>/checkpoints */
+    char *name;   /* NULL: don't keep one among the user's, only let `last` be current */
     int callback; /* index of the callback */
     bool weights_only, best, has_score, verbose;
     char *monitor;
@@ -52,7 +53,8 @@ struct lt_hook {
     bool val_follows;     /* validation runs right after this batch */
     uint64_t now_ns;      /* monotonic */
     struct lt_requests *requests;
-    /* Does a folder of this name belong to someone else than (this job, this step, callback `index`)? */
+    /* Does a folder of this name belong to someone else than (this job, this step, callback
+     * `index`)? */
     bool (*taken)(void *arg, const char *dir, const char *name, int index);
     void *arg;
 };
@@ -67,16 +69,18 @@ struct lt_callback_env {
 struct lt_callback {
     const char *name; /* as in the plan */
     Lt__V1__Callback__CallbackCase which;
-    bool last;        /* runs behind the others: it must see what they did */
+    bool last; /* runs behind the others: it must see what they did */
     void *(*create)(const Lt__V1__Callback *config, const struct lt_callback_env *env);
     void (*destroy)(void *self);
     int (*on_epoch_start)(void *self, const struct lt_hook *h, struct lt_error *err);
-    int (*on_window_start)(void *self, const struct lt_hook *h, struct lt_error *err); /* before an update's first batch */
-    int (*on_step)(void *self, const struct lt_hook *h, struct lt_error *err);         /* after an update */
+    int (*on_window_start)(void *self, const struct lt_hook *h,
+                           struct lt_error *err); /* before an update's first batch */
+    int (*on_step)(void *self, const struct lt_hook *h, struct lt_error *err); /* after an update */
     int (*on_validation_end)(void *self, const struct lt_hook *h, struct lt_error *err);
     int (*on_epoch_end)(void *self, const struct lt_hook *h, struct lt_error *err);
     int (*on_exception)(void *self, const struct lt_hook *h, struct lt_error *err);
-    /* Wants training to end now: a text for people, else NULL. Asked after every hook; min_epochs and min_steps may veto. */
+    /* Wants training to end now: a text for people, else NULL. Asked after every hook; min_epochs
+     * and min_steps may veto. */
     const char *(*wants_stop)(const void *self, const char **monitor);
     /* Names it will log. */
     int (*columns)(const void *self, const char **names, int max);

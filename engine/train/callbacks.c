@@ -14,7 +14,7 @@ static const struct lt_callback *const callbacks[] = {
 #define X(name) &lt_callback_##name,
     LT_CALLBACKS
 #undef X
-    NULL,
+        NULL,
 };
 
 const struct lt_callback *lt_callback_find(Lt__V1__Callback__CallbackCase which)

@@ -1,7 +1,7 @@
 /* check.c - levels 2 and 3: does this plan fit its data, its operators and this machine?
  *
- * Every problem that can be found is found: each part is checked as far as the parts before it allow. Nothing is
- * allocated but what a look needs.
+ * Every problem that can be found is found: each part is checked as far as the parts before it
+ * allow. Nothing is allocated but what a look needs.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -28,7 +28,10 @@ struct checker {
 
 static bool check_data(struct checker *k)
 {
-    struct lt_data_config c = {.plan = k->plan->data, .cache_dir = k->c->cache_dir, .progress = k->c->progress, .arg = k->c->arg};
+    struct lt_data_config c = {.plan = k->plan->data,
+                               .cache_dir = k->c->cache_dir,
+                               .progress = k->c->progress,
+                               .arg = k->c->arg};
     struct lt_batch_counts counts;
 
     if (lt_data_open(&c, &k->data, k->problems) < 0)
@@ -42,8 +45,13 @@ static bool check_data(struct checker *k)
 static struct lt_session_config session_config(const struct checker *k)
 {
     struct lt_session_config c = {
-        .plan = k->plan, .fields = k->fields, .n_fields = lt_data_n_fields(k->data), .backend = k->c->backend,
-        .device = {.threads = k->c->threads, .allow_reference = k->plan->trainer && k->plan->trainer->allow_reference_kernels},
+        .plan = k->plan,
+        .fields = k->fields,
+        .n_fields = lt_data_n_fields(k->data),
+        .backend = k->c->backend,
+        .device = {.threads = k->c->threads,
+                   .allow_reference =
+                       k->plan->trainer && k->plan->trainer->allow_reference_kernels},
         .plan_only = true,
     };
 
@@ -52,7 +60,8 @@ static struct lt_session_config session_config(const struct checker *k)
     return c;
 }
 
-/* A label that the model has no class for: say where, once the check of the model has said that there is one. */
+/* A label that the model has no class for: say where, once the check of the model has said that
+ * there is one. */
 static void name_bad_label(const struct checker *k, size_t before)
 {
     for (size_t i = before; i < k->problems->len; i++) {
@@ -62,9 +71,11 @@ static void name_bad_label(const struct checker *k, size_t before)
         if (!at)
             continue;
         for (int f = 0; f < lt_data_n_fields(k->data); f++)
-            if (k->fields[f].classes > 0 && lt_data_scan_labels(k->data, k->fields[f].classes - 1, -1, &err) == 1) {
-                lt_problem_add(k->problems, "data.source", "correct the label, or give the model's last layer more outputs",
-                               "%.*s", (int)strcspn(err.text, ",") , err.text);
+            if (k->fields[f].classes > 0 &&
+                lt_data_scan_labels(k->data, k->fields[f].classes - 1, -1, &err) == 1) {
+                lt_problem_add(k->problems, "data.source",
+                               "correct the label, or give the model's last layer more outputs",
+                               "%.*s", (int)strcspn(err.text, ","), err.text);
                 return;
             }
     }
@@ -85,7 +96,10 @@ static int open_session(struct checker *k, struct lt_error *err)
         lt_loader_plan(k->data, k->plan, &k->limits, i ? LT_SPLIT_VAL : LT_SPLIT_TRAIN, &l);
         rc = lt_loader_open(&l, &loader, err);
         if (rc == 0)
-            rc = lt_trainer_prepare(k->session, loader, i ? LT_PROGRAM_EVAL : k->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP,
+            rc = lt_trainer_prepare(k->session, loader,
+                                    i                          ? LT_PROGRAM_EVAL
+                                    : k->limits.accumulate > 1 ? LT_PROGRAM_MICRO
+                                                               : LT_PROGRAM_STEP,
                                     i ? LT_PROGRAM_EVAL : LT_PROGRAM_STEP, err);
         lt_loader_close(loader);
     }
@@ -127,11 +141,13 @@ static void check_weights(struct checker *k)
             continue;
         matched++;
         if (t->bytes != info->bytes || t->dtype != info->dtype)
-            lt_problem_add(k->problems, "model.weights", NULL, "%s: tensor %s has another shape or type than the model's", path,
+            lt_problem_add(k->problems, "model.weights", NULL,
+                           "%s: tensor %s has another shape or type than the model's", path,
                            info->name);
     }
     if (k->session && !matched)
-        lt_problem_add(k->problems, "model.weights", "names are those of the model's layers: 1.weight, 1.bias, …",
+        lt_problem_add(k->problems, "model.weights",
+                       "names are those of the model's layers: 1.weight, 1.bias, …",
                        "%s: no tensor of it has the name of one of the model's", path);
 }
 
@@ -144,17 +160,20 @@ static void check_memory(struct checker *k, const struct lt_memory_plan *m)
     lt_print_size(need, sizeof need, m->total);
     if (lt_memory_of_machine(&total, &available) == 0 && m->total > total) {
         lt_print_size(have, sizeof have, total);
-        lt_problem_add(k->problems, "data.batch_size", "a smaller batch or model, or a node with more memory",
-                       "training needs %s (%" PRIu64 " bytes), the machine has %s", need, m->total, have);
+        lt_problem_add(
+            k->problems, "data.batch_size", "a smaller batch or model, or a node with more memory",
+            "training needs %s (%" PRIu64 " bytes), the machine has %s", need, m->total, have);
     }
     if (res && res->memory && m->total > res->memory->bytes) {
         lt_print_size(have, sizeof have, res->memory->bytes);
-        lt_problem_add(k->problems, "job.resources.memory", "leave it out: it is planned", "training needs %s (%" PRIu64 " bytes), the job asks for %s",
-                       need, m->total, have);
+        lt_problem_add(k->problems, "job.resources.memory", "leave it out: it is planned",
+                       "training needs %s (%" PRIu64 " bytes), the job asks for %s", need, m->total,
+                       have);
     }
 }
 
-static void add_report(const struct checker *k, const struct lt_memory_plan *m, struct lt_buf *report)
+static void add_report(const struct checker *k, const struct lt_memory_plan *m,
+                       struct lt_buf *report)
 {
     LT_BUF_AUTO text = {0};
     cJSON *o, *mem;
@@ -162,8 +181,13 @@ static void add_report(const struct checker *k, const struct lt_memory_plan *m, 
     const struct {
         const char *name;
         uint64_t bytes;
-    } rows[] = {{"persistent", m->persistent}, {"arena", m->arena},     {"device", m->device}, {"snapshot", m->snapshot},
-                {"batches", m->batches},       {"process", m->process}, {"total", m->total}};
+    } rows[] = {{"persistent", m->persistent},
+                {"arena", m->arena},
+                {"device", m->device},
+                {"snapshot", m->snapshot},
+                {"batches", m->batches},
+                {"process", m->process},
+                {"total", m->total}};
 
     lt_session_report(k->session, &text);
     o = cJSON_Parse(text.data ? text.data : "{}");
@@ -209,8 +233,8 @@ static void check_checkpoint(struct checker *k, const char *path, const char *fi
         lt_problem_add(k->problems, field, "a whole checkpoint", "%s", err.text);
 }
 
-void lt_train_check(const struct lt_train_check *c, struct lt_problems *problems, struct lt_train_cost *cost,
-                    struct lt_buf *report)
+void lt_train_check(const struct lt_train_check *c, struct lt_problems *problems,
+                    struct lt_train_cost *cost, struct lt_buf *report)
 {
     struct checker k = {.c = c, .problems = problems};
 
@@ -220,7 +244,8 @@ void lt_train_check(const struct lt_train_check *c, struct lt_problems *problems
         check_plan(&k, cost, report);
         if (k.plan->resume)
             check_checkpoint(&k, k.plan->resume->path, "resume.checkpoint");
-    } else if (c->spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION && c->spec->evaluation->plan) {
+    } else if (c->spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION &&
+               c->spec->evaluation->plan) {
         k.plan = c->spec->evaluation->plan;
         check_plan(&k, cost, report);
         check_checkpoint(&k, c->spec->evaluation->path, "checkpoint");

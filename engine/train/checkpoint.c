@@ -1,7 +1,8 @@
 /* checkpoint.c - writes checkpoint folders, lists them, cleans up behind crashes
  *
- * Order of durability: every file, the temporary folder, the rename, the parent folder. A reader therefore never sees a
- * folder with a MANIFEST whose files are not all there, unless the disk itself damaged them.
+ * Order of durability: every file, the temporary folder, the rename, the parent folder. A reader
+ * therefore never sees a folder with a MANIFEST whose files are not all there, unless the disk
+ * itself damaged them.
  */
 #include "engine/train/checkpoint.h"
 
@@ -27,7 +28,8 @@ struct out {
     struct lt_manifest_file *file;
 };
 
-static int out_open(const char *dir, const char *name, struct lt_manifest *meta, struct out *o, struct lt_error *err)
+static int out_open(const char *dir, const char *name, struct lt_manifest *meta, struct out *o,
+                    struct lt_error *err)
 {
     LT_AUTO(lt_free) char *path = lt_format("%s/%s", dir, name);
 
@@ -55,8 +57,8 @@ static int out_close(struct out *o, int rc, struct lt_error *err)
     return rc;
 }
 
-static int write_tensors(const char *dir, const char *name, const struct lt_tensor *t, int n, struct lt_manifest *meta,
-                         struct lt_error *err)
+static int write_tensors(const char *dir, const char *name, const struct lt_tensor *t, int n,
+                         struct lt_manifest *meta, struct lt_error *err)
 {
     LT_BUF_AUTO header = {0};
     struct out o;
@@ -71,7 +73,8 @@ static int write_tensors(const char *dir, const char *name, const struct lt_tens
     return out_close(&o, rc, err);
 }
 
-static int write_text(const char *dir, const char *name, const char *text, struct lt_manifest *meta, struct lt_error *err)
+static int write_text(const char *dir, const char *name, const char *text, struct lt_manifest *meta,
+                      struct lt_error *err)
 {
     struct out o;
     int rc = out_open(dir, name, meta, &o, err);
@@ -88,7 +91,8 @@ static int write_manifest(const char *dir, const struct lt_manifest *meta, struc
     return write_text(dir, "MANIFEST", text.data, &none, err);
 }
 
-static int write_files(const struct lt_checkpoint_content *c, struct lt_manifest *meta, const char *tmp, struct lt_error *err)
+static int write_files(const struct lt_checkpoint_content *c, struct lt_manifest *meta,
+                       const char *tmp, struct lt_error *err)
 {
     int rc;
 
@@ -104,7 +108,8 @@ static int write_files(const struct lt_checkpoint_content *c, struct lt_manifest
 }
 
 /* tmp becomes path; what stood there before goes away, or comes back when this fails. */
-static int put_in_place(const char *tmp, const char *path, const char *old, const char *dir, struct lt_error *err)
+static int put_in_place(const char *tmp, const char *path, const char *old, const char *dir,
+                        struct lt_error *err)
 {
     bool replaces = lt_file_exists(path);
     int rc = 0;
@@ -125,8 +130,8 @@ static int put_in_place(const char *tmp, const char *path, const char *old, cons
     return rc;
 }
 
-int lt_checkpoint_write(const struct lt_checkpoint_content *c, struct lt_manifest *meta, const char *dir, const char *name,
-                        struct lt_error *err)
+int lt_checkpoint_write(const struct lt_checkpoint_content *c, struct lt_manifest *meta,
+                        const char *dir, const char *name, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *tmp = lt_format("%s/.%s.tmp", dir, name);
     LT_AUTO(lt_free) char *old = lt_format("%s/.%s.old", dir, name);
@@ -160,7 +165,8 @@ static int clean_one(const char *dir, const char *entry, struct lt_error *err)
     LT_AUTO(lt_free) char *path = lt_format("%s/%s", dir, entry);
     LT_AUTO(lt_free) char *name = NULL, *final = NULL;
 
-    if (entry[0] != '.' || strlen(entry) < 6 || !(lt_str_ends(entry, ".tmp") || lt_str_ends(entry, ".old")))
+    if (entry[0] != '.' || strlen(entry) < 6 ||
+        !(lt_str_ends(entry, ".tmp") || lt_str_ends(entry, ".old")))
         return 0;
     name = lt_strndup(entry + 1, strlen(entry) - 5);
     final = lt_format("%s/%s", dir, name);
@@ -207,7 +213,8 @@ void lt_checkpoint_list_add(struct lt_checkpoint_list *l, const char *dir)
 
 static int newest_first(const void *a, const void *b)
 {
-    uint64_t x = ((const struct lt_checkpoint_entry *)a)->meta.sequence, y = ((const struct lt_checkpoint_entry *)b)->meta.sequence;
+    uint64_t x = ((const struct lt_checkpoint_entry *)a)->meta.sequence,
+             y = ((const struct lt_checkpoint_entry *)b)->meta.sequence;
 
     return x < y ? 1 : x > y ? -1 : 0;
 }

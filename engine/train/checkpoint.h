@@ -1,11 +1,11 @@
 /* checkpoint.h - a checkpoint is a folder that is there whole or not at all
  *
  *   model.safetensors      parameters and buffers: a function of the weights alone
- *   optimizer.safetensors  optimiser states, and an open window's accumulators   (not with weights_only)
- *   trainer.json           everything else (engine/train/state.h)
- *   MANIFEST               sizes and checksums (engine/train/manifest.h)
- * Written as .NAME.tmp, synced, renamed. Replacing an existing one goes through .NAME.old, which lt_checkpoint_clean()
- * puts back when a crash fell between the two renames.
+ *   optimizer.safetensors  optimiser states, and an open window's accumulators   (not with
+ * weights_only) trainer.json           everything else (engine/train/state.h) MANIFEST sizes and
+ * checksums (engine/train/manifest.h) Written as .NAME.tmp, synced, renamed. Replacing an existing
+ * one goes through .NAME.old, which lt_checkpoint_clean() puts back when a crash fell between the
+ * two renames.
  */
 #ifndef LT_TRAIN_CHECKPOINT_H
 #define LT_TRAIN_CHECKPOINT_H
@@ -23,12 +23,14 @@ struct lt_checkpoint_content {
     const char *trainer_json;
 };
 
-/* meta: its files are filled in here. Durable when it returns 0; on errors nothing of NAME has changed. */
-int lt_checkpoint_write(const struct lt_checkpoint_content *c, struct lt_manifest *meta, const char *dir, const char *name,
-                        struct lt_error *err);
+/* meta: its files are filled in here. Durable when it returns 0; on errors nothing of NAME has
+ * changed. */
+int lt_checkpoint_write(const struct lt_checkpoint_content *c, struct lt_manifest *meta,
+                        const char *dir, const char *name, struct lt_error *err);
 uint64_t lt_manifest_bytes(const struct lt_manifest *m);
 
-/* Removes what crashes left: temporary folders; an .old whose name is missing is put back. A missing dir is fine. */
+/* Removes what crashes left: temporary folders; an .old whose name is missing is put back. A
+ * missing dir is fine. */
 int lt_checkpoint_clean(const char *dir, struct lt_error *err);
 
 struct lt_checkpoint_entry {

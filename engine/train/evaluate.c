@@ -73,8 +73,12 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
     struct lt_field fields[LT_DIMS_MAX];
     const Lt__V1__Trainer *trainer = v->e->plan->trainer;
     struct lt_session_config c = {
-        .plan = v->e->plan, .fields = fields, .n_fields = lt_data_n_fields(v->t.data), .backend = v->t.c->backend,
-        .device = {.threads = (int)v->t.c->start->cpus, .allow_reference = trainer && trainer->allow_reference_kernels},
+        .plan = v->e->plan,
+        .fields = fields,
+        .n_fields = lt_data_n_fields(v->t.data),
+        .backend = v->t.c->backend,
+        .device = {.threads = (int)v->t.c->start->cpus,
+                   .allow_reference = trainer && trainer->allow_reference_kernels},
         .programs = 1u << v->program,
     };
     LT_AUTO(lt_free) char *model = lt_format("%s/model.safetensors", v->e->path ? v->e->path : "");
@@ -133,7 +137,8 @@ static int all_batches(struct evaluator *v, struct lt_error *err)
         uint32_t command = v->t.c->commands ? v->t.c->commands(v->t.c->arg, &v->t.pos) : 0;
 
         if (command & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)) {
-            v->t.result->result = command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED : LT__V1__JOB_RESULT__STOPPED;
+            v->t.result->result = command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED
+                                                              : LT__V1__JOB_RESULT__STOPPED;
             return 0;
         }
         rc = one_batch(v, err);
@@ -168,7 +173,8 @@ static int report(struct evaluator *v, const struct lt_manifest *meta, struct lt
     return lt_trainer_record(&v->t, meta->step - (meta->step > 0), values, n, err);
 }
 
-int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e, struct lt_train_result *out, struct lt_error *err)
+int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e,
+                struct lt_train_result *out, struct lt_error *err)
 {
     struct evaluator *v = lt_calloc(1, sizeof *v);
     struct lt_manifest meta = {.step = 0};

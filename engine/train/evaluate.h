@@ -4,7 +4,9 @@
 
 #include "engine/train/train.h"
 
-/* Fills out's result and values, or returns -errno. Predictions: <run>/predictions.f32, float32 in the data's order. */
-int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e, struct lt_train_result *out, struct lt_error *err);
+/* Fills out's result and values, or returns -errno. Predictions: <run>/predictions.f32, float32 in
+ * the data's order. */
+int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e,
+                struct lt_train_result *out, struct lt_error *err);
 
 #endif

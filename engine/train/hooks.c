@@ -1,4 +1,5 @@
-/* hooks.c - opens callbacks and loggers, and runs hooks in the order of the list, the `last` ones behind */
+/* hooks.c - opens callbacks and loggers, and runs hooks in the order of the list, the `last` ones
+ * behind */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +17,12 @@ typedef int hook_fn(void *self, const struct lt_hook *h, struct lt_error *err);
 static hook_fn *hook_of(const struct lt_callback *c, enum lt_hook_kind kind)
 {
     hook_fn *const table[LT_HOOK_N] = {
-        [LT_HOOK_EPOCH_START] = c->on_epoch_start,       [LT_HOOK_WINDOW_START] = c->on_window_start,
-        [LT_HOOK_STEP] = c->on_step,                     [LT_HOOK_VALIDATION_END] = c->on_validation_end,
-        [LT_HOOK_EPOCH_END] = c->on_epoch_end,           [LT_HOOK_EXCEPTION] = c->on_exception,
+        [LT_HOOK_EPOCH_START] = c->on_epoch_start,
+        [LT_HOOK_WINDOW_START] = c->on_window_start,
+        [LT_HOOK_STEP] = c->on_step,
+        [LT_HOOK_VALIDATION_END] = c->on_validation_end,
+        [LT_HOOK_EPOCH_END] = c->on_epoch_end,
+        [LT_HOOK_EXCEPTION] = c->on_exception,
     };
 
     return table[kind];
@@ -38,13 +42,23 @@ static int log_requests(struct lt_trainer *t, uint64_t x, struct lt_error *err)
     return lt_trainer_record(t, x, values, n, err);
 }
 
-int lt_trainer_hook(struct lt_trainer *t, enum lt_hook_kind kind, bool should_log, bool val_follows, struct lt_error *err)
+int lt_trainer_hook(struct lt_trainer *t, enum lt_hook_kind kind, bool should_log, bool val_follows,
+                    struct lt_error *err)
 {
     bool starts = kind == LT_HOOK_EPOCH_START || kind == LT_HOOK_WINDOW_START;
     struct lt_hook h = {
-        .limits = &t->limits, .schedule = &t->schedule, .values = &t->values, .epoch = t->pos.epoch, .step = t->pos.step,
-        .x = starts ? t->pos.step : lt_trainer_x(t), .should_log = should_log, .val_follows = val_follows,
-        .now_ns = t->now_ns, .requests = &t->requests, .taken = lt_trainer_name_taken, .arg = t,
+        .limits = &t->limits,
+        .schedule = &t->schedule,
+        .values = &t->values,
+        .epoch = t->pos.epoch,
+        .step = t->pos.step,
+        .x = starts ? t->pos.step : lt_trainer_x(t),
+        .should_log = should_log,
+        .val_follows = val_follows,
+        .now_ns = t->now_ns,
+        .requests = &t->requests,
+        .taken = lt_trainer_name_taken,
+        .arg = t,
     };
     int rc = 0;
 
@@ -67,7 +81,8 @@ static void add_callback(struct lt_trainer *t, const Lt__V1__Callback *config, i
 
     if (!type || t->n_callbacks == LT_CALLBACKS_MAX)
         return;
-    if (config->callback_case == LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT && !t->t->enable_checkpointing)
+    if (config->callback_case == LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT &&
+        !t->t->enable_checkpointing)
         return;
     self = type->create(config, &env);
     if (self)
@@ -82,7 +97,8 @@ int lt_trainer_open_callbacks(struct lt_trainer *t, struct lt_error *err)
         return lt_error_set(err, -E2BIG, "more than %d callbacks", LT_CALLBACKS_MAX - 1);
     for (size_t i = 0; i < t->plan->n_callbacks; i++) {
         add_callback(t, t->plan->callbacks[i], (int)i);
-        saves |= t->plan->callbacks[i]->callback_case == LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT;
+        saves |=
+            t->plan->callbacks[i]->callback_case == LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT;
     }
     if (!saves && t->t->enable_checkpointing) { /* as Lightning: the newest epoch's */
         lt__v1__model_checkpoint__init(&t->default_checkpoint);
@@ -131,7 +147,8 @@ static int columns(const struct lt_trainer *t, const char **names, int max)
 int lt_trainer_open_loggers(struct lt_trainer *t, const cJSON *states, struct lt_error *err)
 {
     const char *names[4 * LT_QUANTITIES_MAX];
-    struct lt_logger_config c = {.run_dir = t->c->start->run_dir, .columns = names, .attempt = t->c->start->attempt};
+    struct lt_logger_config c = {
+        .run_dir = t->c->start->run_dir, .columns = names, .attempt = t->c->start->attempt};
     int rc = 0;
 
     if (!t->t->enable_logger || t->limits.fast_dev_run)

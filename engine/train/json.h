@@ -1,4 +1,5 @@
-/* json.h - exact numbers in trainer.json: floats as hexadecimal strings, whole numbers beyond 2^53 as strings */
+/* json.h - exact numbers in trainer.json: floats as hexadecimal strings, whole numbers beyond 2^53
+ * as strings */
 #ifndef LT_TRAIN_JSON_H
 #define LT_TRAIN_JSON_H
 

@@ -8,7 +8,8 @@
 
 static const Lt__V1__Trainer defaults = LT__V1__TRAINER__INIT;
 
-static uint64_t limited(const Lt__V1__BatchLimit *limit, uint64_t have, const char *path, struct lt_problems *problems)
+static uint64_t limited(const Lt__V1__BatchLimit *limit, uint64_t have, const char *path,
+                        struct lt_problems *problems)
 {
     uint64_t n;
 
@@ -18,7 +19,9 @@ static uint64_t limited(const Lt__V1__BatchLimit *limit, uint64_t have, const ch
         return LT_MIN(limit->count, have);
     n = (uint64_t)((double)have * limit->fraction);
     if (!n && have && limit->fraction > 0)
-        lt_problem_add(problems, path, NULL, "%g of %" PRIu64 " batches is less than one; the least that runs is %g (1/%" PRIu64 ")",
+        lt_problem_add(problems, path, NULL,
+                       "%g of %" PRIu64
+                       " batches is less than one; the least that runs is %g (1/%" PRIu64 ")",
                        limit->fraction, have, 1.0 / (double)have, have);
     return LT_MIN(n, have);
 }
@@ -48,10 +51,13 @@ static void validation(struct lt_limits *l, const Lt__V1__Trainer *t, struct lt_
         l->val_every = LT_MAX(1, (uint64_t)((double)l->train_batches * v->fraction));
     } else if (v->value_case == LT__V1__CHECK_INTERVAL__VALUE_COUNT) {
         l->val_every = v->count;
-        if (v->count > l->train_batches && !l->val_across_epochs && l->val_batches && l->train_batches)
+        if (v->count > l->train_batches && !l->val_across_epochs && l->val_batches &&
+            l->train_batches)
             lt_problem_add(problems, "trainer.val_check_interval",
-                           "give at most the epoch's batches, or check_val_every_n_epoch: 0 to count across epochs",
-                           "%" PRIu64 " is more than the %" PRIu64 " batches of an epoch", v->count, l->train_batches);
+                           "give at most the epoch's batches, or check_val_every_n_epoch: 0 to "
+                           "count across epochs",
+                           "%" PRIu64 " is more than the %" PRIu64 " batches of an epoch", v->count,
+                           l->train_batches);
     } else {
         l->val_every = 0;
         l->val_every_seconds = v->time->seconds;
@@ -72,12 +78,12 @@ static void dev_run(struct lt_limits *l, uint64_t n)
     l->log_every = 1;
 }
 
-static void batches(struct lt_limits *l, const Lt__V1__Trainer *t, const struct lt_batch_counts *have,
-                    struct lt_problems *problems)
+static void batches(struct lt_limits *l, const Lt__V1__Trainer *t,
+                    const struct lt_batch_counts *have, struct lt_problems *problems)
 {
     Lt__V1__BatchLimit dev = LT__V1__BATCH_LIMIT__INIT;
-    const Lt__V1__BatchLimit *train = t->limit_train_batches, *val = t->limit_val_batches, *test = t->limit_test_batches,
-                             *predict = t->limit_predict_batches;
+    const Lt__V1__BatchLimit *train = t->limit_train_batches, *val = t->limit_val_batches,
+                             *test = t->limit_test_batches, *predict = t->limit_predict_batches;
     const char *at_train = "trainer.limit_train_batches", *at_val = "trainer.limit_val_batches";
 
     if (t->fast_dev_run) {
@@ -96,8 +102,8 @@ static void batches(struct lt_limits *l, const Lt__V1__Trainer *t, const struct 
     l->predict_batches = limited(predict, have->predict, "trainer.limit_predict_batches", problems);
 }
 
-void lt_limits_init(struct lt_limits *l, const Lt__V1__Trainer *t, const struct lt_batch_counts *have,
-                    struct lt_problems *problems)
+void lt_limits_init(struct lt_limits *l, const Lt__V1__Trainer *t,
+                    const struct lt_batch_counts *have, struct lt_problems *problems)
 {
     if (!t)
         t = &defaults;
@@ -105,8 +111,9 @@ void lt_limits_init(struct lt_limits *l, const Lt__V1__Trainer *t, const struct 
     batches(l, t, have, problems);
     epochs_and_steps(l, t);
     validation(l, t, problems);
-    l->sanity_batches = t->num_sanity_val_steps < 0 ? l->val_batches
-                                                    : LT_MIN((uint64_t)t->num_sanity_val_steps, l->val_batches);
+    l->sanity_batches = t->num_sanity_val_steps < 0
+                            ? l->val_batches
+                            : LT_MIN((uint64_t)t->num_sanity_val_steps, l->val_batches);
     if (t->fast_dev_run)
         dev_run(l, t->fast_dev_run);
 }

@@ -1,7 +1,8 @@
 /* logger.h - where records go: metrics.csv, TensorBoard event files
  *
- * A logger is one file engine/train/loggers/NAME.c and one word in the list. Its state (byte offsets) is part of every
- * checkpoint: opened with that state, what was written after it is cut off, so that no step appears twice.
+ * A logger is one file engine/train/loggers/NAME.c and one word in the list. Its state (byte
+ * offsets) is part of every checkpoint: opened with that state, what was written after it is cut
+ * off, so that no step appears twice.
  */
 #ifndef LT_TRAIN_LOGGER_H
 #define LT_TRAIN_LOGGER_H
@@ -25,7 +26,8 @@ struct lt_record {
 
 struct lt_logger_config {
     const char *run_dir;
-    const char *const *columns; /* every name that will ever be logged, sorted, without epoch and step */
+    const char *const
+        *columns; /* every name that will ever be logged, sorted, without epoch and step */
     int n_columns;
     uint32_t attempt;
     const struct cJSON *state; /* from a checkpoint of this run; NULL: begin anew */
@@ -36,7 +38,7 @@ struct lt_logger {
     Lt__V1__Logger__LoggerCase which;
     int (*open)(const struct lt_logger_config *c, void **out, struct lt_error *err);
     int (*write)(void *self, const struct lt_record *r, struct lt_error *err);
-    struct cJSON *(*state)(void *self);           /* the caller's; everything written so far is covered */
+    struct cJSON *(*state)(void *self); /* the caller's; everything written so far is covered */
     int (*sync)(void *self, struct lt_error *err); /* durable; may be called by another thread */
     void (*close)(void *self);
 };

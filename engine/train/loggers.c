@@ -13,7 +13,7 @@ static const struct lt_logger *const loggers[] = {
 #define X(name) &lt_logger_##name,
     LT_LOGGERS
 #undef X
-    NULL,
+        NULL,
 };
 
 const struct lt_logger *lt_logger_find(Lt__V1__Logger__LoggerCase which)

@@ -2,8 +2,9 @@
  *
  *   EPOCH_START → TRAIN ⟲ → [VALIDATE ⟲ → TRAIN] → … → EPOCH_END → EPOCH_START
  *
- * A unit leaves the position at what comes next, so that the state between two units says everything and a run that
- * starts there does what this one would have done. Order within a unit follows Lightning (docs/trainer.md).
+ * A unit leaves the position at what comes next, so that the state between two units says
+ * everything and a run that starts there does what this one would have done. Order within a unit
+ * follows Lightning (docs/trainer.md).
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -70,8 +71,9 @@ bool lt_trainer_stops(struct lt_trainer *t)
     if (t->pos.epoch >= t->limits.min_epochs && t->pos.step >= t->limits.min_steps)
         return true;
     if (!t->vetoed)
-        lt_trainer_say(t, "training continues although %s: min_epochs %" PRIu64 ", min_steps %" PRIu64, why,
-                       t->limits.min_epochs, t->limits.min_steps);
+        lt_trainer_say(t,
+                       "training continues although %s: min_epochs %" PRIu64 ", min_steps %" PRIu64,
+                       why, t->limits.min_epochs, t->limits.min_steps);
     t->vetoed = true;
     return false;
 }
@@ -138,7 +140,8 @@ static void add_batch(struct lt_trainer *t, const struct lt_bound *b)
 {
     for (int i = 0; i < t->metrics.n; i++) {
         Lt__V1__Reduce reduce = t->metrics.q[i].reduce;
-        double sum = lt_session_scalar(t->session, b->sum_out[i]), weight = lt_session_scalar(t->session, b->weight_out[i]);
+        double sum = lt_session_scalar(t->session, b->sum_out[i]),
+               weight = lt_session_scalar(t->session, b->weight_out[i]);
 
         lt_sum_add(&t->window[i], reduce, sum, weight);
         lt_sum_add(&t->epoch[i], reduce, sum, weight);
@@ -154,11 +157,16 @@ static int not_finite(struct lt_trainer *t, double loss, struct lt_error *err)
     t->skipped++;
     if (t->t->on_nonfinite == LT__V1__TRAINER__NON_FINITE__stop) {
         t->result->class = LT__V1__FAILURE_CLASS__CLASS_NONFINITE;
-        return lt_error_set(err, -EDOM, "loss or gradient is not finite (loss %g) at update %" PRIu64 ", epoch %" PRIu64 ", batch %" PRIu64,
+        return lt_error_set(err, -EDOM,
+                            "loss or gradient is not finite (loss %g) at update %" PRIu64
+                            ", epoch %" PRIu64 ", batch %" PRIu64,
                             fabs(loss), t->pos.step - 1, t->pos.epoch, t->pos.batch - 1);
     }
-    if ((t->skipped & (t->skipped - 1)) == 0) /* 1, 2, 4, 8 …: a run that is lost must not fill the log */
-        lt_trainer_say(t, "update %" PRIu64 " left out: loss or gradient is not finite (loss %g; %" PRIu64 " so far)",
+    if ((t->skipped & (t->skipped - 1)) ==
+        0) /* 1, 2, 4, 8 …: a run that is lost must not fill the log */
+        lt_trainer_say(t,
+                       "update %" PRIu64
+                       " left out: loss or gradient is not finite (loss %g; %" PRIu64 " so far)",
                        t->pos.step - 1, fabs(loss), t->skipped);
     if (t->t->on_nonfinite == LT__V1__TRAINER__NON_FINITE__skip)
         return 0;
@@ -166,8 +174,10 @@ static int not_finite(struct lt_trainer *t, double loss, struct lt_error *err)
     t->rollbacks = before == t->sequence ? t->rollbacks + 1 : 1;
     if (t->rollbacks > ROLLBACKS_MAX) {
         t->result->class = LT__V1__FAILURE_CLASS__CLASS_NONFINITE;
-        return lt_error_set(err, -EDOM, "still not finite after %d rollbacks to the same checkpoint, update %" PRIu64,
-                            ROLLBACKS_MAX, t->pos.step - 1);
+        return lt_error_set(
+            err, -EDOM,
+            "still not finite after %d rollbacks to the same checkpoint, update %" PRIu64,
+            ROLLBACKS_MAX, t->pos.step - 1);
     }
     int rc = lt_trainer_finish_saves(t, err);
     return rc < 0 ? rc : lt_trainer_rollback(t, err);
@@ -200,10 +210,12 @@ static int step_values(struct lt_trainer *t, struct lt_error *err)
 
         if (!q->step_key[LT_TRAIN_STAGE])
             continue;
-        values[n] = (struct lt_recorded){q->step_key[LT_TRAIN_STAGE], lt_sum_value(&t->window[i], q->reduce), q->logger};
+        values[n] = (struct lt_recorded){q->step_key[LT_TRAIN_STAGE],
+                                         lt_sum_value(&t->window[i], q->reduce), q->logger};
         lt_values_set(&t->values, values[n].name, values[n].value, t->pos.step - 1);
         if (q->bare_key[LT_TRAIN_STAGE])
-            lt_values_set(&t->values, q->bare_key[LT_TRAIN_STAGE], values[n].value, t->pos.step - 1);
+            lt_values_set(&t->values, q->bare_key[LT_TRAIN_STAGE], values[n].value,
+                          t->pos.step - 1);
         n++;
     }
     if (!log_due(t, t->pos.step) && !(t->limits.log_every && stop_wish(t, &monitor)))
@@ -250,7 +262,8 @@ static bool val_due(struct lt_trainer *t)
 
     if (!lt_limits_val_epoch(l, t->pos.epoch))
         return false;
-    if (lt_limits_val_due(l, t->pos.epoch, t->pos.batch - 1, t->pos.total_batches - 1) || lt_trainer_stops(t))
+    if (lt_limits_val_due(l, t->pos.epoch, t->pos.batch - 1, t->pos.total_batches - 1) ||
+        lt_trainer_stops(t))
         return true;
     return l->val_every_seconds > 0 &&
            (double)(lt_clock_mono_ns() - t->last_val_ns) * 1e-9 >= l->val_every_seconds;
@@ -258,7 +271,8 @@ static bool val_due(struct lt_trainer *t)
 
 static int after_update(struct lt_trainer *t, struct lt_error *err)
 {
-    bool skipped = t->step.skipped_out >= 0 && lt_session_scalar(t->session, t->step.skipped_out) != 0;
+    bool skipped =
+        t->step.skipped_out >= 0 && lt_session_scalar(t->session, t->step.skipped_out) != 0;
     int rc = 0;
 
     t->pos.step++;
@@ -274,7 +288,8 @@ static int after_update(struct lt_trainer *t, struct lt_error *err)
         rc = step_values(t, err);
     clear(t->window);
     if (t->limits.max_seconds > 0 &&
-        t->elapsed_before + (double)(lt_clock_mono_ns() - t->started_ns) * 1e-9 >= t->limits.max_seconds)
+        t->elapsed_before + (double)(lt_clock_mono_ns() - t->started_ns) * 1e-9 >=
+            t->limits.max_seconds)
         t->stop_time = true;
     return rc < 0 ? rc : lt_trainer_hook(t, LT_HOOK_STEP, false, val_due(t), err);
 }
@@ -317,10 +332,12 @@ static int train_batch(struct lt_trainer *t, struct lt_error *err)
     return rc;
 }
 
-void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m, struct lt_sum *sums)
+void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m,
+                 struct lt_sum *sums)
 {
     for (int i = 0; i < m->n; i++)
-        lt_sum_add(&sums[i], m->q[i].reduce, lt_session_scalar(s, b->sum_out[i]), lt_session_scalar(s, b->weight_out[i]));
+        lt_sum_add(&sums[i], m->q[i].reduce, lt_session_scalar(s, b->sum_out[i]),
+                   lt_session_scalar(s, b->weight_out[i]));
 }
 
 /* Metrics that are logged for every validation batch; their axis counts those batches. */
@@ -333,17 +350,18 @@ static int val_step_values(struct lt_trainer *t, struct lt_error *err)
         const struct lt_quantity *q = &t->metrics.q[i];
 
         if (q->step_key[LT_VAL_STAGE])
-            values[n++] = (struct lt_recorded){q->step_key[LT_VAL_STAGE],
-                                               lt_session_scalar(t->session, t->eval.sum_out[i]) /
-                                                   lt_session_scalar(t->session, t->eval.weight_out[i]),
-                                               q->logger};
+            values[n++] =
+                (struct lt_recorded){q->step_key[LT_VAL_STAGE],
+                                     lt_session_scalar(t->session, t->eval.sum_out[i]) /
+                                         lt_session_scalar(t->session, t->eval.weight_out[i]),
+                                     q->logger};
     }
     return lt_trainer_record(t, t->pos.val_seen, values, n, err);
 }
 
 /* The epoch's values of one stage, set and recorded. */
-static int epoch_values(struct lt_trainer *t, enum lt_stage_kind stage, const struct lt_sum *sums, struct lt_recorded *values,
-                        int *n, struct lt_error *err)
+static int epoch_values(struct lt_trainer *t, enum lt_stage_kind stage, const struct lt_sum *sums,
+                        struct lt_recorded *values, int *n, struct lt_error *err)
 {
     uint64_t x = lt_trainer_x(t);
 
@@ -353,7 +371,8 @@ static int epoch_values(struct lt_trainer *t, enum lt_stage_kind stage, const st
 
         if (!q->epoch_key[stage])
             continue;
-        values[*n] = (struct lt_recorded){q->epoch_key[stage], lt_sum_value(&sums[i], q->reduce), q->logger};
+        values[*n] =
+            (struct lt_recorded){q->epoch_key[stage], lt_sum_value(&sums[i], q->reduce), q->logger};
         lt_values_set(&t->values, q->epoch_key[stage], values[*n].value, x);
         if (q->bare_key[stage])
             lt_values_set(&t->values, q->bare_key[stage], values[*n].value, x);
@@ -370,7 +389,8 @@ static int validation_end(struct lt_trainer *t, struct lt_error *err)
 
     if (rc < 0)
         return rc;
-    snprintf(head, sizeof head, "epoch %" PRIu64 "  step %" PRIu64 "  validation", t->pos.epoch, t->pos.step);
+    snprintf(head, sizeof head, "epoch %" PRIu64 "  step %" PRIu64 "  validation", t->pos.epoch,
+             t->pos.step);
     lt_trainer_say_values(t, head, values, n);
     t->last_val_ns = lt_clock_mono_ns();
     rc = lt_trainer_hook(t, LT_HOOK_VALIDATION_END, false, false, err);
@@ -400,10 +420,12 @@ static void say_epoch(struct lt_trainer *t, const struct lt_recorded *values, in
     struct lt_recorded all[LT_QUANTITIES_MAX + 1];
     char head[160];
 
-    all[0] = (struct lt_recorded){"train_loss", lt_sum_value(&t->epoch_loss, LT__V1__REDUCE__mean), false};
+    all[0] = (struct lt_recorded){"train_loss", lt_sum_value(&t->epoch_loss, LT__V1__REDUCE__mean),
+                                  false};
     memcpy(all + 1, values, (size_t)n * sizeof *values);
-    snprintf(head, sizeof head, "epoch %" PRIu64 "  step %" PRIu64 "  %.2f s  %.0f steps/s  lr %.4g", t->pos.epoch, t->pos.step,
-             seconds, seconds > 0 ? (double)steps / seconds : 0, t->schedule.lr);
+    snprintf(head, sizeof head,
+             "epoch %" PRIu64 "  step %" PRIu64 "  %.2f s  %.0f steps/s  lr %.4g", t->pos.epoch,
+             t->pos.step, seconds, seconds > 0 ? (double)steps / seconds : 0, t->schedule.lr);
     lt_trainer_say_values(t, head, all, n + 1);
 }
 

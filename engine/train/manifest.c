@@ -25,10 +25,13 @@ void lt_manifest_print(const struct lt_manifest *m, struct lt_buf *out)
     size_t start = out->len;
 
     lt_buf_printf(out,
-                  HEAD "job %s\nstep %" PRIu64 "\nepoch %" PRIu64 "\nsequence %" PRIu64 "\ncallback %d\nkind %s\nin_epoch %d\n",
-                  m->job, m->step, m->epoch, m->sequence, m->callback, m->weights_only ? "weights" : "full", m->in_epoch);
+                  HEAD "job %s\nstep %" PRIu64 "\nepoch %" PRIu64 "\nsequence %" PRIu64
+                       "\ncallback %d\nkind %s\nin_epoch %d\n",
+                  m->job, m->step, m->epoch, m->sequence, m->callback,
+                  m->weights_only ? "weights" : "full", m->in_epoch);
     for (int i = 0; i < m->n_files; i++)
-        lt_buf_printf(out, "file %s %" PRIu64 " %08" PRIx32 "\n", m->files[i].name, m->files[i].bytes, m->files[i].crc);
+        lt_buf_printf(out, "file %s %" PRIu64 " %08" PRIx32 "\n", m->files[i].name,
+                      m->files[i].bytes, m->files[i].crc);
     lt_buf_printf(out, "end %08" PRIx32 "\n", lt_crc32c(0, out->data + start, out->len - start));
 }
 
@@ -37,7 +40,8 @@ static bool parse_file(const char *value, struct lt_manifest *m)
     struct lt_manifest_file *f = &m->files[m->n_files];
 
     if (m->n_files == LT_MANIFEST_FILES ||
-        sscanf(value, "%63s %" SCNu64 " %" SCNx32, f->name, &f->bytes, &f->crc) != 3 || strchr(f->name, '/'))
+        sscanf(value, "%63s %" SCNu64 " %" SCNx32, f->name, &f->bytes, &f->crc) != 3 ||
+        strchr(f->name, '/'))
         return false;
     m->n_files++;
     return true;
@@ -62,7 +66,8 @@ static bool parse_line(const char *key, const char *value, struct lt_manifest *m
     return !strcmp(key, "file") && parse_file(value, m);
 }
 
-int lt_manifest_parse(const char *text, const char *path, struct lt_manifest *out, struct lt_error *err)
+int lt_manifest_parse(const char *text, const char *path, struct lt_manifest *out,
+                      struct lt_error *err)
 {
     const char *end = strstr(text, "\nend ");
     LT_AUTO(lt_free) char *copy = NULL;
@@ -93,7 +98,8 @@ int lt_manifest_read(const char *dir, struct lt_manifest *out, struct lt_error *
     return lt_manifest_parse(text.data ? text.data : "", path, out, err);
 }
 
-static int verify_file(const char *dir, const struct lt_manifest_file *f, char *chunk, struct lt_error *err)
+static int verify_file(const char *dir, const struct lt_manifest_file *f, char *chunk,
+                       struct lt_error *err)
 {
     LT_AUTO(lt_free) char *path = lt_format("%s/%s", dir, f->name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -111,8 +117,12 @@ static int verify_file(const char *dir, const struct lt_manifest_file *f, char *
     if (n < 0)
         return lt_error_set(err, -EIO, "%s: cannot be read", path);
     if (bytes != f->bytes)
-        return lt_error_set(err, -EPROTO, "%s: damaged: %" PRIu64 " bytes, expected %" PRIu64, path, bytes, f->bytes);
-    return crc == f->crc ? 0 : lt_error_set(err, -EPROTO, "%s: damaged: checksum %08" PRIx32 ", expected %08" PRIx32, path, crc, f->crc);
+        return lt_error_set(err, -EPROTO, "%s: damaged: %" PRIu64 " bytes, expected %" PRIu64, path,
+                            bytes, f->bytes);
+    return crc == f->crc ? 0
+                         : lt_error_set(err, -EPROTO,
+                                        "%s: damaged: checksum %08" PRIx32 ", expected %08" PRIx32,
+                                        path, crc, f->crc);
 }
 
 int lt_manifest_verify(const char *dir, struct lt_manifest *out, struct lt_error *err)

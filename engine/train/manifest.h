@@ -1,11 +1,10 @@
 /* manifest.h - what a checkpoint folder says of itself (docs/checkpoints.md)
  *
  *   ltd checkpoint 1
- *   job ID · step N · epoch N · sequence N · callback N · kind full|weights · in_epoch 0|1     (one a line)
- *   file NAME BYTES CRC32C
- *   end CRC32C                                     (of everything above)
- * `sequence` grows with every checkpoint of a run: the highest is the newest. A folder without a whole MANIFEST is no
- * checkpoint.
+ *   job ID · step N · epoch N · sequence N · callback N · kind full|weights · in_epoch 0|1     (one
+ * a line) file NAME BYTES CRC32C end CRC32C                                     (of everything
+ * above) `sequence` grows with every checkpoint of a run: the highest is the newest. A folder
+ * without a whole MANIFEST is no checkpoint.
  */
 #ifndef LT_TRAIN_MANIFEST_H
 #define LT_TRAIN_MANIFEST_H
@@ -34,7 +33,8 @@ struct lt_manifest {
 
 void lt_manifest_print(const struct lt_manifest *m, struct lt_buf *out);
 /* -EPROTO: damaged; path stands in the text. */
-int lt_manifest_parse(const char *text, const char *path, struct lt_manifest *out, struct lt_error *err);
+int lt_manifest_parse(const char *text, const char *path, struct lt_manifest *out,
+                      struct lt_error *err);
 /* The one of a folder. -ENOENT: none. */
 int lt_manifest_read(const char *dir, struct lt_manifest *out, struct lt_error *err);
 /* And every file's size and checksum. */

@@ -5,7 +5,8 @@
 #include "engine/session/session.h"
 #include "engine/train/trainer.h"
 
-/* Measured with a plan of a few bytes: libraries' writable pages, heap, stacks of the three threads. */
+/* Measured with a plan of a few bytes: libraries' writable pages, heap, stacks of the three
+ * threads. */
 #define PROCESS_BYTES (3u << 20)
 
 static uint64_t snapshot_bytes(const struct lt_session *s)
@@ -17,7 +18,8 @@ static uint64_t snapshot_bytes(const struct lt_session *s)
     return bytes;
 }
 
-static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPlan *plan, const struct lt_limits *l)
+static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
+                            const struct lt_limits *l)
 {
     struct lt_loader_config c;
     uint64_t bytes = 0;
@@ -33,16 +35,21 @@ static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPl
     return bytes;
 }
 
-void lt_memory_plan(const struct lt_session *s, const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                    const struct lt_limits *limits, struct lt_memory_plan *out)
+void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
+                    const Lt__V1__TrainingPlan *plan, const struct lt_limits *limits,
+                    struct lt_memory_plan *out)
 {
     struct lt_session_cost cost;
 
     lt_session_cost(s, &cost);
     *out = (struct lt_memory_plan){
-        .persistent = cost.persistent_bytes, .arena = cost.arena_bytes, .device = cost.overhead_bytes,
-        .snapshot = limits->fast_dev_run ? 0 : snapshot_bytes(s), .batches = batch_bytes(data, plan, limits),
+        .persistent = cost.persistent_bytes,
+        .arena = cost.arena_bytes,
+        .device = cost.overhead_bytes,
+        .snapshot = limits->fast_dev_run ? 0 : snapshot_bytes(s),
+        .batches = batch_bytes(data, plan, limits),
         .process = PROCESS_BYTES,
     };
-    out->total = out->persistent + out->arena + out->device + out->snapshot + out->batches + out->process;
+    out->total =
+        out->persistent + out->arena + out->device + out->snapshot + out->batches + out->process;
 }

@@ -1,7 +1,8 @@
 /* memory.h - anonymous memory a fit will hold, known before it starts
  *
- * The sum of what is mapped and touched before step 1: the session's tensors and arena, what the device holds beside
- * them, the snapshot for checkpoints, the batches read ahead, and the process itself.
+ * The sum of what is mapped and touched before step 1: the session's tensors and arena, what the
+ * device holds beside them, the snapshot for checkpoints, the batches read ahead, and the process
+ * itself.
  */
 #ifndef LT_TRAIN_MEMORY_H
 #define LT_TRAIN_MEMORY_H
@@ -17,7 +18,8 @@ struct lt_memory_plan {
     uint64_t persistent, arena, device, snapshot, batches, process, total; /* bytes */
 };
 
-void lt_memory_plan(const struct lt_session *s, const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                    const struct lt_limits *limits, struct lt_memory_plan *out);
+void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
+                    const Lt__V1__TrainingPlan *plan, const struct lt_limits *limits,
+                    struct lt_memory_plan *out);
 
 #endif

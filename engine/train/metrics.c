@@ -28,7 +28,8 @@ static void add_loss(struct lt_metrics *m)
 {
     struct lt_quantity *q = &m->q[m->n++];
 
-    *q = (struct lt_quantity){.name = "loss", .reduce = LT__V1__REDUCE__mean, .logger = true, .prog_bar = true};
+    *q = (struct lt_quantity){
+        .name = "loss", .reduce = LT__V1__REDUCE__mean, .logger = true, .prog_bar = true};
     q->on_step[LT_TRAIN_STAGE] = q->on_epoch[LT_VAL_STAGE] = q->on_epoch[LT_TEST_STAGE] = true;
     q->out_sum = lt_strdup("loss.sum");
     q->out_weight = lt_strdup("loss.weight");
@@ -39,7 +40,8 @@ static void add_accuracy(struct lt_metrics *m, const Lt__V1__Accuracy *a)
 {
     struct lt_quantity *q = &m->q[m->n++];
 
-    *q = (struct lt_quantity){.name = a->name, .reduce = a->reduce, .logger = a->logger, .prog_bar = a->prog_bar};
+    *q = (struct lt_quantity){
+        .name = a->name, .reduce = a->reduce, .logger = a->logger, .prog_bar = a->prog_bar};
     for (int s = 0; s < LT_STAGE_KINDS; s++) {
         q->on_step[s] = a->has_on_step ? a->on_step : s == LT_TRAIN_STAGE;
         q->on_epoch[s] = a->has_on_epoch ? a->on_epoch : s != LT_TRAIN_STAGE;

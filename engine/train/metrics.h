@@ -1,8 +1,9 @@
 /* metrics.h - what a plan measures, where it is added up, and under which names it is logged
  *
- * Each quantity (the loss, then the plan's metrics) is added as (sum, weight) pairs in double: over the open accumulation
- * window, over the epoch, over a validation run. Names follow Lightning: <stage>_<name>, forked into _step and _epoch when
- * both are asked for. The schema is known before anything runs. Pure.
+ * Each quantity (the loss, then the plan's metrics) is added as (sum, weight) pairs in double: over
+ * the open accumulation window, over the epoch, over a validation run. Names follow Lightning:
+ * <stage>_<name>, forked into _step and _epoch when both are asked for. The schema is known before
+ * anything runs. Pure.
  */
 #ifndef LT_TRAIN_METRICS_H
 #define LT_TRAIN_METRICS_H
@@ -16,15 +17,17 @@
 enum lt_stage_kind { LT_TRAIN_STAGE, LT_VAL_STAGE, LT_TEST_STAGE, LT_STAGE_KINDS };
 
 struct lt_sum {
-    double sum, weight; /* mean: Σ value·weight, Σ weight; others: the reduced value, and how many */
+    double sum,
+        weight; /* mean: Σ value·weight, Σ weight; others: the reduced value, and how many */
 };
 
 struct lt_quantity {
-    const char *name;   /* "loss", "acc" */
+    const char *name;           /* "loss", "acc" */
     char *out_sum, *out_weight; /* the session's outputs */
     Lt__V1__Reduce reduce;
     bool on_step[LT_STAGE_KINDS], on_epoch[LT_STAGE_KINDS], logger, prog_bar;
-    char *step_key[LT_STAGE_KINDS], *epoch_key[LT_STAGE_KINDS], *bare_key[LT_STAGE_KINDS]; /* NULL: none of this kind */
+    char *step_key[LT_STAGE_KINDS], *epoch_key[LT_STAGE_KINDS],
+        *bare_key[LT_STAGE_KINDS]; /* NULL: none of this kind */
 };
 
 struct lt_metrics {
@@ -50,6 +53,7 @@ struct lt_values {
     int n;
 };
 void lt_values_set(struct lt_values *v, const char *name, double value, uint64_t x);
-const struct lt_value_entry *lt_values_find(const struct lt_values *v, const char *name); /* NULL: never set */
+const struct lt_value_entry *lt_values_find(const struct lt_values *v,
+                                            const char *name); /* NULL: never set */
 
 #endif

@@ -1,7 +1,8 @@
 /* number_format.c - Python's format specs for int and float
  *
- * [[fill]align][sign][#][0][width][grouping][.precision][type], the types d n e E f F g G % and none; `#` and other
- * bases are refused. (https://docs.python.org/3/library/string.html#format-specification-mini-language)
+ * [[fill]align][sign][#][0][width][grouping][.precision][type], the types d n e E f F g G % and
+ * none; `#` and other bases are refused.
+ * (https://docs.python.org/3/library/string.html#format-specification-mini-language)
  */
 #include "engine/train/template.h"
 
@@ -77,13 +78,25 @@ static int parse_spec(const char *s, size_t n, struct spec *f, struct lt_error *
 static void print_as(char type, int precision, double v, char *text, size_t n)
 {
     switch (type) {
-    case '%': snprintf(text, n, "%.*f%%", precision, v * 100); break;
-    case 'e': snprintf(text, n, "%.*e", precision, v); break;
-    case 'E': snprintf(text, n, "%.*E", precision, v); break;
+    case '%':
+        snprintf(text, n, "%.*f%%", precision, v * 100);
+        break;
+    case 'e':
+        snprintf(text, n, "%.*e", precision, v);
+        break;
+    case 'E':
+        snprintf(text, n, "%.*E", precision, v);
+        break;
     case 'f':
-    case 'F': snprintf(text, n, "%.*f", precision, v); break;
-    case 'G': snprintf(text, n, "%.*G", precision, v); break;
-    default: snprintf(text, n, "%.*g", precision, v); break;
+    case 'F':
+        snprintf(text, n, "%.*f", precision, v);
+        break;
+    case 'G':
+        snprintf(text, n, "%.*G", precision, v);
+        break;
+    default:
+        snprintf(text, n, "%.*g", precision, v);
+        break;
     }
 }
 
@@ -116,7 +129,8 @@ static void group(struct lt_buf *text, char mark)
     out = (struct lt_buf){0};
 }
 
-static void pad(const struct spec *f, const char *sign, const struct lt_buf *text, struct lt_buf *out)
+static void pad(const struct spec *f, const char *sign, const struct lt_buf *text,
+                struct lt_buf *out)
 {
     int missing = f->width - (int)(strlen(sign) + text->len);
     int left = f->align == '<' ? 0 : f->align == '^' ? missing / 2 : missing;
@@ -133,7 +147,8 @@ static void pad(const struct spec *f, const char *sign, const struct lt_buf *tex
         lt_buf_char(out, f->fill);
 }
 
-int lt_format_number(struct lt_template_value v, const char *s, size_t n, struct lt_buf *out, struct lt_error *err)
+int lt_format_number(struct lt_template_value v, const char *s, size_t n, struct lt_buf *out,
+                     struct lt_error *err)
 {
     LT_BUF_AUTO text = {0};
     bool negative = signbit(v.value) && !isnan(v.value);
@@ -143,10 +158,12 @@ int lt_format_number(struct lt_template_value v, const char *s, size_t n, struct
     if (rc < 0)
         return rc;
     if (f.type == 'd' && !v.integer)
-        return lt_error_set(err, -EINVAL, "format '%.*s' is for whole numbers, this value isn't one", (int)n, s);
+        return lt_error_set(err, -EINVAL,
+                            "format '%.*s' is for whole numbers, this value isn't one", (int)n, s);
     if (v.integer && (!f.type || f.type == 'd' || f.type == 'n')) {
         if (f.precision >= 0)
-            return lt_error_set(err, -EINVAL, "format '%.*s': a whole number has no precision", (int)n, s);
+            return lt_error_set(err, -EINVAL, "format '%.*s': a whole number has no precision",
+                                (int)n, s);
         lt_buf_printf(&text, "%.0f", fabs(v.value));
     } else {
         digits(fabs(v.value), &f, &text);

@@ -6,21 +6,23 @@
 #include "base/error.h"
 #include "base/mem.h"
 
-static int bind_outputs(struct lt_bound *b, struct lt_session *s, const struct lt_metrics *m, struct lt_error *err)
+static int bind_outputs(struct lt_bound *b, struct lt_session *s, const struct lt_metrics *m,
+                        struct lt_error *err)
 {
     for (int i = 0; i < m->n; i++) {
         b->sum_out[i] = lt_session_output(s, b->kind, m->q[i].out_sum);
         b->weight_out[i] = lt_session_output(s, b->kind, m->q[i].out_weight);
         if (b->sum_out[i] < 0 || b->weight_out[i] < 0)
-            return lt_error_set(err, -EINVAL, "the model's program has no output %s", m->q[i].out_sum);
+            return lt_error_set(err, -EINVAL, "the model's program has no output %s",
+                                m->q[i].out_sum);
     }
     b->skipped_out = lt_session_output(s, b->kind, "update.skipped");
     b->norm_out = lt_session_output(s, b->kind, "grad_norm");
     return 0;
 }
 
-int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind, const struct lt_data *data,
-                  const struct lt_metrics *m, struct lt_error *err)
+int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind,
+                  const struct lt_data *data, const struct lt_metrics *m, struct lt_error *err)
 {
     *b = (struct lt_bound){.kind = kind};
     b->in = lt_calloc((size_t)lt_session_n_inputs(s, kind) + 1, sizeof *b->in);
@@ -47,8 +49,8 @@ static void set(struct lt_bound *b, int at, const void *p)
         b->in[at] = p;
 }
 
-int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch, const struct lt_step_inputs *in,
-                 struct lt_error *err)
+int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch,
+                 const struct lt_step_inputs *in, struct lt_error *err)
 {
     for (int f = 0; f < b->n_fields; f++)
         set(b, b->field_at[f], batch->field[f]);

@@ -15,9 +15,9 @@ struct lt_bound {
     enum lt_program_kind kind;
     const void **in; /* by the program's input number */
     int field_at[LT_DIMS_MAX], n_fields;
-    int weight_at, sample_at, rng_at, lr_at, opt_at;            /* -1: not used */
+    int weight_at, sample_at, rng_at, lr_at, opt_at; /* -1: not used */
     int sum_out[LT_QUANTITIES_MAX], weight_out[LT_QUANTITIES_MAX];
-    int skipped_out, norm_out;                                  /* -1 */
+    int skipped_out, norm_out; /* -1 */
 };
 
 /* Scalars that programs read. */
@@ -27,10 +27,10 @@ struct lt_step_inputs {
 };
 
 /* -EINVAL: an output of a metric is missing (a mistake in the session). */
-int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind, const struct lt_data *data,
-                  const struct lt_metrics *m, struct lt_error *err);
+int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind,
+                  const struct lt_data *data, const struct lt_metrics *m, struct lt_error *err);
 void lt_bound_done(struct lt_bound *b);
-int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch, const struct lt_step_inputs *in,
-                 struct lt_error *err);
+int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch,
+                 const struct lt_step_inputs *in, struct lt_error *err);
 
 #endif

@@ -1,7 +1,8 @@
-/* record.c - what happens, told: to the journal (the truth), the loggers, the shared page, and people
+/* record.c - what happens, told: to the journal (the truth), the loggers, the shared page, and
+ * people
  *
- * The journal gets every record before the loggers do; a logger that fails fails the run, since a silent gap in a
- * metrics file is worse than a stop.
+ * The journal gets every record before the loggers do; a logger that fails fails the run, since a
+ * silent gap in a metrics file is worse than a stop.
  */
 #include <errno.h>
 #include <math.h>
@@ -16,7 +17,8 @@
 #include "sys/clock.h"
 #include "sys/journal.h"
 
-int lt_journal_put(const struct lt_train_config *c, Lt__V1__JournalRecord *r, bool sync, struct lt_error *err)
+int lt_journal_put(const struct lt_train_config *c, Lt__V1__JournalRecord *r, bool sync,
+                   struct lt_error *err)
 {
     uint8_t *bytes;
     size_t n;
@@ -52,7 +54,8 @@ void lt_trainer_phase(struct lt_trainer *t, enum lt_phase phase)
     lt_journal_put(t->c, &r, false, NULL);
 }
 
-int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *value, struct lt_error *err)
+int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *value,
+                        struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__Resolved v = LT__V1__RESOLVED__INIT;
@@ -64,7 +67,8 @@ int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *val
     return lt_journal_put(t->c, &r, false, err);
 }
 
-static int to_journal(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n, struct lt_error *err)
+static int to_journal(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n,
+                      struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__MetricValues m = LT__V1__METRIC_VALUES__INIT;
@@ -87,7 +91,8 @@ static int to_journal(struct lt_trainer *t, uint64_t x, const struct lt_recorded
     return lt_journal_put(t->c, &r, false, err);
 }
 
-int lt_trainer_record(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n, struct lt_error *err)
+int lt_trainer_record(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n,
+                      struct lt_error *err)
 {
     struct lt_record_value logged[LT_QUANTITIES_MAX * 2];
     struct lt_record record = {.x = x, .epoch = t->pos.epoch, .values = logged};
@@ -127,12 +132,14 @@ void lt_trainer_say(const struct lt_trainer *t, const char *format, ...)
     fflush(stdout);
 }
 
-void lt_trainer_say_values(const struct lt_trainer *t, const char *head, const struct lt_recorded *values, int n)
+void lt_trainer_say_values(const struct lt_trainer *t, const char *head,
+                           const struct lt_recorded *values, int n)
 {
     LT_BUF_AUTO line = {0};
 
     lt_buf_str(&line, head);
     for (int i = 0; i < n; i++)
-        lt_buf_printf(&line, "  %s %.4g", values[i].name, isnan(values[i].value) ? (double)NAN : values[i].value);
+        lt_buf_printf(&line, "  %s %.4g", values[i].name,
+                      isnan(values[i].value) ? (double)NAN : values[i].value);
     lt_trainer_say(t, "%s", line.data);
 }

@@ -1,7 +1,8 @@
 /* restore.c - from a checkpoint folder back into a session and a trainer
  *
- * Checksums are verified before a byte is used. The attempt's own checkpoint may be damaged: then the next older one of
- * the run is taken, and said so; a checkpoint that the user named must be good.
+ * Checksums are verified before a byte is used. The attempt's own checkpoint may be damaged: then
+ * the next older one of the run is taken, and said so; a checkpoint that the user named must be
+ * good.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -22,27 +23,32 @@ static bool is_model(const struct lt_tensor_info *info)
     return info->kind == LT_VALUE_PARAM || info->kind == LT_VALUE_BUFFER;
 }
 
-static int check_shape(const struct lt_tensor_info *want, const struct lt_tensor *have, const char *path, struct lt_error *err)
+static int check_shape(const struct lt_tensor_info *want, const struct lt_tensor *have,
+                       const char *path, struct lt_error *err)
 {
     if (want->dtype == have->dtype && want->ndim == have->ndim &&
-        !memcmp(want->dim, have->dim, sizeof *want->dim * (size_t)want->ndim) && want->bytes == have->bytes)
+        !memcmp(want->dim, have->dim, sizeof *want->dim * (size_t)want->ndim) &&
+        want->bytes == have->bytes)
         return 0;
-    return lt_error_set(err, -EINVAL, "%s: tensor %s has another shape or type than the model's", path, want->name);
+    return lt_error_set(err, -EINVAL, "%s: tensor %s has another shape or type than the model's",
+                        path, want->name);
 }
 
 /* Pages of zeros that are only read aren't held. */
 static int write_zeros(struct lt_session *s, int i, size_t bytes, struct lt_error *err)
 {
     void *zeros = calloc(1, bytes + 1);
-    int rc = zeros ? lt_session_write(s, i, zeros, err) : lt_error_set(err, -ENOMEM, "no memory for %zu zeros", bytes);
+    int rc = zeros ? lt_session_write(s, i, zeros, err)
+                   : lt_error_set(err, -ENOMEM, "no memory for %zu zeros", bytes);
 
     free(zeros);
     return rc;
 }
 
-/* Tensors of one file into the session. Accumulators that aren't there belong to a closed window: zero.
- * Returns how many, or an error. */
-static int load_tensors(struct lt_session *s, const char *path, bool model, bool strict, struct lt_error *err)
+/* Tensors of one file into the session. Accumulators that aren't there belong to a closed window:
+ * zero. Returns how many, or an error. */
+static int load_tensors(struct lt_session *s, const char *path, bool model, bool strict,
+                        struct lt_error *err)
 {
     LT_AUTO(lt_safetensors_close) struct lt_safetensors *file = NULL;
     int n = 0, rc = lt_safetensors_open(path, &file, err);
@@ -59,7 +65,10 @@ static int load_tensors(struct lt_session *s, const char *path, bool model, bool
         if (!t && (!strict || info->kind == LT_VALUE_ACCUM))
             continue;
         if (!t)
-            rc = lt_error_set(err, -EINVAL, "%s: tensor %s is missing: it was made with another model or optimizer", path, info->name);
+            rc = lt_error_set(
+                err, -EINVAL,
+                "%s: tensor %s is missing: it was made with another model or optimizer", path,
+                info->name);
         if (rc == 0)
             rc = check_shape(info, t, path, err);
         if (rc == 0)
@@ -69,7 +78,8 @@ static int load_tensors(struct lt_session *s, const char *path, bool model, bool
     return rc < 0 ? rc : n;
 }
 
-int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total, struct lt_error *err)
+int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total,
+                  struct lt_error *err)
 {
     int rc = load_tensors(s, path, true, strict, err);
 
@@ -115,7 +125,8 @@ static int usable(const char *dir, struct lt_manifest *meta, struct lt_error *er
     int rc = lt_manifest_verify(dir, meta, err);
 
     if (rc == 0 && meta->weights_only)
-        rc = lt_error_set(err, -EINVAL, "%s holds weights only: nothing can be continued from it", dir);
+        rc = lt_error_set(err, -EINVAL, "%s holds weights only: nothing can be continued from it",
+                          dir);
     return rc;
 }
 
@@ -135,7 +146,8 @@ static char *older_one(const struct lt_trainer *t, const char *bad)
     lt_checkpoint_list_add(&l, t->recovery_dir);
     lt_checkpoint_list_sort(&l);
     for (int i = 0; i < l.n && !found; i++)
-        if (strcmp(l.items[i].path, bad) && !strcmp(l.items[i].meta.job, t->c->start->job ? t->c->start->job : "") &&
+        if (strcmp(l.items[i].path, bad) &&
+            !strcmp(l.items[i].meta.job, t->c->start->job ? t->c->start->job : "") &&
             usable(l.items[i].path, &meta, NULL) == 0)
             found = lt_strdup(l.items[i].path);
     lt_checkpoint_list_done(&l);
@@ -145,7 +157,8 @@ static char *older_one(const struct lt_trainer *t, const char *bad)
 /* The folder this attempt begins from; NULL with 0: the plan's own start. */
 static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
 {
-    const char *given = t->c->start->checkpoint, *resume = t->plan->resume ? t->plan->resume->path : NULL;
+    const char *given = t->c->start->checkpoint,
+               *resume = t->plan->resume ? t->plan->resume->path : NULL;
     struct lt_manifest meta;
     struct lt_error why = {0};
 
@@ -176,7 +189,9 @@ static int same_data(const struct lt_trainer *t, const cJSON *state, struct lt_e
 
     if (!data || !*data || !t->fingerprint || !strcmp(data, t->fingerprint))
         return 0;
-    return lt_error_set(err, -ESTALE, "the data are not what the checkpoint was trained on; then: %s now: %s", data, t->fingerprint);
+    return lt_error_set(err, -ESTALE,
+                        "the data are not what the checkpoint was trained on; then: %s now: %s",
+                        data, t->fingerprint);
 }
 
 static int load_weights(struct lt_trainer *t, struct lt_error *err)
@@ -188,7 +203,8 @@ static int load_weights(struct lt_trainer *t, struct lt_error *err)
         return 0;
     rc = lt_load_model(t->session, path, false, &matched, &total, err);
     if (rc == 0 && !matched)
-        rc = lt_error_set(err, -EINVAL, "%s: no tensor of it has the name of one of the model's", path);
+        rc = lt_error_set(err, -EINVAL, "%s: no tensor of it has the name of one of the model's",
+                          path);
     if (rc < 0)
         return rc;
     LT_AUTO(lt_free) char *text = lt_format("%d of %d tensors matched", matched, total);
@@ -219,8 +235,10 @@ int lt_trainer_restore(struct lt_trainer *t, cJSON **state, bool *same_run, stru
         return rc;
     run = lt_json_string(*state, "run_dir");
     *same_run = lt_str_eq(run, t->c->start->run_dir);
-    t->checkpoint_name = lt_strdup(lt_str_starts(dir, t->c->start->run_dir) && dir[strlen(t->c->start->run_dir)] == '/'
-                                       ? dir + strlen(t->c->start->run_dir) + 1 : dir);
+    t->checkpoint_name = lt_strdup(lt_str_starts(dir, t->c->start->run_dir) &&
+                                           dir[strlen(t->c->start->run_dir)] == '/'
+                                       ? dir + strlen(t->c->start->run_dir) + 1
+                                       : dir);
     return 0;
 }
 
@@ -232,7 +250,8 @@ int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err)
 
     if (dir) {
         rc = load_folder(t, dir, &state, err);
-        lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates", &t->pos.updates);
+        lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates",
+                    &t->pos.updates);
         cJSON_Delete(state);
     } else {
         rc = lt_session_init(t->session, err);

@@ -1,7 +1,7 @@
 /* run.c - one attempt from its first record to its last
  *
- * Whatever happens, the journal ends with Finished: result, class of failure, reason. A worker that dies before that is
- * judged by its exit alone.
+ * Whatever happens, the journal ends with Finished: result, class of failure, reason. A worker that
+ * dies before that is judged by its exit alone.
  */
 #include "engine/train/train.h"
 
@@ -20,10 +20,14 @@ static const struct {
     int code;
     Lt__V1__FailureClass class;
 } classes[] = {
-    {-EINVAL, LT__V1__FAILURE_CLASS__CLASS_PLAN},           {-ENOTSUP, LT__V1__FAILURE_CLASS__CLASS_PLAN},
-    {-EDOM, LT__V1__FAILURE_CLASS__CLASS_DATA},             {-ESTALE, LT__V1__FAILURE_CLASS__CLASS_DATA},
-    {-ENOMEM, LT__V1__FAILURE_CLASS__CLASS_OOM},            {-ENOSPC, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},
-    {-EIO, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},    {-EDQUOT, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},
+    {-EINVAL, LT__V1__FAILURE_CLASS__CLASS_PLAN},
+    {-ENOTSUP, LT__V1__FAILURE_CLASS__CLASS_PLAN},
+    {-EDOM, LT__V1__FAILURE_CLASS__CLASS_DATA},
+    {-ESTALE, LT__V1__FAILURE_CLASS__CLASS_DATA},
+    {-ENOMEM, LT__V1__FAILURE_CLASS__CLASS_OOM},
+    {-ENOSPC, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},
+    {-EIO, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},
+    {-EDQUOT, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},
     {-EAGAIN, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE},
 };
 
@@ -59,11 +63,13 @@ static void say_start(const struct lt_trainer *t)
     struct lt_session_cost cost;
 
     lt_session_cost(t->session, &cost);
-    lt_trainer_say(t, "%s: %" PRIu64 " parameters, %" PRIu64 " batches of %" PRId64 " an epoch, back end %s",
-                   t->plan->name ? t->plan->name : "job", cost.parameters, t->limits.train_batches, t->batch_size,
-                   t->c->backend->name);
+    lt_trainer_say(
+        t, "%s: %" PRIu64 " parameters, %" PRIu64 " batches of %" PRId64 " an epoch, back end %s",
+        t->plan->name ? t->plan->name : "job", cost.parameters, t->limits.train_batches,
+        t->batch_size, t->c->backend->name);
     if (t->checkpoint_name)
-        lt_trainer_say(t, "continuing from %s: epoch %" PRIu64 ", step %" PRIu64, t->checkpoint_name, t->pos.epoch, t->pos.step);
+        lt_trainer_say(t, "continuing from %s: epoch %" PRIu64 ", step %" PRIu64,
+                       t->checkpoint_name, t->pos.epoch, t->pos.step);
 }
 
 static int fit_phases(struct lt_trainer *t, struct lt_error *err)
@@ -78,7 +84,8 @@ static int fit_phases(struct lt_trainer *t, struct lt_error *err)
     say_start(t);
     if (!t->checkpoint_name && t->val)
         rc = lt_trainer_sanity(t, err);
-    lt_trainer_phase(t, t->pos.stage == LT_STAGE_VALIDATE ? LT_PHASE_VALIDATING : LT_PHASE_TRAINING);
+    lt_trainer_phase(t,
+                     t->pos.stage == LT_STAGE_VALIDATE ? LT_PHASE_VALIDATING : LT_PHASE_TRAINING);
     if (rc == 0)
         rc = lt_trainer_fit(t, err);
     if (rc == 0 && t->result->result != LT__V1__JOB_RESULT__CANCELLED)
@@ -98,8 +105,8 @@ static void on_exception(struct lt_trainer *t)
     lt_trainer_finish_saves(t, &ignored);
 }
 
-static int fit(const struct lt_train_config *c, const Lt__V1__TrainingPlan *plan, struct lt_train_result *out,
-               struct lt_error *err)
+static int fit(const struct lt_train_config *c, const Lt__V1__TrainingPlan *plan,
+               struct lt_train_result *out, struct lt_error *err)
 {
     struct lt_trainer *t = lt_calloc(1, sizeof *t);
     int rc;
@@ -118,7 +125,8 @@ static int fit(const struct lt_train_config *c, const Lt__V1__TrainingPlan *plan
     out->step = t->pos.step;
     out->epoch = t->pos.epoch;
     if (rc == 0)
-        lt_trainer_say(t, "done after epoch %" PRIu64 ", step %" PRIu64 ": %s", t->pos.epoch, t->pos.step, out->reason);
+        lt_trainer_say(t, "done after epoch %" PRIu64 ", step %" PRIu64 ": %s", t->pos.epoch,
+                       t->pos.step, out->reason);
     lt_trainer_close(t);
     lt_free(t);
     return rc;

@@ -117,8 +117,8 @@ static bool parse_shape(const cJSON *item, struct lt_tensor *t)
     return true;
 }
 
-static int parse_tensor(const cJSON *item, const char *data, size_t n, const char *path, struct lt_tensor *t,
-                        struct lt_error *err)
+static int parse_tensor(const cJSON *item, const char *data, size_t n, const char *path,
+                        struct lt_tensor *t, struct lt_error *err)
 {
     const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(item, "data_offsets");
     int64_t from, to;
@@ -128,15 +128,18 @@ static int parse_tensor(const cJSON *item, const char *data, size_t n, const cha
         return lt_error_set(err, -EPROTO, "%s: tensor %s: unknown dtype", path, t->name);
     if (!parse_shape(cJSON_GetObjectItemCaseSensitive(item, "shape"), t))
         return lt_error_set(err, -EPROTO, "%s: tensor %s: bad shape", path, t->name);
-    if (cJSON_GetArraySize(offsets) != 2 || !whole_number(cJSON_GetArrayItem(offsets, 0), NUMBER_MAX, &from) ||
-        !whole_number(cJSON_GetArrayItem(offsets, 1), NUMBER_MAX, &to) || from > to || (uint64_t)to > n ||
-        (size_t)(to - from) != t->bytes)
-        return lt_error_set(err, -EPROTO, "%s: tensor %s: offsets don't fit its shape or the file", path, t->name);
+    if (cJSON_GetArraySize(offsets) != 2 ||
+        !whole_number(cJSON_GetArrayItem(offsets, 0), NUMBER_MAX, &from) ||
+        !whole_number(cJSON_GetArrayItem(offsets, 1), NUMBER_MAX, &to) || from > to ||
+        (uint64_t)to > n || (size_t)(to - from) != t->bytes)
+        return lt_error_set(err, -EPROTO, "%s: tensor %s: offsets don't fit its shape or the file",
+                            path, t->name);
     t->data = data + from;
     return 0;
 }
 
-static int parse_tensors(struct lt_safetensors *s, const char *data, size_t n, const char *path, struct lt_error *err)
+static int parse_tensors(struct lt_safetensors *s, const char *data, size_t n, const char *path,
+                         struct lt_error *err)
 {
     const cJSON *item;
     size_t total = 0;
@@ -152,7 +155,8 @@ static int parse_tensors(struct lt_safetensors *s, const char *data, size_t n, c
         total += s->tensors[s->n++].bytes;
     }
     if (total != n)
-        return lt_error_set(err, -EPROTO, "%s: %zu bytes of tensors, the header describes %zu", path, n, total);
+        return lt_error_set(err, -EPROTO, "%s: %zu bytes of tensors, the header describes %zu",
+                            path, n, total);
     return 0;
 }
 
@@ -165,7 +169,8 @@ static int by_place(const void *a, const void *b)
     return s->bytes < t->bytes ? -1 : s->bytes > t->bytes;
 }
 
-/* No gap, no overlap: with the sum of the sizes right, each has to begin where the one before it ends. */
+/* No gap, no overlap: with the sum of the sizes right, each has to begin where the one before it
+ * ends. */
 static int check_places(const struct lt_safetensors *s, const char *path, struct lt_error *err)
 {
     struct lt_tensor *sorted = lt_malloc(((size_t)s->n + 1) * sizeof *sorted);
@@ -176,8 +181,8 @@ static int check_places(const struct lt_safetensors *s, const char *path, struct
         qsort(sorted, (size_t)s->n, sizeof *sorted, by_place);
     for (int i = 1; i < s->n && rc == 0; i++)
         if ((const char *)sorted[i].data != (const char *)sorted[i - 1].data + sorted[i - 1].bytes)
-            rc = lt_error_set(err, -EPROTO, "%s: tensor %s doesn't begin where %s ends", path, sorted[i].name,
-                              sorted[i - 1].name);
+            rc = lt_error_set(err, -EPROTO, "%s: tensor %s doesn't begin where %s ends", path,
+                              sorted[i].name, sorted[i - 1].name);
     lt_free(sorted);
     return rc;
 }
@@ -197,7 +202,8 @@ static int check_names(const struct lt_safetensors *s, const char *path, struct 
     return rc;
 }
 
-int lt_safetensors_parse(const void *data, size_t n, const char *name, struct lt_safetensors **out, struct lt_error *err)
+int lt_safetensors_parse(const void *data, size_t n, const char *name, struct lt_safetensors **out,
+                         struct lt_error *err)
 {
     LT_AUTO(lt_safetensors_close) struct lt_safetensors *s = lt_calloc(1, sizeof *s);
     const char *p = data;

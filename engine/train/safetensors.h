@@ -1,8 +1,10 @@
-/* safetensors.h - tensors by name in one file (https://github.com/huggingface/safetensors, "Format")
+/* safetensors.h - tensors by name in one file (https://github.com/huggingface/safetensors,
+ * "Format")
  *
- * u64 length of a JSON header; the header, padded with spaces to 8 bytes; the tensors' bytes without gaps, row-major,
- * little endian. Written with keys sorted and __metadata__ {"format": "pt"}: the file is a function of the tensors
- * alone. Read with every offset checked before anything is believed.
+ * u64 length of a JSON header; the header, padded with spaces to 8 bytes; the tensors' bytes
+ * without gaps, row-major, little endian. Written with keys sorted and __metadata__ {"format":
+ * "pt"}: the file is a function of the tensors alone. Read with every offset checked before
+ * anything is believed.
  */
 #ifndef LT_TRAIN_SAFETENSORS_H
 #define LT_TRAIN_SAFETENSORS_H
@@ -33,11 +35,14 @@ struct lt_safetensors;
 /* Maps the file; tensors point into it. -EPROTO with path and reason when it is damaged. */
 int lt_safetensors_open(const char *path, struct lt_safetensors **out, struct lt_error *err);
 /* The same over memory, borrowed; name stands in errors. */
-int lt_safetensors_parse(const void *data, size_t n, const char *name, struct lt_safetensors **out, struct lt_error *err);
+int lt_safetensors_parse(const void *data, size_t n, const char *name, struct lt_safetensors **out,
+                         struct lt_error *err);
 void lt_safetensors_close(struct lt_safetensors *s);
 LT_DEFINE_AUTO(struct lt_safetensors *, lt_safetensors_close)
 int lt_safetensors_count(const struct lt_safetensors *s);
-const struct lt_tensor *lt_safetensors_at(const struct lt_safetensors *s, int i);           /* in the header's order */
-const struct lt_tensor *lt_safetensors_find(const struct lt_safetensors *s, const char *name); /* NULL */
+const struct lt_tensor *lt_safetensors_at(const struct lt_safetensors *s,
+                                          int i); /* in the header's order */
+const struct lt_tensor *lt_safetensors_find(const struct lt_safetensors *s,
+                                            const char *name); /* NULL */
 
 #endif

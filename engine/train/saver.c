@@ -22,7 +22,8 @@ struct lt_saver {
     char **removals;
     int n_removals, cap_removals;
     struct lt_save_job *done;
-    _Atomic bool busy, ready; /* ready: `done` is there; polled at every boundary without the lock */
+    _Atomic bool busy,
+        ready; /* ready: `done` is there; polled at every boundary without the lock */
 };
 
 void lt_save_job_free(struct lt_save_job *job)
@@ -47,7 +48,8 @@ static int set_last(const struct lt_saver *s, const char *last, struct lt_error 
     return lt_file_replace(path, text, strlen(text), 0644, err);
 }
 
-static void write_target(const struct lt_saver *s, const struct lt_checkpoint_content *content, struct lt_target *t)
+static void write_target(const struct lt_saver *s, const struct lt_checkpoint_content *content,
+                         struct lt_target *t)
 {
     t->rc = s->c.sync ? s->c.sync(s->c.arg, &t->err) : 0;
     if (t->rc == 0)

@@ -1,8 +1,8 @@
 /* saver.h - the thread that makes checkpoints durable while training goes on
  *
- * One job at a time: the snapshot's buffer belongs to the thread until lt_saver_poll() has given the job back. Within a
- * job every target is written, then `last` is set, in order. Removals are jobs of their own: the loop asks for them once
- * the journal knows of the new checkpoint.
+ * One job at a time: the snapshot's buffer belongs to the thread until lt_saver_poll() has given
+ * the job back. Within a job every target is written, then `last` is set, in order. Removals are
+ * jobs of their own: the loop asks for them once the journal knows of the new checkpoint.
  */
 #ifndef LT_TRAIN_SAVER_H
 #define LT_TRAIN_SAVER_H
@@ -18,7 +18,7 @@ struct lt_saver;
 
 struct lt_target {
     char *dir, *name;
-    char *last;  /* what <run>/last will say; NULL: not a full checkpoint, leave it */
+    char *last; /* what <run>/last will say; NULL: not a full checkpoint, leave it */
     struct lt_manifest meta;
     struct lt_save save; /* of the callback; recovery: empty */
     bool recovery;
@@ -51,9 +51,11 @@ void lt_saver_submit(struct lt_saver *s, struct lt_save_job *job);
 /* The finished job, the caller's; NULL: none (yet). */
 struct lt_save_job *lt_saver_poll(struct lt_saver *s);
 struct lt_save_job *lt_saver_wait(struct lt_saver *s); /* NULL: nothing under way */
-/* Nothing is being written or deleted when this returns; a finished job still waits to be polled. */
+/* Nothing is being written or deleted when this returns; a finished job still waits to be polled.
+ */
 void lt_saver_drain(struct lt_saver *s);
-/* Deletes a folder in the background, before anything submitted later is written. Takes the path. */
+/* Deletes a folder in the background, before anything submitted later is written. Takes the path.
+ */
 void lt_saver_remove(struct lt_saver *s, char *path);
 
 #endif

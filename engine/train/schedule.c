@@ -1,7 +1,7 @@
 /* schedule.c - ConstantLR, StepLR and CosineAnnealingLR as recurrences
  *
- * torch computes rates by chaining, not by the closed forms, and the two differ in the last bits; e below is torch's
- * last_epoch, the count of steps.
+ * torch computes rates by chaining, not by the closed forms, and the two differ in the last bits; e
+ * below is torch's last_epoch, the count of steps.
  */
 #include "engine/train/schedule.h"
 
@@ -10,7 +10,8 @@
 static double constant_lr(const struct lt_schedule *s, uint64_t e)
 {
     const Lt__V1__ConstantLr *c = s->plan->constant;
-    double factor = c->has_factor ? c->factor : 1.0 / 3; /* protobuf-c prints defaults with 15 digits */
+    double factor =
+        c->has_factor ? c->factor : 1.0 / 3; /* protobuf-c prints defaults with 15 digits */
 
     if (e == 0)
         return s->lr * factor;
@@ -31,10 +32,12 @@ static double cosine_lr(const struct lt_schedule *s, uint64_t e)
 
     if (e == 0)
         return s->lr;
-    /* (e - 1 - T_max) is a multiple of 2 T_max, in Python's sense: the recurrence would divide by zero. */
+    /* (e - 1 - T_max) is a multiple of 2 T_max, in Python's sense: the recurrence would divide by
+     * zero. */
     if (e > c->t_max && (e - 1 - c->t_max) % (2 * c->t_max) == 0)
         return s->lr + (s->base - c->eta_min) * (1 - cos(M_PI / t)) / 2;
-    return (1 + cos(M_PI * last / t)) / (1 + cos(M_PI * (last - 1) / t)) * (s->lr - c->eta_min) + c->eta_min;
+    return (1 + cos(M_PI * last / t)) / (1 + cos(M_PI * (last - 1) / t)) * (s->lr - c->eta_min) +
+           c->eta_min;
 }
 
 static double chain(const struct lt_schedule *s, uint64_t e)
@@ -59,7 +62,8 @@ static void cadence(struct lt_schedule *s, Lt__V1__Interval interval, uint64_t f
     s->frequency = frequency;
 }
 
-void lt_schedule_init(struct lt_schedule *s, const Lt__V1__Optimizer *optimizer, const Lt__V1__LrScheduler *plan)
+void lt_schedule_init(struct lt_schedule *s, const Lt__V1__Optimizer *optimizer,
+                      const Lt__V1__LrScheduler *plan)
 {
     *s = (struct lt_schedule){.plan = plan, .base = lt_optimizer_lr(optimizer), .frequency = 1};
     if (plan && plan->scheduler_case == LT__V1__LR_SCHEDULER__SCHEDULER_CONSTANT)

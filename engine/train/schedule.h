@@ -1,7 +1,8 @@
 /* schedule.h - the learning rate of each update, as torch.optim.lr_scheduler gives it
  *
- * A schedule is a chain: rate k+1 comes from rate k by the scheduler's own recurrence (its `get_lr`), so the rates are
- * torch's to the last bit. The only state is how often it was stepped; everything else follows from the plan.
+ * A schedule is a chain: rate k+1 comes from rate k by the scheduler's own recurrence (its
+ * `get_lr`), so the rates are torch's to the last bit. The only state is how often it was stepped;
+ * everything else follows from the plan.
  */
 #ifndef LT_TRAIN_SCHEDULE_H
 #define LT_TRAIN_SCHEDULE_H
@@ -20,7 +21,8 @@ struct lt_schedule {
 };
 
 /* At its start (count 0). Borrows the plan. */
-void lt_schedule_init(struct lt_schedule *s, const Lt__V1__Optimizer *optimizer, const Lt__V1__LrScheduler *plan);
+void lt_schedule_init(struct lt_schedule *s, const Lt__V1__Optimizer *optimizer,
+                      const Lt__V1__LrScheduler *plan);
 void lt_schedule_step(struct lt_schedule *s);
 /* As after `count` steps from the start. */
 void lt_schedule_seek(struct lt_schedule *s, uint64_t count);

@@ -1,7 +1,8 @@
 /* setup.c - opens everything a fit needs, in an order that ends with all memory mapped and touched
  *
- * data → limits → session and its programs for every batch size the run will meet → checkpointing → callbacks → state
- * from a checkpoint → loggers (cut where the checkpoint says) → loaders (at the checkpoint's position).
+ * data → limits → session and its programs for every batch size the run will meet → checkpointing →
+ * callbacks → state from a checkpoint → loggers (cut where the checkpoint says) → loaders (at the
+ * checkpoint's position).
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -29,13 +30,15 @@ int64_t lt_plan_batch_size(const Lt__V1__Data *d)
     return (int64_t)(d->has_batch_size ? d->batch_size : d->global_batch_size);
 }
 
-void lt_count_batches(const struct lt_data *data, const Lt__V1__TrainingPlan *plan, struct lt_batch_counts *out)
+void lt_count_batches(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
+                      struct lt_batch_counts *out)
 {
     uint64_t *const counts[LT_SPLIT_N] = {&out->train, &out->val, &out->test, &out->predict};
 
     for (int k = 0; k < LT_SPLIT_N; k++) {
         struct lt_order o = {.samples = (uint64_t)lt_data_count(data, (enum lt_split_kind)k),
-                             .batch_size = (uint64_t)lt_plan_batch_size(plan->data), .world = 1,
+                             .batch_size = (uint64_t)lt_plan_batch_size(plan->data),
+                             .world = 1,
                              .drop_last = k == LT_SPLIT_TRAIN && plan->data->drop_last};
 
         *counts[k] = lt_order_batches(&o);
@@ -47,19 +50,27 @@ void lt_session_fields(const struct lt_data *data, struct lt_field *out)
     for (int i = 0; i < lt_data_n_fields(data); i++) {
         const struct lt_data_field *f = lt_data_field(data, i);
 
-        out[i] = (struct lt_field){.name = f->name, .dtype = f->dtype, .ndim = f->ndim, .classes = f->classes};
+        out[i] = (struct lt_field){
+            .name = f->name, .dtype = f->dtype, .ndim = f->ndim, .classes = f->classes};
         memcpy(out[i].dim, f->dim, sizeof out[i].dim);
     }
 }
 
-void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan, const struct lt_limits *l,
-                    enum lt_split_kind kind, struct lt_loader_config *out)
+void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
+                    const struct lt_limits *l, enum lt_split_kind kind,
+                    struct lt_loader_config *out)
 {
-    const uint64_t limits[LT_SPLIT_N] = {l->train_batches, l->val_batches, l->test_batches, l->predict_batches};
+    const uint64_t limits[LT_SPLIT_N] = {l->train_batches, l->val_batches, l->test_batches,
+                                         l->predict_batches};
 
     *out = (struct lt_loader_config){
-        .data = data, .split = kind, .batch_size = lt_plan_batch_size(plan->data), .limit = (int64_t)limits[kind],
-        .seed = plan->seed, .world = 1, .drop_last = kind == LT_SPLIT_TRAIN && plan->data->drop_last,
+        .data = data,
+        .split = kind,
+        .batch_size = lt_plan_batch_size(plan->data),
+        .limit = (int64_t)limits[kind],
+        .seed = plan->seed,
+        .world = 1,
+        .drop_last = kind == LT_SPLIT_TRAIN && plan->data->drop_last,
         .sequential = kind != LT_SPLIT_TRAIN || l->sequential,
     };
 }
@@ -107,8 +118,9 @@ static int check_fingerprint(struct lt_trainer *t, struct lt_error *err)
         if (first->len == n && !memcmp(first->data, t->fingerprint, n))
             return 0;
         t->result->class = LT__V1__FAILURE_CLASS__CLASS_DATA;
-        return lt_error_set(err, -ESTALE, "the data have changed since the first attempt; then: %.*s now: %s", (int)first->len,
-                            (const char *)first->data, t->fingerprint);
+        return lt_error_set(err, -ESTALE,
+                            "the data have changed since the first attempt; then: %.*s now: %s",
+                            (int)first->len, (const char *)first->data, t->fingerprint);
     }
     r.type_case = LT__V1__JOURNAL_RECORD__TYPE_FINGERPRINT;
     r.fingerprint = &f;
@@ -117,8 +129,8 @@ static int check_fingerprint(struct lt_trainer *t, struct lt_error *err)
     return lt_journal_put(t->c, &r, false, err);
 }
 
-int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full, enum lt_program_kind last,
-                       struct lt_error *err)
+int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full,
+                       enum lt_program_kind last, struct lt_error *err)
 {
     uint64_t n = lt_loader_batches(l);
     int rc = 0;
@@ -153,12 +165,19 @@ static int open_loaders(struct lt_trainer *t, struct lt_error *err)
 static int open_session(struct lt_trainer *t, struct lt_error *err)
 {
     struct lt_field fields[LT_DIMS_MAX];
-    LT_AUTO(lt_free) char *profile =
+    LT_AUTO(lt_free)
+    char *profile =
         t->c->start->has_profile && t->c->start->profile.len
-            ? lt_strndup((const char *)t->c->start->profile.data, t->c->start->profile.len) : NULL;
+            ? lt_strndup((const char *)t->c->start->profile.data, t->c->start->profile.len)
+            : NULL;
     struct lt_session_config c = {
-        .plan = t->plan, .fields = fields, .n_fields = lt_data_n_fields(t->data), .backend = t->c->backend,
-        .device = {.threads = (int)t->c->start->cpus, .profile = profile, .allow_reference = t->t->allow_reference_kernels},
+        .plan = t->plan,
+        .fields = fields,
+        .n_fields = lt_data_n_fields(t->data),
+        .backend = t->c->backend,
+        .device = {.threads = (int)t->c->start->cpus,
+                   .profile = profile,
+                   .allow_reference = t->t->allow_reference_kernels},
     };
     int rc;
 
@@ -167,7 +186,8 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
                  (t->limits.val_batches ? 1u << LT_PROGRAM_EVAL : 0);
     rc = lt_session_open(&c, &t->session, err);
     if (rc == 0 && t->train)
-        rc = lt_trainer_prepare(t->session, t->train, t->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP,
+        rc = lt_trainer_prepare(t->session, t->train,
+                                t->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP,
                                 LT_PROGRAM_STEP, err);
     if (rc == 0 && t->val)
         rc = lt_trainer_prepare(t->session, t->val, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
@@ -205,7 +225,8 @@ static int put_resolved(struct lt_trainer *t, struct lt_error *err)
         bool is_auto;
     } rows[] = {
         {"trainer.accelerator", "cpu", lt_str_eq(t->t->accelerator, "auto")},
-        {"trainer.devices", "1", !t->t->devices || t->t->devices->value_case != LT__V1__COUNT_OR_AUTO__VALUE_COUNT},
+        {"trainer.devices", "1",
+         !t->t->devices || t->t->devices->value_case != LT__V1__COUNT_OR_AUTO__VALUE_COUNT},
         {"trainer.strategy", "single_device", lt_str_eq(t->t->strategy, "auto")},
         {"job.resources.cpus", cpus, t->c->start->cpus > 0},
     };
@@ -218,7 +239,8 @@ static int put_resolved(struct lt_trainer *t, struct lt_error *err)
     return rc;
 }
 
-/* Recovery checkpoints of earlier attempts, so that `keep` counts them; and the newest sequence number. */
+/* Recovery checkpoints of earlier attempts, so that `keep` counts them; and the newest sequence
+ * number. */
 static int find_checkpoints(struct lt_trainer *t, struct lt_error *err)
 {
     struct lt_checkpoint_list recovery = {0}, user = {0};
@@ -245,8 +267,10 @@ static int find_checkpoints(struct lt_trainer *t, struct lt_error *err)
 
 static int open_checkpoints(struct lt_trainer *t, struct lt_error *err)
 {
-    const Lt__V1__Recovery *plan = t->plan->job && t->plan->job->recovery ? t->plan->job->recovery : &recovery_defaults;
-    struct lt_saver_config c = {.run_dir = t->c->start->run_dir, .sync = lt_trainer_sync_loggers, .arg = t};
+    const Lt__V1__Recovery *plan =
+        t->plan->job && t->plan->job->recovery ? t->plan->job->recovery : &recovery_defaults;
+    struct lt_saver_config c = {
+        .run_dir = t->c->start->run_dir, .sync = lt_trainer_sync_loggers, .arg = t};
     int rc;
 
     t->recovery.every_s = plan->every ? plan->every->seconds : DEFAULT_RECOVERY_S;
@@ -258,7 +282,8 @@ static int open_checkpoints(struct lt_trainer *t, struct lt_error *err)
     return rc < 0 ? rc : lt_saver_open(&c, &t->saver, err);
 }
 
-/* Loaders start where the position says. The sanity check reads validation batches from the start. */
+/* Loaders start where the position says. The sanity check reads validation batches from the start.
+ */
 static int start_loaders(struct lt_trainer *t, struct lt_error *err)
 {
     uint64_t val_batch = t->pos.stage == LT_STAGE_VALIDATE ? t->pos.val_batch : 0;
@@ -276,8 +301,9 @@ static int check_epochs(const struct lt_trainer *t, struct lt_error *err)
 {
     if (t->limits.max_epochs == LT_NO_LIMIT || t->pos.epoch <= t->limits.max_epochs)
         return 0;
-    return lt_error_set(err, -EINVAL, "the checkpoint is at epoch %" PRIu64 ", trainer.max_epochs is %" PRIu64, t->pos.epoch,
-                        t->limits.max_epochs);
+    return lt_error_set(err, -EINVAL,
+                        "the checkpoint is at epoch %" PRIu64 ", trainer.max_epochs is %" PRIu64,
+                        t->pos.epoch, t->limits.max_epochs);
 }
 
 static int restore(struct lt_trainer *t, struct lt_error *err)
@@ -286,13 +312,15 @@ static int restore(struct lt_trainer *t, struct lt_error *err)
     bool same_run;
     int rc = lt_trainer_restore(t, &state, &same_run, err);
 
-    /* Behind the initialisation, whose temporary copies it outweighs: the peak is what was planned. */
+    /* Behind the initialisation, whose temporary copies it outweighs: the peak is what was planned.
+     */
     if (rc == 0 && t->saver)
         rc = lt_snapshot_new(t->session, &t->snapshot, err);
     if (rc == 0)
         rc = check_epochs(t, err);
     if (rc == 0)
-        rc = lt_trainer_open_loggers(t, same_run ? cJSON_GetObjectItemCaseSensitive(state, "loggers") : NULL, err);
+        rc = lt_trainer_open_loggers(
+            t, same_run ? cJSON_GetObjectItemCaseSensitive(state, "loggers") : NULL, err);
     if (rc == 0)
         rc = start_loaders(t, err);
     cJSON_Delete(state);

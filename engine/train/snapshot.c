@@ -25,7 +25,8 @@ struct lt_snapshot {
 static struct lt_tensor describe(const struct lt_snapshot *s, int i)
 {
     const struct lt_tensor_info *info = lt_session_tensor(s->session, i);
-    struct lt_tensor t = {info->name, info->dtype, info->ndim, {0}, s->region + s->at[i], info->bytes};
+    struct lt_tensor t = {info->name, info->dtype,          info->ndim,
+                          {0},        s->region + s->at[i], info->bytes};
 
     memcpy(t.dim, info->dim, sizeof t.dim);
     return t;
@@ -66,9 +67,11 @@ int lt_snapshot_new(struct lt_session *session, struct lt_snapshot **out, struct
         s->at[i] = s->bytes;
         s->bytes += (lt_session_tensor(session, i)->bytes + 63) / 64 * 64;
     }
-    p = mmap(NULL, s->bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    p = mmap(NULL, s->bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+             -1, 0);
     if (p == MAP_FAILED)
-        return lt_error_set(err, -ENOMEM, "no memory for the %zu bytes of a checkpoint's copy", s->bytes);
+        return lt_error_set(err, -ENOMEM, "no memory for the %zu bytes of a checkpoint's copy",
+                            s->bytes);
     s->region = p;
     sort_into_files(s);
     *out = LT_TAKE(s);

@@ -1,6 +1,7 @@
 /* snapshot.h - host copies of a session's persistent tensors, taken between micro-batches
  *
- * The buffer is mapped and touched when it is made, so that a checkpoint needs no memory that wasn't planned.
+ * The buffer is mapped and touched when it is made, so that a checkpoint needs no memory that
+ * wasn't planned.
  */
 #ifndef LT_TRAIN_SNAPSHOT_H
 #define LT_TRAIN_SNAPSHOT_H

@@ -1,8 +1,8 @@
 /* state.c - trainer.json: everything of a run's state that is not a tensor
  *
- * Plain data, in order of the fields of struct lt_trainer. What follows from the plan (rates, names, limits) is not
- * here, except where it proves that the plan still fits (the number of batches). Numbers that must survive exactly are
- * hexadecimal strings (json.h).
+ * Plain data, in order of the fields of struct lt_trainer. What follows from the plan (rates,
+ * names, limits) is not here, except where it proves that the plan still fits (the number of
+ * batches). Numbers that must survive exactly are hexadecimal strings (json.h).
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -22,9 +22,12 @@ static const struct {
     const char *key;
     size_t at;
 } position_fields[] = {
-    {"epoch", offsetof(struct lt_position, epoch)},         {"batch", offsetof(struct lt_position, batch)},
-    {"total_batches", offsetof(struct lt_position, total_batches)}, {"step", offsetof(struct lt_position, step)},
-    {"updates", offsetof(struct lt_position, updates)},     {"val_batch", offsetof(struct lt_position, val_batch)},
+    {"epoch", offsetof(struct lt_position, epoch)},
+    {"batch", offsetof(struct lt_position, batch)},
+    {"total_batches", offsetof(struct lt_position, total_batches)},
+    {"step", offsetof(struct lt_position, step)},
+    {"updates", offsetof(struct lt_position, updates)},
+    {"val_batch", offsetof(struct lt_position, val_batch)},
     {"val_seen", offsetof(struct lt_position, val_seen)},
 };
 
@@ -58,7 +61,8 @@ static bool position_in(struct lt_position *p, const cJSON *o)
     return good;
 }
 
-static void sums_out(cJSON *parent, const char *key, const struct lt_metrics *m, const struct lt_sum *sums)
+static void sums_out(cJSON *parent, const char *key, const struct lt_metrics *m,
+                     const struct lt_sum *sums)
 {
     cJSON *o = cJSON_AddObjectToObject(parent, key);
 
@@ -77,8 +81,10 @@ static bool sum_in(const cJSON *o, const char *key, struct lt_sum *s)
     return lt_json_double(e, "sum", &s->sum) && lt_json_double(e, "weight", &s->weight);
 }
 
-/* A quantity the checkpoint doesn't know starts from nothing: the plan may have got a new metric. */
-static void sums_in(const cJSON *parent, const char *key, const struct lt_metrics *m, struct lt_sum *sums)
+/* A quantity the checkpoint doesn't know starts from nothing: the plan may have got a new metric.
+ */
+static void sums_in(const cJSON *parent, const char *key, const struct lt_metrics *m,
+                    struct lt_sum *sums)
 {
     const cJSON *o = cJSON_GetObjectItemCaseSensitive(parent, key);
 
@@ -117,7 +123,9 @@ static const char *schema_name(const struct lt_trainer *t, const char *name)
         }
     for (int i = 0; i < t->n_callbacks; i++) {
         int n = t->callbacks[i].type->columns
-                    ? t->callbacks[i].type->columns(t->callbacks[i].self, names, (int)LT_ARRAY_LEN(names)) : 0;
+                    ? t->callbacks[i].type->columns(t->callbacks[i].self, names,
+                                                    (int)LT_ARRAY_LEN(names))
+                    : 0;
 
         for (int k = 0; k < n; k++)
             if (!strcmp(names[k], name))
@@ -136,8 +144,9 @@ static void values_in(struct lt_trainer *t, const cJSON *list)
         const char *text = lt_json_string(e, "name"), *name = text ? schema_name(t, text) : NULL;
         struct lt_value_entry v = {.name = name};
 
-        if (name && t->values.n < (int)LT_ARRAY_LEN(t->values.items) && lt_json_double(e, "value", &v.value) &&
-            lt_json_u64(e, "x", &v.x) && lt_json_u64(e, "version", &v.version))
+        if (name && t->values.n < (int)LT_ARRAY_LEN(t->values.items) &&
+            lt_json_double(e, "value", &v.value) && lt_json_u64(e, "x", &v.x) &&
+            lt_json_u64(e, "version", &v.version))
             t->values.items[t->values.n++] = v;
     }
 }
@@ -176,7 +185,9 @@ static int callback_in(struct lt_trainer *t, const cJSON *e, struct lt_error *er
             return rc;
         break;
     }
-    lt_trainer_say(t, "note: the checkpoint's state of callback %s is not used: the plan has no such callback any more",
+    lt_trainer_say(t,
+                   "note: the checkpoint's state of callback %s is not used: the plan has no such "
+                   "callback any more",
                    name ? name : "?");
     return 0;
 }
@@ -186,7 +197,8 @@ static cJSON *loggers_out(const struct lt_trainer *t)
     cJSON *o = cJSON_CreateObject();
 
     for (int i = 0; i < t->n_loggers; i++)
-        cJSON_AddItemToObject(o, t->loggers[i].type->name, t->loggers[i].type->state(t->loggers[i].self));
+        cJSON_AddItemToObject(o, t->loggers[i].type->name,
+                              t->loggers[i].type->state(t->loggers[i].self));
     return o;
 }
 
@@ -207,7 +219,8 @@ char *lt_trainer_state(const struct lt_trainer *t)
     schedule = cJSON_AddObjectToObject(o, "schedule");
     lt_json_add_u64(schedule, "count", t->schedule.count);
     lt_json_add_double(schedule, "lr", t->schedule.lr);
-    lt_json_add_double(o, "elapsed_seconds", t->elapsed_before + (double)(t->now_ns - t->started_ns) * 1e-9);
+    lt_json_add_double(o, "elapsed_seconds",
+                       t->elapsed_before + (double)(t->now_ns - t->started_ns) * 1e-9);
     cJSON_AddBoolToObject(o, "stop_time", t->stop_time);
     lt_json_add_u64(o, "skipped", t->skipped);
     sums_out(o, "window", &t->metrics, t->window);
@@ -233,15 +246,16 @@ static int check_batches(const struct lt_trainer *t, const cJSON *o, struct lt_e
         !lt_json_u64(o, "accumulate", &accumulate) || !lt_json_u64(o, "seed", &seed))
         return lt_error_set(err, -EPROTO, "checkpoint: trainer.json is damaged");
     if (t->pos.stage == LT_STAGE_EPOCH_START ||
-        (batches == t->limits.train_batches && size == (uint64_t)t->batch_size && accumulate == t->limits.accumulate &&
-         seed == t->plan->seed))
+        (batches == t->limits.train_batches && size == (uint64_t)t->batch_size &&
+         accumulate == t->limits.accumulate && seed == t->plan->seed))
         return 0;
     return lt_error_set(err, -EINVAL,
-                        "the checkpoint lies inside an epoch of %" PRIu64 " batches of %" PRIu64 " (accumulate %" PRIu64
-                        ", seed %" PRIu64 "); the plan has %" PRIu64 " of %" PRId64 " (%" PRIu64 ", %" PRIu64
+                        "the checkpoint lies inside an epoch of %" PRIu64 " batches of %" PRIu64
+                        " (accumulate %" PRIu64 ", seed %" PRIu64 "); the plan has %" PRIu64
+                        " of %" PRId64 " (%" PRIu64 ", %" PRIu64
                         "): begin at a checkpoint between epochs",
-                        batches, size, accumulate, seed, t->limits.train_batches, t->batch_size, t->limits.accumulate,
-                        t->plan->seed);
+                        batches, size, accumulate, seed, t->limits.train_batches, t->batch_size,
+                        t->limits.accumulate, t->plan->seed);
 }
 
 int lt_trainer_set_state(struct lt_trainer *t, const cJSON *o, struct lt_error *err)
@@ -251,10 +265,14 @@ int lt_trainer_set_state(struct lt_trainer *t, const cJSON *o, struct lt_error *
     int rc;
 
     if (!lt_json_u64(o, "version", &version) || version != VERSION)
-        return lt_error_set(err, -EPROTO, "checkpoint: trainer.json is of version %" PRIu64 ", this program reads %d",
+        return lt_error_set(err, -EPROTO,
+                            "checkpoint: trainer.json is of version %" PRIu64
+                            ", this program reads %d",
                             version, VERSION);
-    if (!position_in(&t->pos, cJSON_GetObjectItemCaseSensitive(o, "position")) || !lt_json_u64(schedule, "count", &count) ||
-        !lt_json_double(o, "elapsed_seconds", &t->elapsed_before) || !lt_json_u64(o, "skipped", &t->skipped))
+    if (!position_in(&t->pos, cJSON_GetObjectItemCaseSensitive(o, "position")) ||
+        !lt_json_u64(schedule, "count", &count) ||
+        !lt_json_double(o, "elapsed_seconds", &t->elapsed_before) ||
+        !lt_json_u64(o, "skipped", &t->skipped))
         return lt_error_set(err, -EPROTO, "checkpoint: trainer.json is damaged");
     rc = check_batches(t, o, err);
     if (rc < 0)
@@ -265,10 +283,9 @@ int lt_trainer_set_state(struct lt_trainer *t, const cJSON *o, struct lt_error *
     sums_in(o, "validation", &t->metrics, t->evaluated);
     sum_in(o, "epoch_loss", &t->epoch_loss);
     values_in(t, cJSON_GetObjectItemCaseSensitive(o, "values"));
-    cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(o, "callbacks"))
-        if ((rc = callback_in(t, e, err)) < 0)
-            return rc;
-    t->stop_time = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "stop_time")) && t->limits.max_seconds > 0 &&
-                   t->elapsed_before >= t->limits.max_seconds;
+    cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(
+                              o, "callbacks")) if ((rc = callback_in(t, e, err)) < 0) return rc;
+    t->stop_time = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "stop_time")) &&
+                   t->limits.max_seconds > 0 && t->elapsed_before >= t->limits.max_seconds;
     return 0;
 }

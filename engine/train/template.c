@@ -10,8 +10,8 @@
 
 #define NAME_MAX_BYTES 200 /* a file name has 255; suffixes need room */
 
-static int one_field(const char *s, size_t n, bool auto_insert, lt_template_lookup *lookup, void *arg, struct lt_buf *out,
-                     struct lt_error *err)
+static int one_field(const char *s, size_t n, bool auto_insert, lt_template_lookup *lookup,
+                     void *arg, struct lt_buf *out, struct lt_error *err)
 {
     const char *colon = memchr(s, ':', n);
     size_t name_n = colon ? (size_t)(colon - s) : n;
@@ -31,17 +31,21 @@ static int one_field(const char *s, size_t n, bool auto_insert, lt_template_look
 static int check_name(const struct lt_buf *name, struct lt_error *err)
 {
     if (!name->len || name->data[0] == '.')
-        return lt_error_set(err, -EINVAL, "'%s' cannot be a checkpoint's name", name->len ? name->data : "");
+        return lt_error_set(err, -EINVAL, "'%s' cannot be a checkpoint's name",
+                            name->len ? name->data : "");
     if (name->len > NAME_MAX_BYTES)
-        return lt_error_set(err, -EINVAL, "a checkpoint's name has at most %d bytes, this one %zu", NAME_MAX_BYTES, name->len);
+        return lt_error_set(err, -EINVAL, "a checkpoint's name has at most %d bytes, this one %zu",
+                            NAME_MAX_BYTES, name->len);
     for (size_t i = 0; i < name->len; i++)
         if (name->data[i] == '/' || (unsigned char)name->data[i] < 0x20)
-            return lt_error_set(err, -EINVAL, "'%s': a checkpoint's name has no slash or control character", name->data);
+            return lt_error_set(err, -EINVAL,
+                                "'%s': a checkpoint's name has no slash or control character",
+                                name->data);
     return 0;
 }
 
-int lt_template_format(const char *template, bool auto_insert, lt_template_lookup *lookup, void *arg, struct lt_buf *out,
-                       struct lt_error *err)
+int lt_template_format(const char *template, bool auto_insert, lt_template_lookup *lookup,
+                       void *arg, struct lt_buf *out, struct lt_error *err)
 {
     size_t start = out->len;
 
@@ -54,7 +58,8 @@ int lt_template_format(const char *template, bool auto_insert, lt_template_looku
         }
         const char *end = strpbrk(s + 1, "{}");
         if (!end || *end == '{' || end == s + 1)
-            return lt_error_set(err, -EINVAL, "'%s': a { without its }, or without a name", template);
+            return lt_error_set(err, -EINVAL, "'%s': a { without its }, or without a name",
+                                template);
         int rc = one_field(s + 1, (size_t)(end - s - 1), auto_insert, lookup, arg, out, err);
         if (rc < 0)
             return rc;

@@ -74,7 +74,8 @@ void lt_tfevents_purge(double wall_time, int64_t step, struct lt_buf *out)
     record(&event, out);
 }
 
-void lt_tfevents_scalar(double wall_time, int64_t step, const char *tag, float value, struct lt_buf *out)
+void lt_tfevents_scalar(double wall_time, int64_t step, const char *tag, float value,
+                        struct lt_buf *out)
 {
     LT_BUF_AUTO event = {0};
     LT_BUF_AUTO summary = {0};

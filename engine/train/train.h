@@ -1,7 +1,8 @@
 /* train.h - runs what a job's spec asks for on this rank: fit, validate, test or predict
  *
- * One call per attempt. Everything that must be known afterwards goes into the journal while it happens; the result is
- * the last thing. Starting from a checkpoint continues bit for bit (docs/trainer.md).
+ * One call per attempt. Everything that must be known afterwards goes into the journal while it
+ * happens; the result is the last thing. Starting from a checkpoint continues bit for bit
+ * (docs/trainer.md).
  */
 #ifndef LT_TRAIN_TRAIN_H
 #define LT_TRAIN_TRAIN_H
@@ -32,10 +33,10 @@ struct lt_position {
     enum lt_stage stage;
     uint64_t epoch, batch; /* running epoch; its next batch */
     uint64_t total_batches;
-    uint64_t step;         /* updates done or skipped: the global step */
-    uint64_t updates;      /* updates that changed weights */
+    uint64_t step;    /* updates done or skipped: the global step */
+    uint64_t updates; /* updates that changed weights */
     uint64_t val_batch;
-    uint64_t val_seen;     /* validation batches of the whole fit: axis of val step records */
+    uint64_t val_seen; /* validation batches of the whole fit: axis of val step records */
 };
 
 struct lt_train_config {
@@ -44,7 +45,8 @@ struct lt_train_config {
     const char *cache_dir;
     struct lt_journal *journal; /* may be NULL */
     struct lt_page *page;       /* may be NULL */
-    /* Bits of enum lt_page_command wanted now; asked at every boundary (between micro-batches). May be NULL. */
+    /* Bits of enum lt_page_command wanted now; asked at every boundary (between micro-batches). May
+     * be NULL. */
     uint32_t (*commands)(void *arg, const struct lt_position *pos);
     void *arg;
     bool quiet; /* no lines on stdout */
@@ -80,8 +82,8 @@ struct lt_train_cost {
     uint64_t memory_bytes, flops_per_step, parameters, checkpoint_bytes;
 };
 /* Problems are collected; without errors cost and the report (JSON) are filled in. */
-void lt_train_check(const struct lt_train_check *c, struct lt_problems *problems, struct lt_train_cost *cost,
-                    struct lt_buf *report);
+void lt_train_check(const struct lt_train_check *c, struct lt_problems *problems,
+                    struct lt_train_cost *cost, struct lt_buf *report);
 /* Text of the graph after every pass. */
 int lt_train_dump_passes(const struct lt_train_check *c, struct lt_buf *out, struct lt_error *err);
 

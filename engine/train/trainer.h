@@ -75,17 +75,17 @@ struct lt_trainer {
 
     struct lt_snapshot *snapshot; /* NULL: nothing is ever saved */
     struct lt_saver *saver;
-    uint64_t sequence;            /* of the newest checkpoint */
-    uint64_t saved_at[3];         /* step, total_batches, val_batch of the newest full one */
+    uint64_t sequence;    /* of the newest checkpoint */
+    uint64_t saved_at[3]; /* step, total_batches, val_batch of the newest full one */
     bool saved;
     struct lt_recovery recovery;
 
-    bool done;       /* the loop ends */
-    bool stop_time;  /* max_time is over */
-    bool vetoed;     /* said so */
+    bool done;      /* the loop ends */
+    bool stop_time; /* max_time is over */
+    bool vetoed;    /* said so */
     char stop_reason[256];
-    bool measured;   /* memory, after the first update */
-    bool early;      /* journal knows of the early stop */
+    bool measured; /* memory, after the first update */
+    bool early;    /* journal knows of the early stop */
     uint64_t skipped, rollbacks, rollback_sequence;
     double elapsed_before; /* seconds of earlier attempts */
     uint64_t started_ns, epoch_ns, epoch_step, now_ns, step_ns, last_step_ns, last_val_ns;
@@ -95,9 +95,11 @@ struct lt_trainer {
 
 static inline bool lt_trainer_window_open(const struct lt_trainer *t)
 {
-    return t->pos.stage != LT_STAGE_EPOCH_START && t->pos.batch && !lt_limits_steps(&t->limits, t->pos.batch - 1);
+    return t->pos.stage != LT_STAGE_EPOCH_START && t->pos.batch &&
+           !lt_limits_steps(&t->limits, t->pos.batch - 1);
 }
-/* The loggers' axis: index of the newest update, or of the next one in an open window (Lightning's). */
+/* The loggers' axis: index of the newest update, or of the next one in an open window
+ * (Lightning's). */
 uint64_t lt_trainer_x(const struct lt_trainer *t);
 /* Callbacks' wish to stop that min_epochs and min_steps allow now. */
 bool lt_trainer_stops(struct lt_trainer *t);
@@ -108,18 +110,21 @@ int lt_trainer_open(struct lt_trainer *t, struct lt_error *err);
 void lt_trainer_close(struct lt_trainer *t);
 
 int64_t lt_plan_batch_size(const Lt__V1__Data *d);
-void lt_count_batches(const struct lt_data *data, const Lt__V1__TrainingPlan *plan, struct lt_batch_counts *out);
+void lt_count_batches(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
+                      struct lt_batch_counts *out);
 void lt_session_fields(const struct lt_data *data, struct lt_field *out);
 /* Which split a loader of this kind reads, how far; shared with evaluation and checks. */
-void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan, const struct lt_limits *l,
-                    enum lt_split_kind kind, struct lt_loader_config *out);
-int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full, enum lt_program_kind last,
-                       struct lt_error *err);
+void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
+                    const struct lt_limits *l, enum lt_split_kind kind,
+                    struct lt_loader_config *out);
+int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full,
+                       enum lt_program_kind last, struct lt_error *err);
 
 /* loop.c */
 int lt_trainer_fit(struct lt_trainer *t, struct lt_error *err);
 int lt_trainer_sanity(struct lt_trainer *t, struct lt_error *err);
-void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m, struct lt_sum *sums);
+void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m,
+                 struct lt_sum *sums);
 
 /* boundary.c */
 int lt_trainer_boundary(struct lt_trainer *t, struct lt_error *err);
@@ -131,38 +136,55 @@ int lt_trainer_save_requests(struct lt_trainer *t, bool recovery, struct lt_erro
 void lt_trainer_forget_recovery(struct lt_trainer *t);
 
 /* record.c */
-int lt_journal_put(const struct lt_train_config *c, Lt__V1__JournalRecord *r, bool sync, struct lt_error *err);
+int lt_journal_put(const struct lt_train_config *c, Lt__V1__JournalRecord *r, bool sync,
+                   struct lt_error *err);
 void lt_trainer_phase(struct lt_trainer *t, enum lt_phase phase);
-int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *value, struct lt_error *err);
+int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *value,
+                        struct lt_error *err);
 /* Values to the journal and, those marked so, to the loggers. */
 struct lt_recorded {
     const char *name;
     double value;
     bool logged;
 };
-int lt_trainer_record(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n, struct lt_error *err);
+int lt_trainer_record(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n,
+                      struct lt_error *err);
 int lt_trainer_sync_loggers(void *arg, struct lt_error *err);
-void lt_trainer_say(const struct lt_trainer *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void lt_trainer_say_values(const struct lt_trainer *t, const char *head, const struct lt_recorded *values, int n);
+void lt_trainer_say(const struct lt_trainer *t, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void lt_trainer_say_values(const struct lt_trainer *t, const char *head,
+                           const struct lt_recorded *values, int n);
 
 /* hooks.c */
-enum lt_hook_kind { LT_HOOK_EPOCH_START, LT_HOOK_WINDOW_START, LT_HOOK_STEP, LT_HOOK_VALIDATION_END, LT_HOOK_EPOCH_END,
-                    LT_HOOK_EXCEPTION, LT_HOOK_N };
-int lt_trainer_hook(struct lt_trainer *t, enum lt_hook_kind kind, bool should_log, bool val_follows, struct lt_error *err);
+enum lt_hook_kind {
+    LT_HOOK_EPOCH_START,
+    LT_HOOK_WINDOW_START,
+    LT_HOOK_STEP,
+    LT_HOOK_VALIDATION_END,
+    LT_HOOK_EPOCH_END,
+    LT_HOOK_EXCEPTION,
+    LT_HOOK_N
+};
+int lt_trainer_hook(struct lt_trainer *t, enum lt_hook_kind kind, bool should_log, bool val_follows,
+                    struct lt_error *err);
 int lt_trainer_open_callbacks(struct lt_trainer *t, struct lt_error *err);
 /* Logger states come from the checkpoint; NULL: begin anew. */
 int lt_trainer_open_loggers(struct lt_trainer *t, const struct cJSON *states, struct lt_error *err);
 
 /* state.c */
 char *lt_trainer_state(const struct lt_trainer *t); /* trainer.json, the caller's */
-/* `same_run`: loggers and folders continue too; else only what training itself needs. *loggers borrows from json. */
+/* `same_run`: loggers and folders continue too; else only what training itself needs. *loggers
+ * borrows from json. */
 int lt_trainer_set_state(struct lt_trainer *t, const struct cJSON *json, struct lt_error *err);
 
 /* restore.c */
-int lt_trainer_restore(struct lt_trainer *t, struct cJSON **state, bool *same_run, struct lt_error *err);
+int lt_trainer_restore(struct lt_trainer *t, struct cJSON **state, bool *same_run,
+                       struct lt_error *err);
 /* Tensors of a folder into the session; updates from its trainer.json. */
 int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err);
-/* model.safetensors into the session by name. `matched` of `total` parameters and buffers. strict: all must be there. */
-int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total, struct lt_error *err);
+/* model.safetensors into the session by name. `matched` of `total` parameters and buffers. strict:
+ * all must be there. */
+int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total,
+                  struct lt_error *err);
 
 #endif

@@ -9,7 +9,8 @@
 #include "base/error.h"
 #include "engine/device.h"
 
-static const struct lt_backend *const backends[] = {&lt_backend_cpu, &lt_backend_ref, &lt_backend_null};
+static const struct lt_backend *const backends[] = {&lt_backend_cpu, &lt_backend_ref,
+                                                    &lt_backend_null};
 
 const struct lt_backend *lt_worker_backend(struct lt_error *err)
 {

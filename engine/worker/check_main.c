@@ -1,7 +1,7 @@
 /* check_main.c - lt-worker --plan-only and --dump-passes
  *
- * The bytes come from outside: they go through the wire check and level 1 first. A refused plan is an answer, not a
- * failure.
+ * The bytes come from outside: they go through the wire check and level 1 first. A refused plan is
+ * an answer, not a failure.
  */
 #include "engine/worker/check_main.h"
 
@@ -49,7 +49,8 @@ static int write_all(const void *data, size_t n)
 static void on_progress(void *arg, const char *text)
 {
     (void)arg;
-    fprintf(stderr, "progress %s\n", text); /* the word tells ltd and ltctl from what else comes here */
+    fprintf(stderr, "progress %s\n",
+            text); /* the word tells ltd and ltctl from what else comes here */
 }
 
 static Lt__V1__Problem **problems_out(const struct lt_problems *p, struct lt_arena *a)
@@ -68,14 +69,15 @@ static Lt__V1__Problem **problems_out(const struct lt_problems *p, struct lt_are
         to->line = (uint32_t)from->line;
         to->column = (uint32_t)from->column;
         to->has_severity = true;
-        to->severity = from->warning ? LT__V1__PROBLEM__SEVERITY__WARNING : LT__V1__PROBLEM__SEVERITY__ERROR;
+        to->severity =
+            from->warning ? LT__V1__PROBLEM__SEVERITY__WARNING : LT__V1__PROBLEM__SEVERITY__ERROR;
         list[i] = to;
     }
     return list;
 }
 
-static int answer(const struct lt_problems *problems, const struct lt_train_cost *cost, const struct lt_buf *report,
-                  struct lt_arena *arena)
+static int answer(const struct lt_problems *problems, const struct lt_train_cost *cost,
+                  const struct lt_buf *report, struct lt_arena *arena)
 {
     Lt__V1__CheckDone done = LT__V1__CHECK_DONE__INIT;
     Lt__V1__Checked checked = LT__V1__CHECKED__INIT;
@@ -87,7 +89,8 @@ static int answer(const struct lt_problems *problems, const struct lt_train_cost
     done.n_problems = problems->len;
     if (!problems->errors) {
         done.cost = &checked;
-        checked.has_memory_bytes = checked.has_flops_per_step = checked.has_parameters = checked.has_checkpoint_bytes = true;
+        checked.has_memory_bytes = checked.has_flops_per_step = checked.has_parameters =
+            checked.has_checkpoint_bytes = true;
         checked.memory_bytes = cost->memory_bytes;
         checked.flops_per_step = cost->flops_per_step;
         checked.parameters = cost->parameters;
@@ -102,7 +105,8 @@ static int answer(const struct lt_problems *problems, const struct lt_train_cost
     return rc;
 }
 
-static int decode(const struct lt_buf *bytes, struct lt_arena *arena, Lt__V1__JobSpec **out, struct lt_error *err)
+static int decode(const struct lt_buf *bytes, struct lt_arena *arena, Lt__V1__JobSpec **out,
+                  struct lt_error *err)
 {
     ProtobufCMessage *m = NULL;
     int rc = lt_wire_decode(&lt__v1__job_spec__descriptor, bytes->data, bytes->len, arena, &m, err);
@@ -129,7 +133,8 @@ static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *back
         lt_plan_validate(spec, &problems);
         c.spec = spec;
         if (!problems.errors) {
-            lt_problems_done(&problems); /* warnings of level 1 were given where the plan was read */
+            lt_problems_done(
+                &problems); /* warnings of level 1 were given where the plan was read */
             lt_train_check(&c, &problems, &cost, &report);
         }
     }

@@ -2,7 +2,7 @@
 #ifndef LT_WORKER_CHECK_MAIN_H
 #define LT_WORKER_CHECK_MAIN_H
 
-int lt_check_main(void);                        /* stdin → stdout; 0, 1: the question itself was bad */
+int lt_check_main(void); /* stdin → stdout; 0, 1: the question itself was bad */
 int lt_dump_passes_main(const char *plan_file); /* a JobSpec's wire bytes */
 
 #endif

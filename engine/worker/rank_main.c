@@ -1,7 +1,7 @@
 /* rank_main.c - opens the attempt's folder, runs the job, ends with its status
  *
- * Commands come through the shared page; SIGTERM counts as STOP. Nothing here waits for the daemon: it may be away from
- * the first line to the last.
+ * Commands come through the shared page; SIGTERM counts as STOP. Nothing here waits for the daemon:
+ * it may be away from the first line to the last.
  */
 #include "engine/worker/rank_main.h"
 
@@ -62,7 +62,8 @@ static uint32_t commands(void *arg, const struct lt_position *pos)
         r->told = lt_journal_size(r->journal);
         lt_wake_poke(r->wake);
     }
-    return atomic_load_explicit(&r->page->command, memory_order_relaxed) | (terminated ? LT_COMMAND_STOP : 0);
+    return atomic_load_explicit(&r->page->command, memory_order_relaxed) |
+           (terminated ? LT_COMMAND_STOP : 0);
 }
 
 /* Small results of 1e-38 and below cost a hundred times what others do. */
@@ -73,7 +74,8 @@ static void flush_denormals(void)
 #endif
 }
 
-/* One heap, and memory that is given back stays mapped: what was touched before step 1 is what there is. */
+/* One heap, and memory that is given back stays mapped: what was touched before step 1 is what
+ * there is. */
 static void tune_malloc(void)
 {
     mallopt(M_ARENA_MAX, 1);
@@ -98,7 +100,8 @@ static int read_spec(struct rank *r, struct lt_error *err)
     int rc = lt_file_read(path, SPEC_MAX, &bytes, err);
 
     if (rc == 0)
-        rc = lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, r->arena, &m, err);
+        rc = lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, r->arena, &m,
+                            err);
     r->start = (Lt__V1__StartRank *)(void *)m;
     if (rc == 0 && (!r->start->spec || !r->start->run_dir || !r->start->job))
         rc = lt_error_set(err, -EPROTO, "%s: job, spec or run_dir is missing", path);
@@ -125,8 +128,13 @@ static int open_attempt(struct rank *r, struct lt_error *err)
 static int run(struct rank *r, const struct lt_backend *backend)
 {
     LT_AUTO(lt_free) char *cache = lt_path_cache_dir();
-    struct lt_train_config c = {.start = r->start, .backend = backend, .cache_dir = cache, .journal = r->journal,
-                                .page = r->page, .commands = commands, .arg = r};
+    struct lt_train_config c = {.start = r->start,
+                                .backend = backend,
+                                .cache_dir = cache,
+                                .journal = r->journal,
+                                .page = r->page,
+                                .commands = commands,
+                                .arg = r};
     struct lt_train_result result;
 
     lt_train_run(&c, &result);
@@ -137,7 +145,8 @@ static int run(struct rank *r, const struct lt_backend *backend)
 
 int lt_rank_main(const char *attempt_dir)
 {
-    struct rank r = {.dir = attempt_dir, .arena = lt_arena_new(ARENA_CAP), .wake = lt_wake_new(attempt_dir)};
+    struct rank r = {
+        .dir = attempt_dir, .arena = lt_arena_new(ARENA_CAP), .wake = lt_wake_new(attempt_dir)};
     struct lt_error err = {0};
     const struct lt_backend *backend = lt_worker_backend(&err);
     int status = STATUS_INFRASTRUCTURE;

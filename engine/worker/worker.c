@@ -1,10 +1,10 @@
 /* worker.c - lt-worker: one rank of a job, or a look at a plan
  *
  *   lt-worker ATTEMPT_DIR             runs what ATTEMPT_DIR/spec says (sys/attempt.h)
- *   lt-worker --plan-only             JobSpec on stdin → CheckDone on stdout (both protobuf); progress on stderr
- *   lt-worker --dump-passes PLAN.pb   graphs after every pass, as text
- *   lt-worker --version
- * Exit status of a rank: the job's (proto/plan.h). Of --plan-only: 0 when the question was answered, whatever the answer.
+ *   lt-worker --plan-only             JobSpec on stdin → CheckDone on stdout (both protobuf);
+ * progress on stderr lt-worker --dump-passes PLAN.pb   graphs after every pass, as text lt-worker
+ * --version Exit status of a rank: the job's (proto/plan.h). Of --plan-only: 0 when the question
+ * was answered, whatever the answer.
  */
 #include <stdio.h>
 #include <string.h>

@@ -25,15 +25,23 @@ struct fixture {
 
 static inline void fixture_init(struct fixture *f, uint32_t side)
 {
-    *f = (struct fixture){make_dir(), NULL, LT__V1__DATA__INIT, LT__V1__SOURCE__INIT, LT__V1__IDX__INIT,
-                          LT__V1__SPLIT__INIT, LT__V1__SPLIT__INIT, LT__V1__SPLIT__INIT, {0, 80}, {80, 100}};
+    *f = (struct fixture){make_dir(),
+                          NULL,
+                          LT__V1__DATA__INIT,
+                          LT__V1__SOURCE__INIT,
+                          LT__V1__IDX__INIT,
+                          LT__V1__SPLIT__INIT,
+                          LT__V1__SPLIT__INIT,
+                          LT__V1__SPLIT__INIT,
+                          {0, 80},
+                          {80, 100}};
     f->cache = lt_format("%s/cache", f->dir);
     f->idx.dir = f->dir;
     f->source.source_case = LT__V1__SOURCE__SOURCE_IDX;
     f->source.idx = &f->idx;
     f->data.source = &f->source;
-    f->train.split = f->val.split = (char *)(uintptr_t)"train";
-    f->test.split = (char *)(uintptr_t)"test";
+    f->train.split = f->val.split = (char *)(uintptr_t) "train";
+    f->test.split = (char *)(uintptr_t) "test";
     f->train.n_range = f->val.n_range = 2;
     f->train.range = f->train_range;
     f->val.range = f->val_range;
@@ -56,7 +64,8 @@ static inline struct lt_data *fixture_open(struct fixture *f)
     struct lt_problems problems = {0};
     struct lt_data *d = NULL;
 
-    if (lt_data_open(&(struct lt_data_config){.plan = &f->data, .cache_dir = f->cache}, &d, &problems) < 0)
+    if (lt_data_open(&(struct lt_data_config){.plan = &f->data, .cache_dir = f->cache}, &d,
+                     &problems) < 0)
         fprintf(stderr, "%s: %s\n", problems.items[0].path, problems.items[0].reason);
     assert_non_null(d);
     lt_problems_done(&problems);
@@ -69,7 +78,9 @@ static inline void fixture_refuses(struct fixture *f, const char *path, const ch
     struct lt_problems problems = {0};
     struct lt_data *d = NULL;
 
-    assert_int_equal(lt_data_open(&(struct lt_data_config){.plan = &f->data, .cache_dir = f->cache}, &d, &problems), -22);
+    assert_int_equal(lt_data_open(&(struct lt_data_config){.plan = &f->data, .cache_dir = f->cache},
+                                  &d, &problems),
+                     -22);
     assert_null(d);
     assert_int_equal(problems.errors, 1);
     assert_string_equal(problems.items[0].path, path);

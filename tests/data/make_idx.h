@@ -44,7 +44,8 @@ static inline void write_gz(const char *dir, const char *name, const void *data,
 }
 
 /* Header and n bytes: fill(i) gives byte i of the content. */
-static inline unsigned char *idx_bytes(int ndim, const uint32_t *dim, unsigned char (*fill)(size_t), size_t *size)
+static inline unsigned char *idx_bytes(int ndim, const uint32_t *dim, unsigned char (*fill)(size_t),
+                                       size_t *size)
 {
     size_t n = 1, header = 4 + 4 * (size_t)ndim;
     unsigned char *p;

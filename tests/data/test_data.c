@@ -78,7 +78,9 @@ static void transforms_are_torchvisions(void **state)
     n.n_mean = 2;
     n.mean = (double[]){1, 2};
     struct lt_problems problems = {0};
-    assert_int_equal(lt_data_open(&(struct lt_data_config){.plan = &f.data, .cache_dir = f.cache}, &d, &problems), -22);
+    assert_int_equal(lt_data_open(&(struct lt_data_config){.plan = &f.data, .cache_dir = f.cache},
+                                  &d, &problems),
+                     -22);
     assert_string_equal(problems.items[0].path, "data.transforms");
     lt_problems_done(&problems);
     fixture_done(&f);
@@ -100,8 +102,8 @@ static void gzip_through_the_cache(void **state)
     make_part(f.dir, "train", 100, 4, 1);
     make_part(f.dir, "t10k", 20, 4, 1);
     for (int i = 0; i < 4; i++) {
-        static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
-                                            "t10k-labels-idx1-ubyte"};
+        static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                            "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
         char *path = lt_format("%s/%s", f.dir, names[i]);
 
         lt_file_unlink(path, NULL);
@@ -140,14 +142,16 @@ static void refuses_damage(void **state)
     (void)state;
     fixture_init(&f, 4);
     cut(f.dir, "train-images-idx3-ubyte", 1000);
-    fixture_refuses(&f, "data.source.idx.dir", "truncated idx file: 984 bytes of data, its header promises 1600");
+    fixture_refuses(&f, "data.source.idx.dir",
+                    "truncated idx file: 984 bytes of data, its header promises 1600");
     cut(f.dir, "train-images-idx3-ubyte", 3);
     fixture_refuses(&f, "data.source.idx.dir", "not even a header");
     write_bytes(f.dir, "train-images-idx3-ubyte", "PNG....................", 20);
     fixture_refuses(&f, "data.source.idx.dir", "not an idx file");
     write_bytes(f.dir, "train-images-idx3-ubyte", "\0\0\x0d\3................", 20);
     fixture_refuses(&f, "data.source.idx.dir", "element type 0x0d");
-    write_bytes(f.dir, "train-images-idx3-ubyte", "\0\0\x08\3\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+    write_bytes(f.dir, "train-images-idx3-ubyte",
+                "\0\0\x08\3\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
     fixture_refuses(&f, "data.source.idx.dir", "overflow");
     make_part(f.dir, "train", 100, 4, 0);
     unsigned char *p = idx_bytes(1, (uint32_t[]){99}, label_of, &size);
@@ -197,10 +201,10 @@ static void refuses_ranges_and_names(void **state)
     f.val_range[1] = 80;
     fixture_refuses(&f, "data.val.range", "not inside");
     f.val_range[1] = 100;
-    f.val.split = (char *)(uintptr_t)"valid";
+    f.val.split = (char *)(uintptr_t) "valid";
     fixture_refuses(&f, "data.val.split", "'valid' is no split");
     f.val.split = f.train.split;
-    f.idx.dir = (char *)(uintptr_t)"/nonexistent";
+    f.idx.dir = (char *)(uintptr_t) "/nonexistent";
     fixture_refuses(&f, "data.source.idx.dir", "no such folder");
     f.idx.dir = f.dir;
     fixture_done(&f);
@@ -247,10 +251,14 @@ static void fingerprint_sees_changes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_samples_of_a_range), cmocka_unit_test(describes_fields),
-        cmocka_unit_test(transforms_are_torchvisions), cmocka_unit_test(gzip_through_the_cache),
-        cmocka_unit_test(refuses_damage), cmocka_unit_test(refuses_damaged_gzip),
-        cmocka_unit_test(refuses_ranges_and_names), cmocka_unit_test(scan_names_the_sample),
+        cmocka_unit_test(reads_samples_of_a_range),
+        cmocka_unit_test(describes_fields),
+        cmocka_unit_test(transforms_are_torchvisions),
+        cmocka_unit_test(gzip_through_the_cache),
+        cmocka_unit_test(refuses_damage),
+        cmocka_unit_test(refuses_damaged_gzip),
+        cmocka_unit_test(refuses_ranges_and_names),
+        cmocka_unit_test(scan_names_the_sample),
         cmocka_unit_test(fingerprint_sees_changes),
     };
 

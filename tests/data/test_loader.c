@@ -23,7 +23,8 @@ static void starts_anywhere(void **state)
     fixture_init(&f, 4);
     f.train.shuffle = true;
     struct lt_data *d = fixture_open(&f);
-    struct lt_loader *l = open_loader(d, (struct lt_loader_config){.batch_size = 7, .limit = -1, .seed = 5});
+    struct lt_loader *l =
+        open_loader(d, (struct lt_loader_config){.batch_size = 7, .limit = -1, .seed = 5});
     assert_int_equal(lt_loader_batches(l), 12);
     assert_int_equal(lt_loader_batch_size(l, 11), 3);
     assert_int_equal(lt_loader_start(l, 0, 0, NULL), 0);
@@ -104,7 +105,9 @@ static void limit_and_sequential(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(starts_anywhere), cmocka_unit_test(an_epoch_is_a_permutation), cmocka_unit_test(limit_and_sequential),
+        cmocka_unit_test(starts_anywhere),
+        cmocka_unit_test(an_epoch_is_a_permutation),
+        cmocka_unit_test(limit_and_sequential),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

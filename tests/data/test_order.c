@@ -64,7 +64,8 @@ static void batches_and_sizes(void **state)
     assert_int_equal(lt_order_batches(&o), 2);
 }
 
-/* 11 samples, 2 per rank, 3 ranks: 6 + 5; the ranks take every third, the last one lacks one in the short batch. */
+/* 11 samples, 2 per rank, 3 ranks: 6 + 5; the ranks take every third, the last one lacks one in the
+ * short batch. */
 static void ranks_share_a_batch(void **state)
 {
     int seen[11] = {0};
@@ -96,8 +97,11 @@ static void ranks_share_a_batch(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_sample_once), cmocka_unit_test(keyed_by_seed_and_epoch), cmocka_unit_test(uniform),
-        cmocka_unit_test(batches_and_sizes), cmocka_unit_test(ranks_share_a_batch),
+        cmocka_unit_test(every_sample_once),
+        cmocka_unit_test(keyed_by_seed_and_epoch),
+        cmocka_unit_test(uniform),
+        cmocka_unit_test(batches_and_sizes),
+        cmocka_unit_test(ranks_share_a_batch),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

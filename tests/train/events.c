@@ -46,15 +46,24 @@ static const uint8_t *next_field(const uint8_t *p, struct field *f)
 
     *f = (struct field){.number = (int)(key >> 3)};
     switch (key & 7) {
-    case 0: f->value = varint(&p); break;
-    case 1: f->value = number(p, 8); p += 8; break;
-    case 5: f->value = number(p, 4); p += 4; break;
+    case 0:
+        f->value = varint(&p);
+        break;
+    case 1:
+        f->value = number(p, 8);
+        p += 8;
+        break;
+    case 5:
+        f->value = number(p, 4);
+        p += 4;
+        break;
     case 2:
         f->n = varint(&p);
         f->data = p;
         p += f->n;
         break;
-    default: fail_msg("wire type %d", (int)(key & 7));
+    default:
+        fail_msg("wire type %d", (int)(key & 7));
     }
     return p;
 }

@@ -5,7 +5,8 @@
 struct lt_buf;
 struct rig;
 
-/* All scalars of the run's event files, in order of the files' names. Purge events: "purge STEP". */
+/* All scalars of the run's event files, in order of the files' names. Purge events: "purge STEP".
+ */
 void rig_events(const struct rig *r, bool purges, struct lt_buf *out);
 
 #endif

@@ -21,7 +21,7 @@ char *attempt_make(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
     uint8_t *bytes;
     size_t n;
 
-    start.job = (char *)(uintptr_t)"job-1";
+    start.job = (char *)(uintptr_t) "job-1";
     start.has_attempt = start.has_cpus = true;
     start.attempt = r->attempt;
     start.cpus = 1;
@@ -37,7 +37,8 @@ char *attempt_make(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
     return dir;
 }
 
-static void become_worker(struct rig *r, const char *program, const char *arg, const char *backend, int in, int out)
+static void become_worker(struct rig *r, const char *program, const char *arg, const char *backend,
+                          int in, int out)
 {
     LT_AUTO(lt_free) char *cache = lt_format("%s/xdg", r->dir);
     LT_AUTO(lt_free) char *log = lt_format("%s/out", r->dir);
@@ -80,7 +81,8 @@ int worker_wait(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-int worker_check(struct rig *r, const void *bytes, size_t n, const char *backend, struct lt_buf *answer)
+int worker_check(struct rig *r, const void *bytes, size_t n, const char *backend,
+                 struct lt_buf *answer)
 {
     LT_AUTO(lt_free) char *question = lt_format("%s/question", r->dir);
     LT_AUTO(lt_free) char *reply = lt_format("%s/answer", r->dir);

@@ -12,6 +12,7 @@ char *attempt_make(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
 pid_t worker_start(struct rig *r, const char *attempt, const char *backend);
 int worker_wait(pid_t pid); /* exit status, or -signal */
 /* `lt-worker --plan-only` with these bytes on stdin: its exit status and stdout. */
-int worker_check(struct rig *r, const void *bytes, size_t n, const char *backend, struct lt_buf *answer);
+int worker_check(struct rig *r, const void *bytes, size_t n, const char *backend,
+                 struct lt_buf *answer);
 
 #endif

@@ -17,7 +17,8 @@
 
 #define SIDE 4
 
-/* These runs are about what is written, not about power cuts: syncing would make them a hundred times slower. */
+/* These runs are about what is written, not about power cuts: syncing would make them a hundred
+ * times slower. */
 static int no_sync(int fd)
 {
     (void)fd;
@@ -28,7 +29,8 @@ static const struct lt_file_hooks unsynced = {.fsync = no_sync, .fdatasync = no_
 void rig_init(struct rig *r, int n_train, int n_val, int batch)
 {
     lt_file_set_hooks(&unsynced);
-    *r = (struct rig){.backend = &lt_backend_ref, .n_train = n_train, .n_val = n_val, .batch = batch};
+    *r = (struct rig){
+        .backend = &lt_backend_ref, .n_train = n_train, .n_val = n_val, .batch = batch};
     r->dir = make_dir();
     r->data = lt_format("%s/data", r->dir);
     if (lt_file_mkdirs(r->data, 0755, NULL) < 0)
@@ -69,9 +71,11 @@ Lt__V1__JobSpec *rig_spec(struct rig *r, const char *tail)
     lt_buf_printf(&text,
                   "name: rig\nseed: 3\nmodel: {layers: [%s]}\ndata:\n  source: {idx: {dir: %s}}\n"
                   "  train: {split: train, range: [0, %d], shuffle: true}\n",
-                  r->model ? r->model : "flatten, {linear: {out_features: 4}}", r->data, r->n_train);
+                  r->model ? r->model : "flatten, {linear: {out_features: 4}}", r->data,
+                  r->n_train);
     if (r->n_val)
-        lt_buf_printf(&text, "  val: {split: train, range: [%d, %d]}\n", r->n_train, r->n_train + r->n_val);
+        lt_buf_printf(&text, "  val: {split: train, range: [%d, %d]}\n", r->n_train,
+                      r->n_train + r->n_val);
     lt_buf_printf(&text,
                   "  test: {split: test}\n  batch_size: %d\n  transforms: [scale]\n"
                   "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: {%s}\n%s\n",
@@ -106,11 +110,15 @@ static void run(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
     Lt__V1__StartRank start = LT__V1__START_RANK__INIT;
     LT_AUTO(lt_free) char *cache = lt_format("%s/cache", r->dir);
     LT_AUTO(lt_journal_close) struct lt_journal *journal = NULL;
-    struct lt_train_config c = {.start = &start, .backend = r->backend, .cache_dir = cache, .commands = commands, .arg = r,
+    struct lt_train_config c = {.start = &start,
+                                .backend = r->backend,
+                                .cache_dir = cache,
+                                .commands = commands,
+                                .arg = r,
                                 .quiet = getenv("RIG_LOUD") == NULL};
     struct lt_error err = {0};
 
-    start.job = (char *)(uintptr_t)"job-1";
+    start.job = (char *)(uintptr_t) "job-1";
     start.attempt = ++r->attempt;
     start.spec = spec;
     start.run_dir = r->run;
@@ -142,8 +150,9 @@ void rig_evaluate(struct rig *r, const char *tail, const char *checkpoint, const
     e.plan = rig_spec(r, tail)->plan;
     e.path = path;
     e.has_mode = true;
-    e.mode = !strcmp(mode, "test") ? LT__V1__EVALUATION__MODE__TEST
-             : !strcmp(mode, "validate") ? LT__V1__EVALUATION__MODE__VALIDATE : LT__V1__EVALUATION__MODE__PREDICT;
+    e.mode = !strcmp(mode, "test")       ? LT__V1__EVALUATION__MODE__TEST
+             : !strcmp(mode, "validate") ? LT__V1__EVALUATION__MODE__VALIDATE
+                                         : LT__V1__EVALUATION__MODE__PREDICT;
     run(r, &spec, NULL);
 }
 
@@ -188,7 +197,8 @@ static void collect(void *arg, const Lt__V1__JournalRecord *rec)
         if (q->steps_only && q->out)
             lt_buf_printf(q->out, "%s%" PRIu64, q->out->len ? " " : "", rec->metrics->step);
         else if (q->out)
-            lt_buf_printf(q->out, "%" PRIu64 " %" PRIu64 " %s %g\n", rec->metrics->step, rec->metrics->epoch, v->name, v->value);
+            lt_buf_printf(q->out, "%" PRIu64 " %" PRIu64 " %s %g\n", rec->metrics->step,
+                          rec->metrics->epoch, v->name, v->value);
     }
 }
 

@@ -1,7 +1,8 @@
-/* rig.h - small training runs in a temporary folder, on the reference back end, and what they left behind
+/* rig.h - small training runs in a temporary folder, on the reference back end, and what they left
+ * behind
  *
- * Data: 100 + 20 samples of side×side pixels with labels 0 … 3 (tests/data/make_idx.h). A plan is a fixed head and the
- * test's own lines behind it.
+ * Data: 100 + 20 samples of side×side pixels with labels 0 … 3 (tests/data/make_idx.h). A plan is a
+ * fixed head and the test's own lines behind it.
  */
 #ifndef LT_TESTS_TRAIN_RIG_H
 #define LT_TESTS_TRAIN_RIG_H
@@ -30,9 +31,10 @@ struct rig {
     struct lt_train_result result;
     /* Commands: at the boundary where total_batches, val_batch and stage are these. */
     bool cut, cut_done, cut_crash;
-    uint64_t cut_boundary, boundaries; /* the cut_boundary-th boundary (0-based): checkpoint, then die */
-    uint32_t command;                  /* given at every boundary instead */
-    bool keep_journal;                 /* append to the journal of earlier runs */
+    uint64_t cut_boundary,
+        boundaries;    /* the cut_boundary-th boundary (0-based): checkpoint, then die */
+    uint32_t command;  /* given at every boundary instead */
+    bool keep_journal; /* append to the journal of earlier runs */
 };
 
 void rig_init(struct rig *r, int n_train, int n_val, int batch);
@@ -43,7 +45,8 @@ void rig_fit(struct rig *r, const char *plan_tail, const char *checkpoint);
 void rig_evaluate(struct rig *r, const char *plan_tail, const char *checkpoint, const char *mode);
 void rig_new_run(struct rig *r, const char *name); /* another run folder */
 
-/* The journal's metrics as text: "x epoch name value" lines, values with %g; of the names that start with `prefix`. */
+/* The journal's metrics as text: "x epoch name value" lines, values with %g; of the names that
+ * start with `prefix`. */
 void rig_metrics(const struct rig *r, const char *prefix, struct lt_buf *out);
 /* Steps of the records of one name: "4 9". */
 void rig_steps(const struct rig *r, const char *name, struct lt_buf *out);

@@ -1,4 +1,5 @@
-/* test_callbacks.c - early_stopping and model_checkpoint by themselves: sequences of values in, decisions out */
+/* test_callbacks.c - early_stopping and model_checkpoint by themselves: sequences of values in,
+ * decisions out */
 #include "tests/train/rig.h"
 
 #include <cjson/cJSON.h>
@@ -27,7 +28,7 @@ static int stops_at(Lt__V1__EarlyStopping c, const double *losses)
     int at = -1;
     void *self;
 
-    c.monitor = (char *)(uintptr_t)"val_loss";
+    c.monitor = (char *)(uintptr_t) "val_loss";
     config.callback_case = LT__V1__CALLBACK__CALLBACK_EARLY_STOPPING;
     config.early_stopping = &c;
     self = type->create(&config, &env);
@@ -138,9 +139,10 @@ static void bench_init(struct bench *b)
     b->c = c;
     b->config = config;
     b->type = lt_callback_find(LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT);
-    b->limits = (struct lt_limits){.val_at_epoch_end = true, .val_every_n_epoch = 1, .val_batches = 1};
-    b->c.monitor = (char *)(uintptr_t)"val_loss";
-    b->c.filename = (char *)(uintptr_t)"{epoch}";
+    b->limits =
+        (struct lt_limits){.val_at_epoch_end = true, .val_every_n_epoch = 1, .val_batches = 1};
+    b->c.monitor = (char *)(uintptr_t) "val_loss";
+    b->c.filename = (char *)(uintptr_t) "{epoch}";
     b->c.auto_insert_metric_name = false;
 }
 
@@ -151,7 +153,11 @@ static void bench_open(struct bench *b)
     b->config.callback_case = LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT;
     b->config.model_checkpoint = &b->c;
     b->self = b->type->create(&b->config, &env);
-    b->h = (struct lt_hook){.limits = &b->limits, .values = &b->values, .requests = &b->requests, .taken = is_taken, .arg = b};
+    b->h = (struct lt_hook){.limits = &b->limits,
+                            .values = &b->values,
+                            .requests = &b->requests,
+                            .taken = is_taken,
+                            .arg = b};
 }
 
 /* The folder as it would be: names kept, in order. */
@@ -201,7 +207,8 @@ static void keeps(int64_t k, Lt__V1__ModelCheckpoint__SaveLast last, const char 
     b.type->destroy(b.self);
 }
 
-/* Case 32; `last` is a file that names the newest, so save_last keeps the newest folder and makes no copy. */
+/* Case 32; `last` is a file that names the newest, so save_last keeps the newest folder and makes
+ * no copy. */
 static void top_k(void **state)
 {
     const Lt__V1__ModelCheckpoint__SaveLast off = LT__V1__MODEL_CHECKPOINT__SAVE_LAST__off,
@@ -257,7 +264,7 @@ static void named(const char *template, bool insert, const char *taken, const ch
     struct bench b;
 
     bench_init(&b);
-    b.c.filename = (char *)(uintptr_t)template;
+    b.c.filename = (char *)(uintptr_t) template;
     b.c.auto_insert_metric_name = insert;
     b.taken = taken;
     bench_open(&b);
@@ -289,7 +296,7 @@ static void a_field_that_names_nothing(void **state)
 
     (void)state;
     bench_init(&b);
-    b.c.filename = (char *)(uintptr_t)"{missing:d}";
+    b.c.filename = (char *)(uintptr_t) "{missing:d}";
     bench_open(&b);
     lt_values_set(&b.values, "val_loss", 1, 0);
     b.h.step = 1;
@@ -307,7 +314,7 @@ static void one_name(void **state)
 
     (void)state;
     bench_init(&b);
-    b.c.filename = (char *)(uintptr_t)"m";
+    b.c.filename = (char *)(uintptr_t) "m";
     b.c.save_top_k = -1;
     bench_open(&b);
     epochs(&b, (double[]){3, 2, 1, END}, kept, sizeof kept);
@@ -315,7 +322,7 @@ static void one_name(void **state)
     b.type->destroy(b.self);
     kept[0] = '\0';
     bench_init(&b);
-    b.c.filename = (char *)(uintptr_t)"m";
+    b.c.filename = (char *)(uintptr_t) "m";
     bench_open(&b);
     epochs(&b, (double[]){3, 2, 4, 1, END}, kept, sizeof kept);
     assert_string_equal(kept, "m m m ");
@@ -346,7 +353,8 @@ static void every_n_epochs(void **state)
     }
 }
 
-/* With a monitor that has no value yet, or validation right behind, a step trigger waits for the validation's end. */
+/* With a monitor that has no value yet, or validation right behind, a step trigger waits for the
+ * validation's end. */
 static void step_triggers_wait_for_fresh_values(void **state)
 {
     struct bench b;
@@ -381,9 +389,16 @@ static void step_triggers_wait_for_fresh_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(patience), cmocka_unit_test(thresholds), cmocka_unit_test(improvement_is_strict),
-        cmocka_unit_test(top_k), cmocka_unit_test(save_last), cmocka_unit_test(nan_counts_as_worst), cmocka_unit_test(names),
-        cmocka_unit_test(a_field_that_names_nothing), cmocka_unit_test(one_name), cmocka_unit_test(every_n_epochs),
+        cmocka_unit_test(patience),
+        cmocka_unit_test(thresholds),
+        cmocka_unit_test(improvement_is_strict),
+        cmocka_unit_test(top_k),
+        cmocka_unit_test(save_last),
+        cmocka_unit_test(nan_counts_as_worst),
+        cmocka_unit_test(names),
+        cmocka_unit_test(a_field_that_names_nothing),
+        cmocka_unit_test(one_name),
+        cmocka_unit_test(every_n_epochs),
         cmocka_unit_test(step_triggers_wait_for_fresh_values),
     };
 

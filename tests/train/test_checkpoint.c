@@ -1,4 +1,5 @@
-/* test_checkpoint.c - checkpoint folders under crashes, full disks and damage: a whole one always remains */
+/* test_checkpoint.c - checkpoint folders under crashes, full disks and damage: a whole one always
+ * remains */
 #include "tests/train/rig.h"
 
 #include <errno.h>
@@ -17,9 +18,16 @@ static const float weights[2][3] = {{1, 2, 3}, {4, 5, 6}};
 static int write_version(const char *dir, const char *name, int version, struct lt_error *err)
 {
     float changed[2][3];
-    struct lt_tensor t = {.name = "w", .dtype = LT_F32, .ndim = 2, .dim = {2, 3}, .data = changed, .bytes = sizeof changed};
-    struct lt_checkpoint_content c = {.model = &t, .n_model = 1, .optimizer = &t, .n_optimizer = 1, .trainer_json = "{}"};
-    struct lt_manifest meta = {.job = "job-1", .step = (uint64_t)version, .sequence = (uint64_t)version, .callback = -1};
+    struct lt_tensor t = {.name = "w",
+                          .dtype = LT_F32,
+                          .ndim = 2,
+                          .dim = {2, 3},
+                          .data = changed,
+                          .bytes = sizeof changed};
+    struct lt_checkpoint_content c = {
+        .model = &t, .n_model = 1, .optimizer = &t, .n_optimizer = 1, .trainer_json = "{}"};
+    struct lt_manifest meta = {
+        .job = "job-1", .step = (uint64_t)version, .sequence = (uint64_t)version, .callback = -1};
 
     memcpy(changed, weights, sizeof changed);
     changed[0][0] = (float)version;
@@ -103,7 +111,8 @@ static void old_or_new(const char *dir, bool finished)
     assert_int_equal(version_of(dir, last), strcmp(last, "a") ? 2 : 1);
     lt_checkpoint_list_add(&l, dir);
     for (int i = 0; i < l.n; i++)
-        assert_true(version_of(dir, strrchr(l.items[i].path, '/') + 1) > 0); /* what is listed is whole */
+        assert_true(version_of(dir, strrchr(l.items[i].path, '/') + 1) >
+                    0); /* what is listed is whole */
     if (finished)
         assert_string_equal(last, "b");
     lt_checkpoint_list_done(&l);
@@ -150,7 +159,8 @@ static void every_failure_is_told(void **state)
         lt_fault_off();
         lt_fault_remove();
         assert_int_equal(lt_checkpoint_clean(dir, NULL), 0);
-        assert_true(version_of(dir, "a") == (rc == 0 ? 2 : 1) || (rc < 0 && version_of(dir, "a") == 2));
+        assert_true(version_of(dir, "a") == (rc == 0 ? 2 : 1) ||
+                    (rc < 0 && version_of(dir, "a") == 2));
         if (rc < 0)
             assert_true(err.text[0] != '\0');
         lt_file_remove_tree(dir, NULL);
@@ -179,7 +189,8 @@ static void a_full_disk(void **state)
 
 static void damage_is_found(void **state)
 {
-    static const char *const files[] = {"model.safetensors", "optimizer.safetensors", "trainer.json", "MANIFEST"};
+    static const char *const files[] = {"model.safetensors", "optimizer.safetensors",
+                                        "trainer.json", "MANIFEST"};
     LT_AUTO(lt_free) char *dir = make_dir();
 
     (void)state;
@@ -202,8 +213,9 @@ static void damage_is_found(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_while_adding), cmocka_unit_test(cut_while_replacing), cmocka_unit_test(every_failure_is_told),
-        cmocka_unit_test(a_full_disk), cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(cut_while_adding),      cmocka_unit_test(cut_while_replacing),
+        cmocka_unit_test(every_failure_is_told), cmocka_unit_test(a_full_disk),
+        cmocka_unit_test(damage_is_found),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

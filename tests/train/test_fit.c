@@ -1,4 +1,5 @@
-/* test_fit.c - how long fit goes on, and when it validates and logs (cases of trainer.md's list are named) */
+/* test_fit.c - how long fit goes on, and when it validates and logs (cases of trainer.md's list are
+ * named) */
 #include "tests/train/rig.h"
 
 #include <stdio.h>
@@ -32,7 +33,10 @@ static void limits_of_steps_and_epochs(void **state)
 
     (void)state;
     rig_init(&r, 64, 0, 1);
-    rig_fit(&r, "trainer: {max_epochs: 100, max_steps: 42, limit_train_batches: 0.5, accumulate_grad_batches: 10}", NULL);
+    rig_fit(&r,
+            "trainer: {max_epochs: 100, max_steps: 42, limit_train_batches: 0.5, "
+            "accumulate_grad_batches: 10}",
+            NULL);
     steps_are(&r, 42, 11);
     rig_fit(&r, "trainer: {max_epochs: 3, max_steps: 42, limit_train_batches: 0.5}", NULL);
     steps_are(&r, 42, 2);
@@ -40,7 +44,8 @@ static void limits_of_steps_and_epochs(void **state)
     steps_are(&r, 64, 2);
     rig_fit(&r, "trainer: {max_epochs: -1, max_steps: 3, limit_train_batches: 0.5}", NULL);
     steps_are(&r, 3, 1);
-    rig_fit(&r, "trainer: {max_epochs: 2, limit_train_batches: 0.7, accumulate_grad_batches: 4}", NULL);
+    rig_fit(&r, "trainer: {max_epochs: 2, limit_train_batches: 0.7, accumulate_grad_batches: 4}",
+            NULL);
     steps_are(&r, 22, 2);
     rig_done(&r);
 }
@@ -62,7 +67,8 @@ static void stops_wait_for_the_minimum(void **state)
     static const struct {
         int batches, min_epochs, min_steps;
         uint64_t step;
-    } rows[] = {{3, 0, 10, 10}, {5, 0, 10, 10}, {3, 2, 0, 6}, {5, 2, 0, 10}, {3, 1, 10, 10}, {3, 3, 10, 10}, {5, 3, 10, 15}};
+    } rows[] = {{3, 0, 10, 10}, {5, 0, 10, 10}, {3, 2, 0, 6},  {5, 2, 0, 10},
+                {3, 1, 10, 10}, {3, 3, 10, 10}, {5, 3, 10, 15}};
     struct rig r;
 
     (void)state;
@@ -70,7 +76,8 @@ static void stops_wait_for_the_minimum(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char trainer[200];
 
-        snprintf(trainer, sizeof trainer, "max_epochs: 100, limit_train_batches: %d, min_epochs: %d, min_steps: %d",
+        snprintf(trainer, sizeof trainer,
+                 "max_epochs: 100, limit_train_batches: %d, min_epochs: %d, min_steps: %d",
                  rows[i].batches, rows[i].min_epochs, rows[i].min_steps);
         fit_stopping(&r, trainer);
         if (r.result.step != rows[i].step)
@@ -91,13 +98,15 @@ static void stops_inside_an_epoch(void **state)
 
     (void)state;
     rig_init(&r, 20, 4, 2);
-    snprintf(tail, sizeof tail, STOPS "trainer: {max_epochs: 9, val_check_interval: 5}", ", check_on_train_epoch_end: false");
+    snprintf(tail, sizeof tail, STOPS "trainer: {max_epochs: 9, val_check_interval: 5}",
+             ", check_on_train_epoch_end: false");
     rig_fit(&r, tail, NULL);
     steps_are(&r, 5, 1);
     rig_steps(&r, "val_loss", &steps);
     assert_text(steps, "4");
     lt_buf_done(&steps);
-    snprintf(tail, sizeof tail, STOPS "trainer: {max_epochs: 9, val_check_interval: 5, min_steps: 7}",
+    snprintf(tail, sizeof tail,
+             STOPS "trainer: {max_epochs: 9, val_check_interval: 5, min_steps: 7}",
              ", check_on_train_epoch_end: false");
     rig_fit(&r, tail, NULL);
     steps_are(&r, 7, 1);
@@ -113,8 +122,8 @@ static void stops_inside_an_epoch(void **state)
 /* Case 30. */
 static void stops_at_the_second_check(void **state)
 {
-    static const char callback[] =
-        "callbacks: [{early_stopping: {monitor: val_loss, min_delta: 1000, patience: 1}}]\ntrainer: {max_epochs: 20, ";
+    static const char callback[] = "callbacks: [{early_stopping: {monitor: val_loss, min_delta: "
+                                   "1000, patience: 1}}]\ntrainer: {max_epochs: 20, ";
     struct rig r;
     char tail[300];
 
@@ -154,8 +163,13 @@ static void validates_when_due(void **state)
     validates(&r, "max_epochs: 1, val_check_interval: 0.25", "1 3 5 7 9");
     validates(&r, "max_epochs: 2, val_check_interval: 4", "3 7 13 17");
     validates(&r, "max_epochs: 5, check_val_every_n_epoch: 2, limit_train_batches: 2", "3 7");
-    validates(&r, "max_epochs: 100, check_val_every_n_epoch: 3, limit_train_batches: 2, max_steps: 8", "5");
-    validates(&r, "max_epochs: 3, limit_train_batches: 4, val_check_interval: 3, check_val_every_n_epoch: 0", "2 5 8 11");
+    validates(&r,
+              "max_epochs: 100, check_val_every_n_epoch: 3, limit_train_batches: 2, max_steps: 8",
+              "5");
+    validates(
+        &r,
+        "max_epochs: 3, limit_train_batches: 4, val_check_interval: 3, check_val_every_n_epoch: 0",
+        "2 5 8 11");
     validates(&r, "max_epochs: 1, limit_val_batches: 0", "");
     validates(&r, "max_epochs: 3, limit_train_batches: 4, max_steps: 6", "3");
     rig_done(&r);
@@ -182,7 +196,8 @@ static void windows_survive_validation(void **state)
 
     (void)state;
     rig_init(&r, 12, 4, 2);
-    rig_fit(&r, "trainer: {max_epochs: 2, accumulate_grad_batches: 3, val_check_interval: 2}", NULL);
+    rig_fit(&r, "trainer: {max_epochs: 2, accumulate_grad_batches: 3, val_check_interval: 2}",
+            NULL);
     steps_are(&r, 4, 2);
     rig_read(&r, "checkpoints/epoch=1-step=4/model.safetensors", &with);
     rig_new_run(&r, "other");
@@ -215,7 +230,8 @@ static void logs_every_n_steps(void **state)
     rig_done(&r);
 }
 
-/* One record per window, of the whole window; k batches of b log and train what one batch of k·b does. */
+/* One record per window, of the whole window; k batches of b log and train what one batch of k·b
+ * does. */
 static void a_window_is_one_batch(void **state)
 {
     struct rig r;
@@ -243,8 +259,10 @@ static void fast_dev_run_writes_nothing(void **state)
 
     (void)state;
     rig_init(&r, 20, 12, 2);
-    rig_fit(&r, "trainer: {max_epochs: 9, fast_dev_run: 4}\nloggers: [csv, tensorboard]\n"
-                "callbacks: [{early_stopping: {monitor: nothing}}, {model_checkpoint: {}}]", NULL);
+    rig_fit(&r,
+            "trainer: {max_epochs: 9, fast_dev_run: 4}\nloggers: [csv, tensorboard]\n"
+            "callbacks: [{early_stopping: {monitor: nothing}}, {model_checkpoint: {}}]",
+            NULL);
     steps_are(&r, 4, 1);
     rig_list(&r, ".", &list);
     assert_text(list, "");
@@ -312,7 +330,8 @@ static void a_loss_that_is_not_finite(void **state)
     rig_done(&r);
 }
 
-/* The learning rate's column follows the schedule: by epoch before validation, by step with every update. */
+/* The learning rate's column follows the schedule: by epoch before validation, by step with every
+ * update. */
 static void schedules_step_when_due(void **state)
 {
     struct rig r;
@@ -320,13 +339,18 @@ static void schedules_step_when_due(void **state)
 
     (void)state;
     rig_init(&r, 8, 0, 2);
-    rig_fit(&r, "lr_scheduler: {step: {step_size: 1, gamma: 0.5}}\ntrainer: {max_epochs: 3}\n"
-                "callbacks: [{learning_rate_monitor: {}}]", NULL);
+    rig_fit(&r,
+            "lr_scheduler: {step: {step_size: 1, gamma: 0.5}}\ntrainer: {max_epochs: 3}\n"
+            "callbacks: [{learning_rate_monitor: {}}]",
+            NULL);
     rig_metrics(&r, "lr-", &lr);
     assert_text(lr, "0 0 lr-SGD 0.1\n4 1 lr-SGD 0.05\n8 2 lr-SGD 0.025\n");
     lt_buf_done(&lr);
-    rig_fit(&r, "lr_scheduler: {step: {step_size: 1, gamma: 0.5, interval: step, frequency: 2}}\n"
-                "trainer: {max_epochs: 1, log_every_n_steps: 1}\ncallbacks: [{learning_rate_monitor: {}}]", NULL);
+    rig_fit(
+        &r,
+        "lr_scheduler: {step: {step_size: 1, gamma: 0.5, interval: step, frequency: 2}}\n"
+        "trainer: {max_epochs: 1, log_every_n_steps: 1}\ncallbacks: [{learning_rate_monitor: {}}]",
+        NULL);
     rig_metrics(&r, "lr-", &lr);
     assert_text(lr, "0 0 lr-SGD 0.1\n1 0 lr-SGD 0.1\n2 0 lr-SGD 0.05\n3 0 lr-SGD 0.05\n");
     rig_done(&r);
@@ -335,13 +359,21 @@ static void schedules_step_when_due(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(accumulation_ends_with_the_epoch), cmocka_unit_test(limits_of_steps_and_epochs),
-        cmocka_unit_test(stops_wait_for_the_minimum), cmocka_unit_test(stops_inside_an_epoch),
-        cmocka_unit_test(stops_at_the_second_check), cmocka_unit_test(validates_when_due), cmocka_unit_test(quarters),
-        cmocka_unit_test(windows_survive_validation), cmocka_unit_test(logs_every_n_steps),
-        cmocka_unit_test(a_window_is_one_batch), cmocka_unit_test(fast_dev_run_writes_nothing),
-        cmocka_unit_test(sanity_check_leaves_no_trace), cmocka_unit_test(limits_that_cannot_be),
-        cmocka_unit_test(a_loss_that_is_not_finite), cmocka_unit_test(schedules_step_when_due),
+        cmocka_unit_test(accumulation_ends_with_the_epoch),
+        cmocka_unit_test(limits_of_steps_and_epochs),
+        cmocka_unit_test(stops_wait_for_the_minimum),
+        cmocka_unit_test(stops_inside_an_epoch),
+        cmocka_unit_test(stops_at_the_second_check),
+        cmocka_unit_test(validates_when_due),
+        cmocka_unit_test(quarters),
+        cmocka_unit_test(windows_survive_validation),
+        cmocka_unit_test(logs_every_n_steps),
+        cmocka_unit_test(a_window_is_one_batch),
+        cmocka_unit_test(fast_dev_run_writes_nothing),
+        cmocka_unit_test(sanity_check_leaves_no_trace),
+        cmocka_unit_test(limits_that_cannot_be),
+        cmocka_unit_test(a_loss_that_is_not_finite),
+        cmocka_unit_test(schedules_step_when_due),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_formats.c - safetensors, event records, number formats, rates, exact JSON: known bytes and known values */
+/* test_formats.c - safetensors, event records, number formats, rates, exact JSON: known bytes and
+ * known values */
 #include "tests/train/rig.h"
 
 #include <errno.h>
@@ -20,8 +21,18 @@ static const float b_data[2] = {1, 2}, a_data[2][2] = {{3, 4}, {5, 6}};
 static void two_tensors(struct lt_buf *out)
 {
     struct lt_tensor t[] = {
-        {.name = "b", .dtype = LT_F32, .ndim = 1, .dim = {2}, .data = b_data, .bytes = sizeof b_data},
-        {.name = "a\"", .dtype = LT_F32, .ndim = 2, .dim = {2, 2}, .data = a_data, .bytes = sizeof a_data},
+        {.name = "b",
+         .dtype = LT_F32,
+         .ndim = 1,
+         .dim = {2},
+         .data = b_data,
+         .bytes = sizeof b_data},
+        {.name = "a\"",
+         .dtype = LT_F32,
+         .ndim = 2,
+         .dim = {2, 2},
+         .data = a_data,
+         .bytes = sizeof a_data},
     };
 
     lt_tensors_sort(t, 2);
@@ -32,7 +43,8 @@ static void two_tensors(struct lt_buf *out)
 
 static void safetensors_bytes(void **state)
 {
-    static const char json[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a\\\"\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"
+    static const char json[] = "{\"__metadata__\":{\"format\":\"pt\"},\"a\\\"\":{\"dtype\":\"F32\","
+                               "\"shape\":[2,2],\"data_offsets\":[0,16]},"
                                "\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[16,24]}}";
     LT_BUF_AUTO out = {0};
     size_t padded = (sizeof json - 1 + 7) / 8 * 8;
@@ -106,26 +118,39 @@ static void safetensors_lies(void **state)
     assert_int_equal(parse_json("{}", 0), 0);
     assert_int_equal(parse_json("{}", 1), -EPROTO);
     assert_int_equal(parse_json("[]", 0), -EPROTO);
-    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), 0);
-    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4), -EPROTO);
-    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), -EPROTO);
-    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4), -EPROTO);
-    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 4), -EPROTO);
-    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]}}", 0),
+    assert_int_equal(
+        parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), 0);
+    assert_int_equal(
+        parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", 4), -EPROTO);
+    assert_int_equal(
+        parse_json("{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), -EPROTO);
+    assert_int_equal(
+        parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4),
+        -EPROTO);
+    assert_int_equal(
+        parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 4), -EPROTO);
+    assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,"
+                                "4294967296],\"data_offsets\":[0,0]}}",
+                                0),
                      -EPROTO);
     assert_int_equal(parse_json("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
-                                "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8), -EPROTO);
+                                "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}",
+                                8),
+                     -EPROTO);
 }
 
-/* As TensorBoard's own writer gives them (tensorboard 2.15: EventFileWriter with these wall times). */
+/* As TensorBoard's own writer gives them (tensorboard 2.15: EventFileWriter with these wall times).
+ */
 static void event_bytes(void **state)
 {
     static const unsigned char version[] = {
-        0x18, 0, 0, 0, 0, 0, 0, 0, 0xa3, 0x7f, 0x4b, 0x22, /* length 24 and its checksum */
-        0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f,                /* wall_time 1.0 */
-        0x1a, 0x0d, 'b', 'r', 'a', 'i', 'n', '.', 'E', 'v', 'e', 'n', 't', ':', '2'};
-    static const unsigned char scalar[] = {0x09, 0, 0, 0, 0, 0, 0, 0,    0x40, 0x10, 0xac, 0x02, 0x2a, 0x0a,
-                                           0x0a, 8, 0x0a, 1, 'a', 0x15, 0, 0, 0x80, 0x3f};
+        0x18, 0,    0,   0,   0,   0,   0,   0,    0xa3, 0x7f, 0x4b, 0x22, /* length 24 and its
+                                                                              checksum */
+        0x09, 0,    0,   0,   0,   0,   0,   0xf0, 0x3f,                   /* wall_time 1.0 */
+        0x1a, 0x0d, 'b', 'r', 'a', 'i', 'n', '.',  'E',  'v',  'e',  'n',  't', ':', '2'};
+    static const unsigned char scalar[] = {0x09, 0,    0,    0,    0,    0,    0,    0,
+                                           0x40, 0x10, 0xac, 0x02, 0x2a, 0x0a, 0x0a, 8,
+                                           0x0a, 1,    'a',  0x15, 0,    0,    0x80, 0x3f};
     LT_BUF_AUTO out = {0};
     uint32_t crc;
 
@@ -144,7 +169,8 @@ static void formats(bool integer, double v, const char *spec, const char *want)
 {
     LT_BUF_AUTO out = {0};
     struct lt_error err = {0};
-    int rc = lt_format_number((struct lt_template_value){integer, v}, spec, strlen(spec), &out, &err);
+    int rc =
+        lt_format_number((struct lt_template_value){integer, v}, spec, strlen(spec), &out, &err);
 
     if (!want) {
         assert_int_equal(rc, -EINVAL);
@@ -186,13 +212,21 @@ static void numbers_as_python_prints_them(void **state)
     formats(false, 1, "99999999999", NULL);
 }
 
-/* get_lr() of torch 2's CosineAnnealingLR(lr=0.1, T_max=4, eta_min=0.01), StepLR(2, 0.1) and ConstantLR(0.5, 3), chained in
- * CPython's doubles. */
+/* get_lr() of torch 2's CosineAnnealingLR(lr=0.1, T_max=4, eta_min=0.01), StepLR(2, 0.1) and
+ * ConstantLR(0.5, 3), chained in CPython's doubles. */
 static void rates_are_torchs(void **state)
 {
-    static const double cosine[] = {0.1, 0.08681980515339464, 0.05500000000000001, 0.023180194846605363, 0.01,
-                                    0.023180194846605363, 0.05500000000000002, 0.08681980515339469, 0.10000000000000006};
-    static const double stepped[] = {0.1, 0.1, 0.010000000000000002, 0.010000000000000002, 0.0010000000000000002};
+    static const double cosine[] = {0.1,
+                                    0.08681980515339464,
+                                    0.05500000000000001,
+                                    0.023180194846605363,
+                                    0.01,
+                                    0.023180194846605363,
+                                    0.05500000000000002,
+                                    0.08681980515339469,
+                                    0.10000000000000006};
+    static const double stepped[] = {0.1, 0.1, 0.010000000000000002, 0.010000000000000002,
+                                     0.0010000000000000002};
     static const double constant[] = {0.05, 0.05, 0.05, 0.1, 0.1};
     Lt__V1__Optimizer o = LT__V1__OPTIMIZER__INIT;
     Lt__V1__Sgd sgd = LT__V1__SGD__INIT;
@@ -236,7 +270,8 @@ static void rates_are_torchs(void **state)
 
 static void json_keeps_numbers(void **state)
 {
-    static const double values[] = {0.1, -1e-310, 1e300, 0.0, -0.0, (double)INFINITY, -(double)INFINITY};
+    static const double values[] = {
+        0.1, -1e-310, 1e300, 0.0, -0.0, (double)INFINITY, -(double)INFINITY};
     cJSON *o = cJSON_CreateObject();
     uint64_t u;
     double v;
@@ -260,7 +295,14 @@ static void json_keeps_numbers(void **state)
 
 static void manifest_notices_damage(void **state)
 {
-    struct lt_manifest m = {.job = "j1", .step = 7, .epoch = 2, .sequence = 9, .callback = -1, .in_epoch = true, .n_files = 1}, back;
+    struct lt_manifest m = {.job = "j1",
+                            .step = 7,
+                            .epoch = 2,
+                            .sequence = 9,
+                            .callback = -1,
+                            .in_epoch = true,
+                            .n_files = 1},
+                       back;
     LT_BUF_AUTO text = {0};
     struct lt_error err;
 
@@ -279,9 +321,15 @@ static void manifest_notices_damage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(safetensors_bytes), cmocka_unit_test(safetensors_back), cmocka_unit_test(safetensors_damaged),
-        cmocka_unit_test(safetensors_lies), cmocka_unit_test(event_bytes), cmocka_unit_test(numbers_as_python_prints_them),
-        cmocka_unit_test(rates_are_torchs), cmocka_unit_test(json_keeps_numbers), cmocka_unit_test(manifest_notices_damage),
+        cmocka_unit_test(safetensors_bytes),
+        cmocka_unit_test(safetensors_back),
+        cmocka_unit_test(safetensors_damaged),
+        cmocka_unit_test(safetensors_lies),
+        cmocka_unit_test(event_bytes),
+        cmocka_unit_test(numbers_as_python_prints_them),
+        cmocka_unit_test(rates_are_torchs),
+        cmocka_unit_test(json_keeps_numbers),
+        cmocka_unit_test(manifest_notices_damage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* test_restore.c - starting from checkpoints: resumed jobs, damaged ones, other people's, weights alone, evaluations */
+/* test_restore.c - starting from checkpoints: resumed jobs, damaged ones, other people's, weights
+ * alone, evaluations */
 #include "tests/train/rig.h"
 
 #include <stdio.h>
@@ -97,7 +98,8 @@ static void an_older_one_is_used(void **state)
 /* None is left that can be used: from the start. */
 static void none_is_left(void **state)
 {
-    static const char plan[] = "trainer: {max_epochs: 1, enable_checkpointing: false, log_every_n_steps: 1}\nloggers: [csv]\n";
+    static const char plan[] = "trainer: {max_epochs: 1, enable_checkpointing: false, "
+                               "log_every_n_steps: 1}\nloggers: [csv]\n";
     struct rig r;
     LT_BUF_AUTO want = {0};
     LT_BUF_AUTO got = {0};
@@ -140,7 +142,9 @@ static void weights_alone_cannot_be_continued(void **state)
 
     (void)state;
     rig_init(&r, 4, 2, 2);
-    rig_fit(&r, "trainer: {max_epochs: 1}\ncallbacks: [{model_checkpoint: {save_weights_only: true}}]", NULL);
+    rig_fit(&r,
+            "trainer: {max_epochs: 1}\ncallbacks: [{model_checkpoint: {save_weights_only: true}}]",
+            NULL);
     ends(&r, 2, 1);
     rig_list(&r, "checkpoints/epoch=0-step=2", &list);
     assert_text(list, "MANIFEST model.safetensors");
@@ -162,7 +166,10 @@ static void plans_that_no_longer_fit(void **state)
 
     (void)state;
     rig_init(&r, 20, 4, 2);
-    rig_fit(&r, "trainer: {max_epochs: 2, max_steps: 5, accumulate_grad_batches: 2}\njob: {recovery: {every_n_steps: 3}}", NULL);
+    rig_fit(&r,
+            "trainer: {max_epochs: 2, max_steps: 5, accumulate_grad_batches: 2}\njob: {recovery: "
+            "{every_n_steps: 3}}",
+            NULL);
     LT_AUTO(lt_free) char *from = rig_path(&r, "recovery/step-00000003");
     snprintf(tail, sizeof tail, "trainer: {max_epochs: 2}\nresume: {path: '%s'}", from);
     rig_fit(&r, tail, NULL);
@@ -175,7 +182,8 @@ static void plans_that_no_longer_fit(void **state)
     rig_fit(&r, tail, NULL);
     fails(&r, LT__V1__FAILURE_CLASS__CLASS_PLAN, "exp_avg");
     r.optimizer = NULL;
-    snprintf(tail, sizeof tail, "trainer: {max_epochs: 2, accumulate_grad_batches: 2}\nresume: {path: '%s'}", from);
+    snprintf(tail, sizeof tail,
+             "trainer: {max_epochs: 2, accumulate_grad_batches: 2}\nresume: {path: '%s'}", from);
     rig_fit(&r, tail, NULL);
     ends(&r, 10, 2);
     make_part(r.data, "train", 24, 4, 0); /* the same bytes in a new file */
@@ -199,7 +207,9 @@ static void starts_from_weights(void **state)
     rig_new_run(&r, "second");
     /* With a rate of 0 the weights stay what they were. */
     r.optimizer = "sgd: {lr: 0}";
-    LT_AUTO(lt_free) char *model = lt_format("flatten, {linear: {out_features: 4}}], weights: '%s', inputs: [image", from);
+    LT_AUTO(lt_free)
+    char *model =
+        lt_format("flatten, {linear: {out_features: 4}}], weights: '%s', inputs: [image", from);
     r.model = model;
     rig_fit(&r, "trainer: {max_epochs: 1}", NULL);
     ends(&r, 2, 1);
@@ -209,7 +219,8 @@ static void starts_from_weights(void **state)
     rig_done(&r);
 }
 
-/* Tests and validations of a checkpoint give what fit's own validation gave; predictions are the outputs in order. */
+/* Tests and validations of a checkpoint give what fit's own validation gave; predictions are the
+ * outputs in order. */
 static void evaluates(void **state)
 {
     struct rig r;
@@ -254,7 +265,9 @@ static void what_stays(void **state)
     assert_text(list, "checkpoints/epoch=2-step=15\n");
     rig_new_run(&r, "steps");
     lt_buf_done(&list);
-    rig_fit(&r, "trainer: {max_epochs: 2}\ncallbacks: [{model_checkpoint: {every_n_train_steps: 3, save_top_k: -1, filename: '{step}'}}]",
+    rig_fit(&r,
+            "trainer: {max_epochs: 2}\ncallbacks: [{model_checkpoint: {every_n_train_steps: 3, "
+            "save_top_k: -1, filename: '{step}'}}]",
             NULL);
     rig_list(&r, "checkpoints", &list);
     assert_text(list, "step=3 step=6 step=9");
@@ -290,10 +303,16 @@ static void stopped_on_request(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(goes_on_with_more_epochs), cmocka_unit_test(an_older_one_is_used), cmocka_unit_test(none_is_left),
-        cmocka_unit_test(a_named_one_must_be_good), cmocka_unit_test(weights_alone_cannot_be_continued),
-        cmocka_unit_test(plans_that_no_longer_fit), cmocka_unit_test(starts_from_weights), cmocka_unit_test(evaluates),
-        cmocka_unit_test(what_stays), cmocka_unit_test(stopped_on_request),
+        cmocka_unit_test(goes_on_with_more_epochs),
+        cmocka_unit_test(an_older_one_is_used),
+        cmocka_unit_test(none_is_left),
+        cmocka_unit_test(a_named_one_must_be_good),
+        cmocka_unit_test(weights_alone_cannot_be_continued),
+        cmocka_unit_test(plans_that_no_longer_fit),
+        cmocka_unit_test(starts_from_weights),
+        cmocka_unit_test(evaluates),
+        cmocka_unit_test(what_stays),
+        cmocka_unit_test(stopped_on_request),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
-/* test_resume.c - a run cut anywhere and continued ends as if nothing had happened: weights, optimiser state, metrics.csv
- * and kept checkpoints are equal byte for byte, TensorBoard as (step, tag, value) */
+/* test_resume.c - a run cut anywhere and continued ends as if nothing had happened: weights,
+ * optimiser state, metrics.csv and kept checkpoints are equal byte for byte, TensorBoard as (step,
+ * tag, value) */
 #include "tests/train/rig.h"
 
 #include <string.h>
@@ -8,20 +9,22 @@
 #include "sys/file.h"
 #include "tests/train/events.h"
 
-/* Dropout, batch norm, Adam, an accumulation window of 3 over 8 batches with a short last one, validation (3 batches) every
- * quarter of an epoch, so that it falls inside windows, too. */
+/* Dropout, batch norm, Adam, an accumulation window of 3 over 8 batches with a short last one,
+ * validation (3 batches) every quarter of an epoch, so that it falls inside windows, too. */
 static const char full[] =
     "lr_scheduler: {cosine_annealing: {T_max: 7, interval: step}}\n"
-    "trainer: {max_epochs: 2, accumulate_grad_batches: 3, gradient_clip_val: 1.0, val_check_interval: 0.25, log_every_n_steps: 1}\n"
+    "trainer: {max_epochs: 2, accumulate_grad_batches: 3, gradient_clip_val: 1.0, "
+    "val_check_interval: 0.25, log_every_n_steps: 1}\n"
     "callbacks:\n"
-    "  - model_checkpoint: {monitor: val_loss, save_top_k: 2, every_n_train_steps: 2, filename: 'm-{step}'}\n"
+    "  - model_checkpoint: {monitor: val_loss, save_top_k: 2, every_n_train_steps: 2, filename: "
+    "'m-{step}'}\n"
     "  - early_stopping: {monitor: val_acc, mode: max, patience: 50}\n"
     "  - learning_rate_monitor: {logging_interval: step}\n"
     "loggers: [csv, tensorboard]\n"
     "job: {recovery: {every: 1h}}\n";
 
-static const char model[] =
-    "flatten, {linear: {out_features: 8}}, {batch_norm: {}}, relu, {dropout: {p: 0.3}}, {linear: {out_features: 4}}";
+static const char model[] = "flatten, {linear: {out_features: 8}}, {batch_norm: {}}, relu, "
+                            "{dropout: {p: 0.3}}, {linear: {out_features: 4}}";
 
 struct ending {
     struct lt_buf weights, optimizer, csv, kept, events;
@@ -89,7 +92,8 @@ static char *last_checkpoint(const struct rig *r)
     return lt_buf_take(&last);
 }
 
-/* Run, cut at every boundary, continue: `crash` dies without a checkpoint there, so the newest earlier one is used. */
+/* Run, cut at every boundary, continue: `crash` dies without a checkpoint there, so the newest
+ * earlier one is used. */
 static void cut_everywhere(const struct lt_backend *backend, const char *plan, bool crash)
 {
     struct rig r;
@@ -148,7 +152,8 @@ static void stopped_on_the_fast_back_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stopped_at_every_boundary), cmocka_unit_test(crashed_at_every_boundary),
+        cmocka_unit_test(stopped_at_every_boundary),
+        cmocka_unit_test(crashed_at_every_boundary),
         cmocka_unit_test(stopped_on_the_fast_back_end),
     };
 

@@ -1,5 +1,5 @@
-/* test_worker.c - lt-worker as a process: stopped, killed and started again it ends alike; it holds the memory that it planned;
- * checks are answers, whatever is asked */
+/* test_worker.c - lt-worker as a process: stopped, killed and started again it ends alike; it holds
+ * the memory that it planned; checks are answers, whatever is asked */
 #include "tests/train/process.h"
 
 #include <signal.h>
@@ -16,13 +16,15 @@
 #define EXIT_STOPPED 107
 
 /* Long enough to be hit in the middle, a recovery checkpoint every 50 updates. */
-static const char plan[] = "trainer: {max_epochs: 40, log_every_n_steps: 10}\nloggers: [csv]\n"
-                           "callbacks: [{model_checkpoint: {monitor: val_loss}}]\njob: {recovery: {every_n_steps: 50}}";
+static const char plan[] =
+    "trainer: {max_epochs: 40, log_every_n_steps: 10}\nloggers: [csv]\n"
+    "callbacks: [{model_checkpoint: {monitor: val_loss}}]\njob: {recovery: {every_n_steps: 50}}";
 
 static void rig_for_workers(struct rig *r)
 {
     rig_init(r, 200, 20, 4);
-    r->model = "flatten, {linear: {out_features: 32}}, relu, {dropout: {p: 0.2}}, {linear: {out_features: 4}}";
+    r->model = "flatten, {linear: {out_features: 32}}, relu, {dropout: {p: 0.2}}, {linear: "
+               "{out_features: 4}}";
     r->optimizer = "adam: {lr: 0.01}";
 }
 
@@ -130,16 +132,20 @@ static void memory_is_as_planned(void **state)
 {
     static const char *const models[] = {
         "flatten, {linear: {out_features: 4}}",
-        "flatten, {linear: {out_features: 2000}}, relu, {linear: {out_features: 2000}}, relu, {linear: {out_features: 4}}",
-        "{conv2d: {out_channels: 32, kernel_size: 3, padding: 1}}, {batch_norm: {}}, relu, flatten, {linear: {out_features: 4}}",
-        "flatten, {linear: {out_features: 300}}, {layer_norm: {}}, gelu, {linear: {out_features: 4}}",
+        "flatten, {linear: {out_features: 2000}}, relu, {linear: {out_features: 2000}}, relu, "
+        "{linear: {out_features: 4}}",
+        "{conv2d: {out_channels: 32, kernel_size: 3, padding: 1}}, {batch_norm: {}}, relu, "
+        "flatten, {linear: {out_features: 4}}",
+        "flatten, {linear: {out_features: 300}}, {layer_norm: {}}, gelu, {linear: {out_features: "
+        "4}}",
     };
 
     (void)state;
     if (getenv("LT_SANITIZED")) /* their shadow memory is not ours to plan */
         return;
     for (size_t i = 0; i < LT_ARRAY_LEN(models); i++) {
-        static const char tail[] = "trainer: {max_epochs: 2, num_sanity_val_steps: 1}\nloggers: [csv, tensorboard]";
+        static const char tail[] =
+            "trainer: {max_epochs: 2, num_sanity_val_steps: 1}\nloggers: [csv, tensorboard]";
         LT_BUF_AUTO answer = {0};
         struct rig r;
 
@@ -154,7 +160,8 @@ static void memory_is_as_planned(void **state)
         assert_non_null(done->cost);
         assert_int_equal(worker_wait(worker_start(&r, attempt, "cpu")), 0);
         assert_int_equal(lt_page_map(path, &page, NULL), 0);
-        double planned = (double)done->cost->memory_bytes, held = (double)atomic_load(&page->memory_bytes);
+        double planned = (double)done->cost->memory_bytes,
+               held = (double)atomic_load(&page->memory_bytes);
         double slack = planned < 256.0 * 1048576 ? 8.0 * 1048576 : planned * 0.02;
         if (held < planned - slack || held > planned + slack)
             fail_msg("model %zu: planned %.0f bytes, holds %.0f", i, planned, held);
@@ -198,7 +205,8 @@ static void refusals_are_answers(void **state)
     assert_true(done->n_problems > 0);
     lt__v1__check_done__free_unpacked(done, NULL);
 
-    r.model = "flatten, {linear: {out_features: 4000000000}}, {linear: {out_features: 4000}}, {linear: {out_features: 4}}";
+    r.model = "flatten, {linear: {out_features: 4000000000}}, {linear: {out_features: 4000}}, "
+              "{linear: {out_features: 4}}";
     done = ask(&r, rig_spec(&r, "trainer: {max_epochs: 1}"), &answer);
     assert_true(done->n_problems > 0);
     lt__v1__check_done__free_unpacked(done, NULL);
@@ -215,7 +223,8 @@ static void refusals_are_answers(void **state)
 
 static void garbage_is_refused(void **state)
 {
-    static const unsigned char garbage[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x0a, 0x80};
+    static const unsigned char garbage[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                            0xff, 0xff, 0xff, 0x01, 0x0a, 0x80};
     LT_BUF_AUTO answer = {0};
     struct rig r;
 
@@ -247,8 +256,9 @@ static void no_attempt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stopped_by_sigterm), cmocka_unit_test(killed), cmocka_unit_test(memory_is_as_planned),
-        cmocka_unit_test(refusals_are_answers), cmocka_unit_test(garbage_is_refused), cmocka_unit_test(no_attempt),
+        cmocka_unit_test(stopped_by_sigterm),   cmocka_unit_test(killed),
+        cmocka_unit_test(memory_is_as_planned), cmocka_unit_test(refusals_are_answers),
+        cmocka_unit_test(garbage_is_refused),   cmocka_unit_test(no_attempt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,10 @@
-/* early_stopping.c - ends training when the monitored metric stops improving, as Lightning's EarlyStopping
+/* early_stopping.c - ends training when the monitored metric stops improving, as Lightning's
+ * EarlyStopping
  *
- * A check looks at a value once: one that hasn't been set since the last check burns no patience. The wish to stop is
- * computed anew at every check, so that a metric that recovers while min_epochs or min_steps holds the stop off is heard.
- * Order: finite, stopping threshold, divergence threshold, improvement, patience. Patience is the plan's, never a
- * checkpoint's.
+ * A check looks at a value once: one that hasn't been set since the last check burns no patience.
+ * The wish to stop is computed anew at every check, so that a metric that recovers while min_epochs
+ * or min_steps holds the stop off is heard. Order: finite, stopping threshold, divergence
+ * threshold, improvement, patience. Patience is the plan's, never a checkpoint's.
  */
 #include <errno.h>
 #include <math.h>
@@ -42,7 +43,8 @@ static void *stopper_create(const Lt__V1__Callback *config, const struct lt_call
     s->best = is_max(s) ? -(double)INFINITY : (double)INFINITY;
     s->at_epoch_end = s->c->has_check_on_train_epoch_end
                           ? s->c->check_on_train_epoch_end
-                          : env->limits->val_at_epoch_end && env->limits->val_every_n_epoch == 1 && !env->limits->val_across_epochs;
+                          : env->limits->val_at_epoch_end && env->limits->val_every_n_epoch == 1 &&
+                                !env->limits->val_across_epochs;
     return s;
 }
 
@@ -62,11 +64,14 @@ static const char *limits_passed(struct stopper *s, double v)
     const Lt__V1__EarlyStopping *c = s->c;
 
     if (c->check_finite && !isfinite(v))
-        snprintf(s->reason, sizeof s->reason, "%s is %f, not finite (best %.3f)", c->monitor, v, s->best);
+        snprintf(s->reason, sizeof s->reason, "%s is %f, not finite (best %.3f)", c->monitor, v,
+                 s->best);
     else if (c->has_stopping_threshold && better(s, v, c->stopping_threshold))
-        snprintf(s->reason, sizeof s->reason, "%s reached its goal: %.3f, threshold %.3f", c->monitor, v, c->stopping_threshold);
+        snprintf(s->reason, sizeof s->reason, "%s reached its goal: %.3f, threshold %.3f",
+                 c->monitor, v, c->stopping_threshold);
     else if (c->has_divergence_threshold && better(s, c->divergence_threshold, v))
-        snprintf(s->reason, sizeof s->reason, "%s diverged: %.3f, threshold %.3f", c->monitor, v, c->divergence_threshold);
+        snprintf(s->reason, sizeof s->reason, "%s diverged: %.3f, threshold %.3f", c->monitor, v,
+                 c->divergence_threshold);
     else
         return NULL;
     return s->reason;
@@ -74,8 +79,8 @@ static const char *limits_passed(struct stopper *s, double v)
 
 static void say_patience(struct stopper *s)
 {
-    snprintf(s->reason, sizeof s->reason, "%s did not improve in the last %llu checks (best %.3f)", s->c->monitor,
-             (unsigned long long)s->wait, s->best);
+    snprintf(s->reason, sizeof s->reason, "%s did not improve in the last %llu checks (best %.3f)",
+             s->c->monitor, (unsigned long long)s->wait, s->best);
 }
 
 static void check_value(struct stopper *s, double v)
@@ -87,7 +92,8 @@ static void check_value(struct stopper *s, double v)
     }
     if (improved(s, v)) {
         if (s->c->verbose && isfinite(s->best))
-            printf("early_stopping: %s improved by %.3f to %.3f\n", s->c->monitor, fabs(v - s->best), v);
+            printf("early_stopping: %s improved by %.3f to %.3f\n", s->c->monitor,
+                   fabs(v - s->best), v);
         s->best = v;
         s->wait = 0;
     } else if (++s->wait >= s->c->patience) {
@@ -121,10 +127,12 @@ static int stopper_on_epoch_end(void *self, const struct lt_hook *h, struct lt_e
 
     if (!s->at_epoch_end)
         return 0;
-    /* By the end of an epoch that validates, or at all when nothing does, the metric must have been there. */
-    if (s->c->strict && !lt_values_find(h->values, s->c->monitor) && lt_limits_val_epoch(h->limits, h->epoch))
-        return lt_error_set(err, -EINVAL, "early_stopping: metric %s was not logged in epoch %llu", s->c->monitor,
-                            (unsigned long long)h->epoch);
+    /* By the end of an epoch that validates, or at all when nothing does, the metric must have been
+     * there. */
+    if (s->c->strict && !lt_values_find(h->values, s->c->monitor) &&
+        lt_limits_val_epoch(h->limits, h->epoch))
+        return lt_error_set(err, -EINVAL, "early_stopping: metric %s was not logged in epoch %llu",
+                            s->c->monitor, (unsigned long long)h->epoch);
     return check(s, h);
 }
 
@@ -158,18 +166,26 @@ static int stopper_load(void *self, const cJSON *o, struct lt_error *err)
     const char *monitor = lt_json_string(o, "monitor"), *reason = lt_json_string(o, "reason");
     uint64_t mode;
 
-    if (!monitor || strcmp(monitor, s->c->monitor) || !lt_json_u64(o, "mode", &mode) || mode != (uint64_t)s->c->mode)
+    if (!monitor || strcmp(monitor, s->c->monitor) || !lt_json_u64(o, "mode", &mode) ||
+        mode != (uint64_t)s->c->mode)
         return 1;
-    if (!lt_json_u64(o, "version", &s->version) || !lt_json_u64(o, "wait", &s->wait) || !lt_json_double(o, "best", &s->best))
+    if (!lt_json_u64(o, "version", &s->version) || !lt_json_u64(o, "wait", &s->wait) ||
+        !lt_json_double(o, "best", &s->best))
         return lt_error_set(err, -EPROTO, "checkpoint: damaged state of early_stopping");
     snprintf(s->reason, sizeof s->reason, "%s", reason ? reason : "");
-    s->stop = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "stop")) && (!s->wait || s->wait >= s->c->patience);
+    s->stop = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "stop")) &&
+              (!s->wait || s->wait >= s->c->patience);
     return 0;
 }
 
 const struct lt_callback lt_callback_early_stopping = {
-    .name = "early_stopping", .which = LT__V1__CALLBACK__CALLBACK_EARLY_STOPPING,
-    .create = stopper_create, .destroy = lt_free,
-    .on_validation_end = stopper_on_validation_end, .on_epoch_end = stopper_on_epoch_end,
-    .wants_stop = stopper_wants_stop, .save = stopper_save, .load = stopper_load,
+    .name = "early_stopping",
+    .which = LT__V1__CALLBACK__CALLBACK_EARLY_STOPPING,
+    .create = stopper_create,
+    .destroy = lt_free,
+    .on_validation_end = stopper_on_validation_end,
+    .on_epoch_end = stopper_on_epoch_end,
+    .wants_stop = stopper_wants_stop,
+    .save = stopper_save,
+    .load = stopper_load,
 };

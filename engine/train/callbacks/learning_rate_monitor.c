@@ -1,5 +1,5 @@
-/* learning_rate_monitor.c - logs the rate (and momentum, weight decay) at each logged update, each epoch, or as the schedule
- * goes */
+/* learning_rate_monitor.c - logs the rate (and momentum, weight decay) at each logged update, each
+ * epoch, or as the schedule goes */
 #include "base/mem.h"
 #include "engine/train/callback.h"
 
@@ -90,7 +90,11 @@ static int monitor_columns(const void *self, const char **names, int max)
 }
 
 const struct lt_callback lt_callback_learning_rate_monitor = {
-    .name = "learning_rate_monitor", .which = LT__V1__CALLBACK__CALLBACK_LEARNING_RATE_MONITOR,
-    .create = monitor_create, .destroy = monitor_destroy,
-    .on_epoch_start = monitor_on_epoch_start, .on_window_start = monitor_on_window_start, .columns = monitor_columns,
+    .name = "learning_rate_monitor",
+    .which = LT__V1__CALLBACK__CALLBACK_LEARNING_RATE_MONITOR,
+    .create = monitor_create,
+    .destroy = monitor_destroy,
+    .on_epoch_start = monitor_on_epoch_start,
+    .on_window_start = monitor_on_window_start,
+    .columns = monitor_columns,
 };

@@ -1,8 +1,9 @@
-/* model_checkpoint.c - saves at epoch ends, validations, every n steps or some time, and keeps the k best
+/* model_checkpoint.c - saves at epoch ends, validations, every n steps or some time, and keeps the
+ * k best
  *
- * Differences from Lightning (docs/decisions/0010): `last` is always the newest, because every trigger saves (what
- * isn't kept here becomes the newest recovery checkpoint); a name that exists gets -v1 unless it is this very
- * checkpoint, written before a restart.
+ * Differences from Lightning (docs/decisions/0010): `last` is always the newest, because every
+ * trigger saves (what isn't kept here becomes the newest recovery checkpoint); a name that exists
+ * gets -v1 unless it is this very checkpoint, written before a restart.
  */
 #include <errno.h>
 #include <math.h>
@@ -28,7 +29,7 @@ struct saver {
     uint64_t last_step; /* saved then; 0: never */
     char *last_name;    /* kept for save_last although not among the best; NULL */
     uint64_t last_ns;
-    bool deferred;      /* a step trigger waits for validation */
+    bool deferred; /* a step trigger waits for validation */
 };
 
 static bool saves_at_epoch_end(const Lt__V1__ModelCheckpoint *c, const struct lt_limits *l)
@@ -58,7 +59,9 @@ static void *saver_create(const Lt__V1__Callback *config, const struct lt_callba
     s->dir = lt_strdup(s->own_dir ? s->own_dir : env->checkpoints_dir);
     s->at_epoch_end = saves_at_epoch_end(s->c, env->limits);
     s->every_n_epochs = s->c->has_every_n_epochs ? s->c->every_n_epochs : by_epoch(s->c) ? 1 : 0;
-    s->kept = (struct lt_topk){.k = s->c->save_top_k, .max = s->c->mode == LT__V1__MODE__MAX, .scored = s->c->monitor != NULL};
+    s->kept = (struct lt_topk){.k = s->c->save_top_k,
+                               .max = s->c->mode == LT__V1__MODE__MAX,
+                               .scored = s->c->monitor != NULL};
     return s;
 }
 
@@ -89,20 +92,23 @@ static bool lookup(void *arg, const char *name, struct lt_template_value *out)
     return true;
 }
 
-/* The template's name, with a version behind it when it is somebody else's. `free_name` may be overwritten. */
-static int make_name(const struct saver *s, const struct lt_hook *h, const char *free_name, bool versions, char **out,
-                     struct lt_error *err)
+/* The template's name, with a version behind it when it is somebody else's. `free_name` may be
+ * overwritten. */
+static int make_name(const struct saver *s, const struct lt_hook *h, const char *free_name,
+                     bool versions, char **out, struct lt_error *err)
 {
     const char *template = s->c->filename && *s->c->filename ? s->c->filename : "{epoch}-{step}";
     LT_BUF_AUTO base = {0};
     LT_BUF_AUTO name = {0};
-    int rc = lt_template_format(template, s->c->auto_insert_metric_name, lookup, (void *)(uintptr_t)h, &base, err);
+    int rc = lt_template_format(template, s->c->auto_insert_metric_name, lookup,
+                                (void *)(uintptr_t)h, &base, err);
 
     if (rc < 0)
         return lt_error_prefix(err, "model_checkpoint: filename");
     lt_buf_str(&name, base.data);
-    for (int v = 1; versions && !(free_name && !strcmp(name.data, free_name)) &&
-                    (lt_topk_has(&s->kept, name.data) || h->taken(h->arg, s->dir, name.data, s->index));
+    for (int v = 1;
+         versions && !(free_name && !strcmp(name.data, free_name)) &&
+         (lt_topk_has(&s->kept, name.data) || h->taken(h->arg, s->dir, name.data, s->index));
          v++) {
         lt_buf_done(&name);
         lt_buf_printf(&name, "%s-v%d", base.data, v);
@@ -126,8 +132,8 @@ static void drop_last(struct saver *s, struct lt_save *save)
     lt_free(LT_TAKE(s->last_name));
 }
 
-static int keep(struct saver *s, const struct lt_hook *h, struct lt_save *save, bool among_best, bool versions,
-                struct lt_error *err)
+static int keep(struct saver *s, const struct lt_hook *h, struct lt_save *save, bool among_best,
+                bool versions, struct lt_error *err)
 {
     int v = among_best ? lt_topk_victim(&s->kept) : -1;
     const char *free_name = v >= 0 ? s->kept.items[v].name : among_best ? NULL : s->last_name;
@@ -162,7 +168,10 @@ static int save_now(struct saver *s, const struct lt_hook *h, bool versions, str
     if (h->step == s->last_step || h->requests->n_saves == LT_SAVES_MAX)
         return 0;
     save = &h->requests->saves[h->requests->n_saves++];
-    *save = (struct lt_save){.callback = s->index, .verbose = s->c->verbose, .has_score = have && s->c->monitor, .score = v.value};
+    *save = (struct lt_save){.callback = s->index,
+                             .verbose = s->c->verbose,
+                             .has_score = have && s->c->monitor,
+                             .score = v.value};
     save->monitor = s->c->monitor ? lt_strdup(s->c->monitor) : NULL;
     s->deferred = false;
     s->last_step = h->step;
@@ -258,15 +267,17 @@ static int load_kept(struct saver *s, const cJSON *kept, struct lt_error *err)
     return 0;
 }
 
-/* What another folder holds stays there: a run that continues another one never deletes its files. */
+/* What another folder holds stays there: a run that continues another one never deletes its files.
+ */
 static int saver_load(void *self, const cJSON *o, struct lt_error *err)
 {
     struct saver *s = self;
-    const char *monitor = lt_json_string(o, "monitor"), *dir = lt_json_string(o, "dir"), *last = lt_json_string(o, "last_name");
+    const char *monitor = lt_json_string(o, "monitor"), *dir = lt_json_string(o, "dir"),
+               *last = lt_json_string(o, "last_name");
     uint64_t mode;
 
-    if (!monitor || strcmp(monitor, s->c->monitor ? s->c->monitor : "") || !lt_json_u64(o, "mode", &mode) ||
-        mode != (uint64_t)s->c->mode)
+    if (!monitor || strcmp(monitor, s->c->monitor ? s->c->monitor : "") ||
+        !lt_json_u64(o, "mode", &mode) || mode != (uint64_t)s->c->mode)
         return 1;
     if (!lt_json_u64(o, "last_step", &s->last_step))
         return lt_error_set(err, -EPROTO, "checkpoint: damaged state of model_checkpoint");
@@ -278,8 +289,15 @@ static int saver_load(void *self, const cJSON *o, struct lt_error *err)
 }
 
 const struct lt_callback lt_callback_model_checkpoint = {
-    .name = "model_checkpoint", .which = LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT, .last = true,
-    .create = saver_create, .destroy = saver_destroy,
-    .on_step = saver_on_step, .on_validation_end = saver_on_validation_end, .on_epoch_end = saver_on_epoch_end,
-    .on_exception = saver_on_exception, .save = saver_save, .load = saver_load,
+    .name = "model_checkpoint",
+    .which = LT__V1__CALLBACK__CALLBACK_MODEL_CHECKPOINT,
+    .last = true,
+    .create = saver_create,
+    .destroy = saver_destroy,
+    .on_step = saver_on_step,
+    .on_validation_end = saver_on_validation_end,
+    .on_epoch_end = saver_on_epoch_end,
+    .on_exception = saver_on_exception,
+    .save = saver_save,
+    .load = saver_load,
 };

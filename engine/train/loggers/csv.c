@@ -1,7 +1,8 @@
-/* csv.c - <run>/metrics.csv as Lightning's CSVLogger writes it: sorted columns, one row per record, blanks elsewhere
+/* csv.c - <run>/metrics.csv as Lightning's CSVLogger writes it: sorted columns, one row per record,
+ * blanks elsewhere
  *
- * Unlike there the columns are known before the first row, so the header never changes and the file only grows. State:
- * the number of bytes; a resumed run cuts the file there.
+ * Unlike there the columns are known before the first row, so the header never changes and the file
+ * only grows. State: the number of bytes; a resumed run cuts the file there.
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -156,6 +157,11 @@ static int csv_sync(void *self, struct lt_error *err)
 }
 
 const struct lt_logger lt_logger_csv = {
-    .name = "csv", .which = LT__V1__LOGGER__LOGGER_CSV,
-    .open = csv_open, .write = csv_write, .state = csv_state, .sync = csv_sync, .close = csv_close,
+    .name = "csv",
+    .which = LT__V1__LOGGER__LOGGER_CSV,
+    .open = csv_open,
+    .write = csv_write,
+    .state = csv_state,
+    .sync = csv_sync,
+    .close = csv_close,
 };

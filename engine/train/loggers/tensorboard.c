@@ -1,8 +1,9 @@
 /* tensorboard.c - <run>/tensorboard/events.out.tfevents.TIME.HOST.PID.ATTEMPT, one file per attempt
  *
- * State: each file's name and size, and the highest step written. A resumed run removes files that the state doesn't
- * know, cuts the others to their sizes, and begins a new file with a purge step, so that a TensorBoard which watched
- * drops what was rewound, too. The tag `epoch` accompanies every record, as in Lightning.
+ * State: each file's name and size, and the highest step written. A resumed run removes files that
+ * the state doesn't know, cuts the others to their sizes, and begins a new file with a purge step,
+ * so that a TensorBoard which watched drops what was rewound, too. The tag `epoch` accompanies
+ * every record, as in Lightning.
  */
 #include <cjson/cJSON.h>
 #include <dirent.h>
@@ -54,7 +55,8 @@ static int64_t known_size(const cJSON *files, const char *name)
 
     cJSON_ArrayForEach(f, files)
     {
-        const cJSON *n = cJSON_GetObjectItemCaseSensitive(f, "name"), *bytes = cJSON_GetObjectItemCaseSensitive(f, "bytes");
+        const cJSON *n = cJSON_GetObjectItemCaseSensitive(f, "name"),
+                    *bytes = cJSON_GetObjectItemCaseSensitive(f, "bytes");
 
         if (cJSON_IsString(n) && cJSON_IsNumber(bytes) && !strcmp(n->valuestring, name))
             return (int64_t)bytes->valuedouble;
@@ -155,7 +157,8 @@ static int board_write(void *self, const struct lt_record *r, struct lt_error *e
     double t = now();
 
     for (int i = 0; i < r->n; i++)
-        lt_tfevents_scalar(t, (int64_t)r->x, r->values[i].name, (float)r->values[i].value, &records);
+        lt_tfevents_scalar(t, (int64_t)r->x, r->values[i].name, (float)r->values[i].value,
+                           &records);
     lt_tfevents_scalar(t, (int64_t)r->x, "epoch", (float)r->epoch, &records);
     b->last_x = b->last_x > (int64_t)r->x ? b->last_x : (int64_t)r->x;
     return put(b, &records, err);
@@ -164,7 +167,8 @@ static int board_write(void *self, const struct lt_record *r, struct lt_error *e
 static cJSON *board_state(void *self)
 {
     const struct board *b = self;
-    cJSON *o = cJSON_CreateObject(), *files = cJSON_Duplicate(b->earlier, true), *f = cJSON_CreateObject();
+    cJSON *o = cJSON_CreateObject(), *files = cJSON_Duplicate(b->earlier, true),
+          *f = cJSON_CreateObject();
 
     cJSON_AddStringToObject(f, "name", b->name);
     cJSON_AddNumberToObject(f, "bytes", (double)b->bytes);
@@ -183,6 +187,11 @@ static int board_sync(void *self, struct lt_error *err)
 }
 
 const struct lt_logger lt_logger_tensorboard = {
-    .name = "tensorboard", .which = LT__V1__LOGGER__LOGGER_TENSORBOARD,
-    .open = board_open, .write = board_write, .state = board_state, .sync = board_sync, .close = board_close,
+    .name = "tensorboard",
+    .which = LT__V1__LOGGER__LOGGER_TENSORBOARD,
+    .open = board_open,
+    .write = board_write,
+    .state = board_state,
+    .sync = board_sync,
+    .close = board_close,
 };
