@@ -1,0 +1,176 @@
+"""What the end-to-end tests share: plans over real data, what a run left behind, TensorBoard records."""
+import glob
+import mmap
+import os
+import signal
+import struct
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from harness import Failed, World, alive, check, equal, identity, run, wait_for  # noqa: E402,F401
+
+FASHION = "/usr/share/datasets/fashion-mnist"
+RECOVERY = 1100  # optimiser steps between the system's checkpoints
+
+# Dropout, accumulation, clipping and a schedule: everything that a restart could lose.
+PLAN = f"""name: {{name}}
+seed: 7
+model:
+  layers:
+    - flatten
+    - linear: {{{{out_features: 64}}}}
+    - relu
+    - dropout: {{{{p: 0.2}}}}
+    - linear: {{{{out_features: 10}}}}
+data:
+  source: {{{{idx: {{{{dir: {FASHION}}}}}}}}}
+  train: {{{{split: train, range: [0, {{samples}}], shuffle: true}}}}
+  val: {{{{split: train, range: [59000, 60000]}}}}
+  test: {{{{split: test}}}}
+  batch_size: {{batch}}
+  transforms: [scale, {{{{normalize: {{{{mean: [0.2860], std: [0.3530]}}}}}}}}]
+step: {{{{loss: cross_entropy, metrics: [accuracy]}}}}
+optimizer: {{{{adam: {{{{lr: 1.0e-3}}}}}}}}
+lr_scheduler: {{{{cosine_annealing: {{{{T_max: {{epochs}}, interval: epoch}}}}}}}}
+trainer: {{{{max_epochs: {{epochs}}, accumulate_grad_batches: 2, gradient_clip_val: 1.0, log_every_n_steps: 100}}}}
+callbacks:
+  - model_checkpoint: {{{{monitor: val_loss, save_top_k: 2}}}}
+  - learning_rate_monitor: {{{{logging_interval: epoch}}}}
+loggers: [tensorboard, csv]
+job: {{{{recovery: {{{{every_n_steps: {RECOVERY}}}}}}}}}
+"""
+
+
+class TwoProcesses(World):
+    """Coordinator and agent as two processes beside each other, as on two nodes; killed and started together."""
+
+    def ltd(self, *args, **kwargs):
+        agent = super().ltd("--role", "agent", "--coordinator", "unix:" + self.socket, *args, **{**kwargs, "wait": False})
+        return [super().ltd("--role", "coordinator", *args, **kwargs), agent]
+
+    def kill_daemon(self):
+        """kill -9 of both."""
+        pids = [self.daemon_pid(role) for role in ("coord", "node")]
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        for p in self.daemons:
+            if p.pid in pids:
+                p.wait()
+        return pids[0]
+
+
+make = TwoProcesses if os.environ.get("LT_TWO_PROCESSES") else World
+
+
+def plan(w, name="fashion", samples=40000, batch=8, epochs=3, **replace):
+    text = PLAN.format(name=name, samples=samples, batch=batch, epochs=epochs)
+    for old, new in replace.items():
+        text = text.replace(old, new)
+    return w.file(name + ".yaml", text)
+
+
+def run_dir(w, job):
+    return w.status(job)["run_dir"]
+
+
+def read(*path):
+    with open(os.path.join(*path), "rb") as f:
+        return f.read()
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        shift += 7
+        if byte < 128:
+            return value, at
+
+
+def fields(data):
+    """(number, value) of a protobuf message; bytes for what is length-delimited or fixed."""
+    at = 0
+    while at < len(data):
+        key, at = varint(data, at)
+        kind = key & 7
+        if kind == 0:
+            value, at = varint(data, at)
+        else:
+            size = {1: 8, 5: 4}.get(kind)
+            if size is None:
+                size, at = varint(data, at)
+            value, at = data[at:at + size], at + size
+        yield key >> 3, value
+
+
+def tensorboard(folder):
+    """Sorted (tag, step, value) as TensorBoard would show them: a session's start purges what is at or behind its step."""
+    points = {}
+    for name in sorted(glob.glob(os.path.join(folder, "events.out.tfevents.*")), key=lambda n: (os.stat(n).st_mtime_ns, n)):
+        data, at = read(name), 0
+        while at + 12 <= len(data):
+            size, = struct.unpack_from("<Q", data, at)
+            event = dict(fields(data[at + 12:at + 12 + size]))
+            at += 12 + size + 4
+            step = event.get(2, 0)
+            if 7 in event:
+                points = {k: v for k, v in points.items() if k[1] < step}
+            for number, value in fields(event.get(5, b"")):
+                summary = dict(fields(value))
+                points[summary[1].decode(), step] = struct.unpack("<f", summary[2])[0]
+    return sorted((tag, step, value) for (tag, step), value in points.items())
+
+
+class Page:
+    """A rank's shared page (sys/page.h), still readable when the rank is gone."""
+
+    def __init__(self, folder):
+        with open(os.path.join(folder, "page"), "rb") as f:
+            self.map = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
+
+    @property
+    def step(self):
+        return struct.unpack_from("<Q", self.map, 32)[0]
+
+
+def result(w, job):
+    """What must not depend on how often a run was interrupted."""
+    folder = run_dir(w, job)
+    last = read(folder, "last").decode().strip()
+    return {
+        "model": read(folder, last, "model.safetensors"),
+        "optimizer": read(folder, last, "optimizer.safetensors"),
+        "metrics.csv": read(folder, "metrics.csv"),
+        "tensorboard": tensorboard(os.path.join(folder, "tensorboard")),
+        "last": last,
+        "checkpoints": sorted(os.listdir(os.path.join(folder, "checkpoints"))),
+    }
+
+
+def same_result(got, expected):
+    for what in expected:
+        check(got[what] == expected[what], what, "differs from the undisturbed run's")
+
+
+def recovered(w, job, attempt=2):
+    """The attempt began at a recovery checkpoint inside an epoch."""
+    e = wait_for(lambda: [e for e in w.events(job, "attempt_started") if e["attempt"] == attempt], f"attempt {attempt}")[0]
+    check(e.get("from_checkpoint", "").startswith("recovery/"), "attempt", attempt, "began at", e)
+    check(int(e["from_step"]) > 0, e)
+    return int(e["from_step"])
+
+
+def wait_recovery(w, job):
+    """Until the newest recovery checkpoint is one inside an epoch and well recorded, with the next one still far: a quarter
+    to half an interval behind it. Returns the rank's page."""
+    page = Page(w.attempt_dir(job, w.status(job)["attempt"]))
+    folder = os.path.join(run_dir(w, job), "recovery")
+
+    def moment():
+        steps = [int(n.rsplit("-", 1)[1]) for n in (os.listdir(folder) if os.path.isdir(folder) else []) if n.startswith("step-")]
+        return steps and RECOVERY // 4 < page.step - max(steps) < RECOVERY // 2 and page
+    wait_for(lambda: os.path.exists(os.path.join(w.attempt_dir(job), "worker")), "a worker")
+    wait_for(lambda: [e for e in w.events(job, "checkpoint_saved") if e.get("recovery") and e.get("in_epoch")], "a recovery checkpoint")
+    return wait_for(moment, "the right moment", pause=0)
