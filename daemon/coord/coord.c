@@ -88,6 +88,7 @@ void lt_coord_arm(struct lt_coord *c)
     uint64_t now = lt_clock_mono_ns(),
              at = c->core && !c->broken.code ? lt_core_deadline(c->core) : UINT64_MAX;
 
+    uv_update_time(c->uv); /* a timer counts from the loop's time, which a long turn leaves behind */
     if (at == UINT64_MAX)
         uv_timer_stop(&c->deadline);
     else

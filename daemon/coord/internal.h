@@ -42,6 +42,7 @@ struct lt_coord {
     struct lt_coord_waiter *waiters; /* in order of their tokens */
     size_t n_waiters, cap_waiters;
     uint64_t last_token;
+    bool stepped; /* the core's next deadline may be another one now */
     bool refusals; /* some waiter is refused */
 
     struct lt_coord_agent *agents;

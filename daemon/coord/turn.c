@@ -50,6 +50,7 @@ void lt_coord_step(struct lt_coord *c, const struct lt_core_input *in)
     if (c->broken.code || !c->core)
         return;
     rc = lt_core_step(c->core, in, lt_clock_wall_ns(), lt_clock_mono_ns(), &c->actions);
+    c->stepped = true;
     if (rc < 0)
         lt_err("the core refused an input of kind %d: %s", (int)in->kind, strerror(-rc));
 }
@@ -234,7 +235,10 @@ void lt_coord_flush(struct lt_coord *c)
         } else {
             broke(c, &err);
         }
-        lt_coord_arm(c);
+        c->stepped = true;
     }
+    if (c->stepped)
+        lt_coord_arm(c);
+    c->stepped = false;
     c->flushing = false;
 }

@@ -5,7 +5,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import Page, make, RECOVERY, Failed, alive, check, equal, plan, recovered, result, run, run_dir, same_result, wait_for, wait_recovery, read
+from common import (Failed, Page, RECOVERY, alive, check, equal, identity, make, plan, read, recovered, result, run, run_dir,
+                    same_result, wait_for, wait_recovery)
 
 undisturbed = {}
 
@@ -157,7 +158,9 @@ def killed_at_random_until_done(w):
         if now is True:
             break
         folder = w.attempt_dir(job, now["attempt"])
-        worker, shim = w.worker(job, now["attempt"]), w.shim(job, now["attempt"])
+        worker, shim = identity(os.path.join(folder, "worker")), identity(os.path.join(folder, "shim"))
+        if not worker or not shim:
+            continue  # that attempt has ended in the meantime
         page = Page(folder)
         target = page.step + chance.randrange(RECOVERY, 2 * RECOVERY)
         wait_for(lambda: page.step >= target or not alive(worker), "training to go on")
