@@ -21,97 +21,6 @@
 
 const char *const lt_stage_names[LT_STAGE_N] = {"epoch_start", "train", "validate", "epoch_end"};
 
-uint64_t lt_trainer_x(const struct lt_trainer *t)
-{
-    bool stepped = t->pos.batch && lt_limits_steps(&t->limits, t->pos.batch - 1);
-
-    return stepped && t->pos.step ? t->pos.step - 1 : t->pos.step;
-}
-
-static const char *stop_wish(const struct lt_trainer *t, const char **monitor)
-{
-    *monitor = NULL;
-    for (int i = 0; i < t->n_callbacks; i++) {
-        const struct lt_callback *type = t->callbacks[i].type;
-        const char *why = type->wants_stop ? type->wants_stop(t->callbacks[i].self, monitor) : NULL;
-
-        if (why)
-            return why;
-    }
-    *monitor = NULL;
-    return t->stop_time ? "max_time is over" : NULL;
-}
-
-static void put_early_stop(struct lt_trainer *t, const char *why, const char *monitor)
-{
-    Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
-    Lt__V1__EarlyStopped e = LT__V1__EARLY_STOPPED__INIT;
-
-    if (t->early)
-        return;
-    t->early = true;
-    snprintf(t->stop_reason, sizeof t->stop_reason, "%s", why);
-    r.type_case = LT__V1__JOURNAL_RECORD__TYPE_EARLY_STOPPED;
-    r.early_stopped = &e;
-    e.reason = t->stop_reason;
-    e.monitor = (char *)(uintptr_t)monitor;
-    e.has_step = true;
-    e.step = t->pos.step;
-    if (monitor)
-        lt_journal_put(t->c, &r, false, NULL);
-    lt_trainer_say(t, "stopping early at step %" PRIu64 ": %s", t->pos.step, why);
-}
-
-bool lt_trainer_stops(struct lt_trainer *t)
-{
-    const char *monitor, *why = stop_wish(t, &monitor);
-
-    if (!why)
-        return false;
-    if (t->pos.epoch >= t->limits.min_epochs && t->pos.step >= t->limits.min_steps)
-        return true;
-    if (!t->vetoed)
-        lt_trainer_say(t,
-                       "training continues although %s: min_epochs %" PRIu64 ", min_steps %" PRIu64,
-                       why, t->limits.min_epochs, t->limits.min_steps);
-    t->vetoed = true;
-    return false;
-}
-
-/* The same, and it is final: nothing will look at the metric again. */
-static bool stops_now(struct lt_trainer *t)
-{
-    const char *monitor, *why = stop_wish(t, &monitor);
-
-    if (!lt_trainer_stops(t))
-        return false;
-    put_early_stop(t, why, monitor);
-    return true;
-}
-
-static bool steps_done(const struct lt_trainer *t)
-{
-    return t->pos.step >= t->limits.max_steps;
-}
-
-bool lt_trainer_fit_done(struct lt_trainer *t)
-{
-    const char *why = NULL;
-
-    if (!t->limits.train_batches)
-        why = "no training batches";
-    else if (t->pos.epoch >= t->limits.max_epochs)
-        why = "max_epochs reached";
-    else if (steps_done(t))
-        why = "max_steps reached";
-    else if (stops_now(t))
-        why = t->stop_reason;
-    if (!why)
-        return false;
-    snprintf(t->result->reason, sizeof t->result->reason, "%s", why);
-    return true;
-}
-
 static void clear(struct lt_sum *sums)
 {
     memset(sums, 0, LT_QUANTITIES_MAX * sizeof *sums);
@@ -218,7 +127,7 @@ static int step_values(struct lt_trainer *t, struct lt_error *err)
                           t->pos.step - 1);
         n++;
     }
-    if (!log_due(t, t->pos.step) && !(t->limits.log_every && stop_wish(t, &monitor)))
+    if (!log_due(t, t->pos.step) && !(t->limits.log_every && lt_trainer_stop_wish(t, &monitor)))
         return 0;
     return lt_trainer_record(t, t->pos.step - 1, values, n, err);
 }
@@ -294,14 +203,6 @@ static int after_update(struct lt_trainer *t, struct lt_error *err)
     return rc < 0 ? rc : lt_trainer_hook(t, LT_HOOK_STEP, false, val_due(t), err);
 }
 
-/* What follows a batch whose validation, if any, is over. */
-static void after_batch(struct lt_trainer *t)
-{
-    bool over = t->pos.batch == t->limits.train_batches || steps_done(t) || stops_now(t);
-
-    t->pos.stage = over ? LT_STAGE_EPOCH_END : LT_STAGE_TRAIN;
-}
-
 static int train_batch(struct lt_trainer *t, struct lt_error *err)
 {
     const struct lt_batch *batch = lt_loader_next(t->train);
@@ -327,90 +228,9 @@ static int train_batch(struct lt_trainer *t, struct lt_error *err)
         clear(t->evaluated);
         lt_trainer_phase(t, LT_PHASE_VALIDATING);
     } else if (rc == 0) {
-        after_batch(t);
+        lt_trainer_after_batch(t);
     }
     return rc;
-}
-
-void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m,
-                 struct lt_sum *sums)
-{
-    for (int i = 0; i < m->n; i++)
-        lt_sum_add(&sums[i], m->q[i].reduce, lt_session_scalar(s, b->sum_out[i]),
-                   lt_session_scalar(s, b->weight_out[i]));
-}
-
-/* Metrics that are logged for every validation batch; their axis counts those batches. */
-static int val_step_values(struct lt_trainer *t, struct lt_error *err)
-{
-    struct lt_recorded values[LT_QUANTITIES_MAX];
-    int n = 0;
-
-    for (int i = 0; i < t->metrics.n; i++) {
-        const struct lt_quantity *q = &t->metrics.q[i];
-
-        if (q->step_key[LT_VAL_STAGE])
-            values[n++] =
-                (struct lt_recorded){q->step_key[LT_VAL_STAGE],
-                                     lt_session_scalar(t->session, t->eval.sum_out[i]) /
-                                         lt_session_scalar(t->session, t->eval.weight_out[i]),
-                                     q->logger};
-    }
-    return lt_trainer_record(t, t->pos.val_seen, values, n, err);
-}
-
-/* The epoch's values of one stage, set and recorded. */
-static int epoch_values(struct lt_trainer *t, enum lt_stage_kind stage, const struct lt_sum *sums,
-                        struct lt_recorded *values, int *n, struct lt_error *err)
-{
-    uint64_t x = lt_trainer_x(t);
-
-    *n = 0;
-    for (int i = 0; i < t->metrics.n; i++) {
-        const struct lt_quantity *q = &t->metrics.q[i];
-
-        if (!q->epoch_key[stage])
-            continue;
-        values[*n] =
-            (struct lt_recorded){q->epoch_key[stage], lt_sum_value(&sums[i], q->reduce), q->logger};
-        lt_values_set(&t->values, q->epoch_key[stage], values[*n].value, x);
-        if (q->bare_key[stage])
-            lt_values_set(&t->values, q->bare_key[stage], values[*n].value, x);
-        ++*n;
-    }
-    return lt_trainer_record(t, x, values, *n, err);
-}
-
-static int validation_end(struct lt_trainer *t, struct lt_error *err)
-{
-    struct lt_recorded values[LT_QUANTITIES_MAX];
-    char head[80];
-    int n, rc = epoch_values(t, LT_VAL_STAGE, t->evaluated, values, &n, err);
-
-    if (rc < 0)
-        return rc;
-    snprintf(head, sizeof head, "epoch %" PRIu64 "  step %" PRIu64 "  validation", t->pos.epoch,
-             t->pos.step);
-    lt_trainer_say_values(t, head, values, n);
-    t->last_val_ns = lt_clock_mono_ns();
-    rc = lt_trainer_hook(t, LT_HOOK_VALIDATION_END, false, false, err);
-    after_batch(t);
-    lt_trainer_phase(t, LT_PHASE_TRAINING);
-    return rc;
-}
-
-static int validate_batch(struct lt_trainer *t, struct lt_error *err)
-{
-    struct lt_step_inputs in = {0};
-    int rc = lt_bound_run(&t->eval, t->session, lt_loader_next(t->val), &in, err);
-
-    if (rc < 0)
-        return rc;
-    lt_eval_add(t->session, &t->eval, &t->metrics, t->evaluated);
-    rc = val_step_values(t, err);
-    t->pos.val_batch++;
-    t->pos.val_seen++;
-    return rc < 0 || t->pos.val_batch < t->limits.val_batches ? rc : validation_end(t, err);
 }
 
 static void say_epoch(struct lt_trainer *t, const struct lt_recorded *values, int n)
@@ -432,7 +252,7 @@ static void say_epoch(struct lt_trainer *t, const struct lt_recorded *values, in
 static int epoch_end(struct lt_trainer *t, struct lt_error *err)
 {
     struct lt_recorded values[LT_QUANTITIES_MAX];
-    int n, rc = epoch_values(t, LT_TRAIN_STAGE, t->epoch, values, &n, err);
+    int n, rc = lt_trainer_epoch_values(t, LT_TRAIN_STAGE, t->epoch, values, &n, err);
 
     if (rc == 0)
         rc = lt_trainer_hook(t, LT_HOOK_EPOCH_END, false, false, err);
@@ -448,7 +268,7 @@ typedef int stage_fn(struct lt_trainer *t, struct lt_error *err);
 static stage_fn *const stages[LT_STAGE_N] = {
     [LT_STAGE_EPOCH_START] = epoch_start,
     [LT_STAGE_TRAIN] = train_batch,
-    [LT_STAGE_VALIDATE] = validate_batch,
+    [LT_STAGE_VALIDATE] = lt_trainer_validate_batch,
     [LT_STAGE_EPOCH_END] = epoch_end,
 };
 
@@ -462,19 +282,4 @@ int lt_trainer_fit(struct lt_trainer *t, struct lt_error *err)
             rc = lt_trainer_boundary(t, err);
     }
     return rc;
-}
-
-int lt_trainer_sanity(struct lt_trainer *t, struct lt_error *err)
-{
-    struct lt_step_inputs in = {0};
-    int rc = 0;
-
-    if (!t->limits.sanity_batches)
-        return 0;
-    lt_trainer_phase(t, LT_PHASE_SANITY);
-    for (uint64_t i = 0; i < t->limits.sanity_batches && rc == 0; i++)
-        rc = lt_bound_run(&t->eval, t->session, lt_loader_next(t->val), &in, err);
-    if (rc == 0 && t->limits.sanity_batches % t->limits.val_batches)
-        rc = lt_loader_start(t->val, 0, 0, err);
-    return rc < 0 ? lt_error_prefix(err, "sanity check") : 0;
 }

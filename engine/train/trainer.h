@@ -1,7 +1,7 @@
 /* trainer.h - the inside of a training run: what the files of engine/train share
  *
  *   setup.c    opens everything, in an order that touches all memory before step 1
- *   loop.c     the stages: one unit of work each
+ *   loop.c     the stages: one unit of work each; validate.c, stop.c: those two questions
  *   boundary.c what may happen between two units: saving, commands, rollback
  *   record.c   records to the journal and the loggers, lines for people
  *   state.c    trainer.json: the loop's state, out and in
@@ -44,6 +44,12 @@ struct lt_recovery {
     uint64_t cost_ns; /* of the last snapshot */
     char **names;     /* oldest first */
     int n, cap;
+};
+
+struct lt_recorded {
+    const char *name;
+    double value;
+    bool logged;
 };
 
 struct lt_trainer {
@@ -120,6 +126,20 @@ void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan
 int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full,
                        enum lt_program_kind last, struct lt_error *err);
 
+/* stop.c */
+/* Why a callback, or the time, wants the end; NULL: nothing does. monitor: the metric it looked at,
+ * or NULL. */
+const char *lt_trainer_stop_wish(const struct lt_trainer *t, const char **monitor);
+/* Sets the stage that follows a batch whose validation, if any, is over. */
+void lt_trainer_after_batch(struct lt_trainer *t);
+
+/* validate.c */
+int lt_trainer_validate_batch(struct lt_trainer *t, struct lt_error *err);
+/* The values of an epoch or a validation: set, recorded, and given back for a line. */
+int lt_trainer_epoch_values(struct lt_trainer *t, enum lt_stage_kind stage,
+                            const struct lt_sum *sums, struct lt_recorded *values, int *n,
+                            struct lt_error *err);
+
 /* loop.c */
 int lt_trainer_fit(struct lt_trainer *t, struct lt_error *err);
 int lt_trainer_sanity(struct lt_trainer *t, struct lt_error *err);
@@ -142,11 +162,6 @@ void lt_trainer_phase(struct lt_trainer *t, enum lt_phase phase);
 int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *value,
                         struct lt_error *err);
 /* Values to the journal and, those marked so, to the loggers. */
-struct lt_recorded {
-    const char *name;
-    double value;
-    bool logged;
-};
 int lt_trainer_record(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n,
                       struct lt_error *err);
 int lt_trainer_sync_loggers(void *arg, struct lt_error *err);
