@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <float.h>
 #include <string.h>
 #include "base/error.h"
 #include "base/mem.h"
@@ -277,6 +278,11 @@ static bool is_reference(const char *impl)
     return strstr(impl, "ref") != NULL;
 }
 
+/* With a slope of 0 oneDNN computes max(x, 0), which turns NaN into 0: a model whose weights are NaN would train on with a
+ * finite loss. The least normal number takes its other path, which lets NaN through; what is below 0 becomes
+ * x * 1e-38, which no sum notices. */
+#define RELU_SLOPE FLT_MIN
+
 static dnnl_primitive_attr_t attr_make(bool relu)
 {
     dnnl_primitive_attr_t a;
@@ -290,9 +296,9 @@ static dnnl_primitive_attr_t attr_make(bool relu)
         if (dnnl_post_ops_create(&ops) != dnnl_success)
             abort();
 #if V3
-        dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, 0, 0);
+        dnnl_post_ops_append_eltwise(ops, dnnl_eltwise_relu, RELU_SLOPE, 0);
 #else
-        dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, 0, 0);
+        dnnl_post_ops_append_eltwise(ops, 1, dnnl_eltwise_relu, RELU_SLOPE, 0);
 #endif
         dnnl_primitive_attr_set_post_ops(a, ops);
         dnnl_post_ops_destroy(ops);

@@ -235,6 +235,10 @@ static void a_loss_that_is_not_finite_changes_nothing(void **state)
     x.opt_step = 2;
     run(a, LT_PROGRAM_STEP, &x, 0, N);
     assert_true(out(a, LT_PROGRAM_STEP, "update.skipped") == 1);
+    x.weight[5] = 1;
+    x.x[0][0] = NAN; /* in front of a relu, fused or not */
+    run(a, LT_PROGRAM_STEP, &x, 0, N);
+    assert_true(out(a, LT_PROGRAM_STEP, "update.skipped") == 1);
     assert_true(distance(a, b, LT_VALUE_PARAM) == 0);
     assert_true(distance(a, b, LT_VALUE_OPTIM) == 0);
 }
