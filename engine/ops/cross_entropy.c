@@ -21,6 +21,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     struct lt_node n = g->nodes[node];
     lt_id in[5] = {dout[0]};
 
+    if (dout[0] == LT_NONE) /* the weight depends on no logits */
+        return 0;
     for (int i = 0; i < n.n_in; i++)
         in[i + 1] = n.in[i];
     return lt_op_emit(g, &n, "dx", "cross_entropy_grad", in, n.n_in + 1, NULL, 0, &din[0], err);

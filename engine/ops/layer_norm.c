@@ -33,8 +33,9 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
     lt_id in[] = {dout[0], n.in[0], n.out[1], n.out[2], n.n_in > 1 ? n.in[1] : LT_NONE}, dx;
-    int rc = lt_op_emit(g, &n, "dx", "layer_norm_grad", in, n.n_in > 1 ? 5 : 4, NULL, 0, &dx, err), made;
+    int rc = lt_op_only_first(&n, dout, err), made;
 
+    rc = rc ? rc : lt_op_emit(g, &n, "dx", "layer_norm_grad", in, n.n_in > 1 ? 5 : 4, NULL, 0, &dx, err);
     if (rc)
         return rc;
     made = g->values[dx].node;

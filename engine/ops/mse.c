@@ -19,6 +19,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
 
+    if (dout[0] == LT_NONE) /* the weight doesn't depend on x */
+        return 0;
     return lt_op_emit(g, &n, "dx", "mse_grad", (lt_id[]){dout[0], n.in[0], n.in[1], n.in[2]}, 4, NULL, 0, &din[0], err);
 }
 

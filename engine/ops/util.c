@@ -257,6 +257,14 @@ int lt_op_emit(struct lt_graph *g, const struct lt_node *like, const char *suffi
     return 0;
 }
 
+int lt_op_only_first(const struct lt_node *n, const lt_id *dout, struct lt_error *err)
+{
+    for (int o = 1; o < n->n_out; o++)
+        if (dout[o] != LT_NONE)
+            return lt_refuse(n, err, "the loss depends on output %d, which has no gradient", o);
+    return 0;
+}
+
 int lt_op_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id like, lt_id *out,
                    struct lt_error *err)
 {

@@ -34,6 +34,8 @@ int lt_axis(const struct lt_node *n, int64_t axis, int ndim, struct lt_error *er
 /* Adds OP named "<base>/<suffix>"; attributes of `like` that OP has, too, are copied (like may be NULL). *out = its first output. */
 int lt_op_emit(struct lt_graph *g, const struct lt_node *like, const char *suffix, const char *op, const lt_id *in, int n_in,
             const struct lt_attr *attrs, int n_attrs, lt_id *out, struct lt_error *err);
+/* For rules that know the first output's gradient only: refuses where the loss reaches the node through another output. */
+int lt_op_only_first(const struct lt_node *n, const lt_id *dout, struct lt_error *err);
 /* v summed over what broadcasting repeated, to the shape of `like`; v itself when the shapes are equal. */
 int lt_op_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id like, lt_id *out,
                    struct lt_error *err);

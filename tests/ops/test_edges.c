@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <math.h>
 
+#include "engine/graph/pass.h"
 #include "engine/ops/util.h"
 
 #define INF ((double)INFINITY)
@@ -371,6 +372,44 @@ static void refusals_say_what_is_wrong(void **state)
     }
 }
 
+/* Autodiff of the sum of one output. */
+static int differentiate(const char *op, const char *types, const char *attrs, int output, int *n_grads, struct lt_error *err)
+{
+    struct lt_graph *g = kit_graph();
+    struct kit_spec spec[KIT_IN_MAX];
+    struct kit_attrs a;
+    lt_id ids[KIT_IN_MAX], y;
+    int n = kit_types(types, spec), node, rc;
+
+    kit_attrs_read(attrs, lt_op_find(op), &a);
+    kit_inputs(g, lt_op_find(op), spec, n, true, ids);
+    node = lt_graph_add(g, lt_op_find(op), "node", ids, n, a.attr, a.n, err);
+    assert_true(node >= 0);
+    y = g->nodes[node].out[output];
+    if (g->values[y].type.ndim)
+        y = g->nodes[lt_graph_add(g, lt_op_find("reduce_sum"), "sum", &y, 1, NULL, 0, err)].out[0];
+    g->loss = y;
+    rc = lt_pass_autodiff(g, NULL, err);
+    *n_grads = g->n_grads;
+    lt_graph_free(g);
+    return rc;
+}
+
+static void statistics_have_no_gradient(void **state)
+{
+    struct lt_error err = {0};
+    int n;
+
+    (void)state;
+    assert_int_equal(differentiate("layer_norm", "[2,3]", NULL, 1, &n, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "layer_norm: the loss depends on output 1, which has no gradient"));
+    assert_int_equal(differentiate("batch_norm", "[2,3] [3]! [3]! [2]!", NULL, 2, &n, &err), -EINVAL);
+    assert_int_equal(differentiate("cross_entropy", "[2,3] i64[2] [2]!", NULL, 1, &n, &err), 0);
+    assert_int_equal(n, 0);
+    assert_int_equal(differentiate("mse", "[2,3] [2,3]! [2]!", NULL, 1, &n, &err), 0);
+    assert_int_equal(n, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,6 +428,7 @@ int main(void)
         cmocka_unit_test(casts_round_to_nearest_even),
         cmocka_unit_test(every_float16_survives),
         cmocka_unit_test(pools_at_the_edge),
+        cmocka_unit_test(statistics_have_no_gradient),
         cmocka_unit_test(refusals_say_what_is_wrong),
     };
 
