@@ -33,27 +33,6 @@ static void inputs_trace(struct lt_program *p, const struct lt_graph *g)
     p->last = lt_calloc((size_t)p->n_graph_inputs + 1, sizeof *p->last);
 }
 
-static void constant_store(enum lt_dtype t, double c, void *to)
-{
-    switch (t) {
-    case LT_F64:
-        *(double *)to = c;
-        break;
-    case LT_I32:
-        *(int32_t *)to = (int32_t)c;
-        break;
-    case LT_I64:
-        *(int64_t *)to = (int64_t)c;
-        break;
-    case LT_U8:
-    case LT_BOOL:
-        *(uint8_t *)to = (uint8_t)c;
-        break;
-    default:
-        *(float *)to = (float)c;
-    }
-}
-
 int lt_program_prepare(struct lt_device *d, const struct lt_graph *g, const struct lt_binding *b,
                        struct lt_program **out, struct lt_error *err)
 {
@@ -74,7 +53,7 @@ int lt_program_prepare(struct lt_device *d, const struct lt_graph *g, const stru
     p->address = lt_calloc((size_t)g->n_values + 1, sizeof *p->address);
     for (lt_id v = 0; v < g->n_values; v++)
         if (g->values[v].kind == LT_VALUE_CONST)
-            constant_store(g->values[v].type.dtype, g->values[v].constant, &p->constants[v]);
+            lt_dtype_store(g->values[v].type.dtype, &p->constants[v], 0, g->values[v].constant);
     inputs_trace(p, g);
     for (int i = 0; i < g->n_nodes; i++) {
         int rc = lt_node_build(p, &build, i);

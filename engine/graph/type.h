@@ -51,6 +51,9 @@ size_t lt_type_bytes(const struct lt_type *t, const struct lt_binding *b);  /* o
 size_t lt_type_print(char *buf, size_t n, const struct lt_type *t);
 #define LT_TYPE_TEXT 160 /* bytes enough for it */
 bool lt_dtype_is_float(enum lt_dtype d);
+/* Element i of an array as a number, and back (number.c). */
+double lt_dtype_load(enum lt_dtype dtype, const void *data, int64_t i);
+void lt_dtype_store(enum lt_dtype dtype, void *data, int64_t i, double v);
 enum lt_dtype lt_dtype_find(const char *name); /* LT_DTYPE_N: unknown */
 
 #endif

@@ -65,23 +65,6 @@ static void prepare_step(struct lt_program *p, int node)
         .node = n, .n_in = n->n_in, .n_out = n->n_out, .in = s->operands, .out = s->operands + n->n_in};
 }
 
-/* A scalar constant in its own dtype, 8 bytes of room. */
-static void store_constant(double *room, double v, enum lt_dtype dtype)
-{
-    float f = (float)v;
-    int64_t i = (int64_t)v;
-    int32_t i32 = (int32_t)v;
-
-    if (dtype == LT_F32)
-        memcpy(room, &f, sizeof f);
-    else if (dtype == LT_I64)
-        memcpy(room, &i, sizeof i);
-    else if (dtype == LT_I32)
-        memcpy(room, &i32, sizeof i32);
-    else
-        *room = v;
-}
-
 static int ref_prepare(struct lt_device *d, const struct lt_graph *g, const struct lt_binding *b,
                        struct lt_program **out, struct lt_error *err)
 {
@@ -94,10 +77,9 @@ static int ref_prepare(struct lt_device *d, const struct lt_graph *g, const stru
     p->addresses = lt_calloc((size_t)g->n_values + 1, sizeof *p->addresses);
     p->constants = lt_calloc((size_t)g->n_values + 1, sizeof *p->constants);
     p->steps = lt_calloc((size_t)g->n_nodes + 1, sizeof *p->steps);
-    for (lt_id v = 0; v < g->n_values; v++) {
+    for (lt_id v = 0; v < g->n_values; v++)
         if (g->values[v].kind == LT_VALUE_CONST)
-            store_constant(&p->constants[v], g->values[v].constant, g->values[v].type.dtype);
-    }
+            lt_dtype_store(g->values[v].type.dtype, &p->constants[v], 0, g->values[v].constant);
     for (int i = 0; i < g->n_nodes; i++)
         if (!g->nodes[i].dead)
             prepare_step(p, i);
