@@ -125,7 +125,9 @@ static int put_degraded(struct lt_trainer *t, const char *why, bool active, stru
     c.kind = LT__V1__CONDITION__KIND__DEGRADED;
     c.active = active;
     c.detail = (char *)(uintptr_t)why;
-    lt_trainer_say(t, "warning: recovery checkpoint failed: %s", why);
+    t->degraded = active;
+    if (active)
+        lt_trainer_say(t, "warning: recovery checkpoint failed: %s", why);
     return lt_journal_put(t->c, &r, false, err);
 }
 
@@ -156,8 +158,10 @@ static int target_done(struct lt_trainer *t, const struct lt_target *g, struct l
     if (rc < 0)
         return rc;
     say_saved(t, g, name);
+    if (g->recovery && t->degraded)
+        rc = put_degraded(t, "recovery checkpoints can be written again", false, err);
     if (g->recovery)
-        return trim_recovery(t, g->name, err);
+        return rc < 0 ? rc : trim_recovery(t, g->name, err);
     for (int i = 0; i < g->save.n_removed && rc == 0; i++)
         rc = remove_checkpoint(t, g->save.removed[i], false, err);
     return rc;

@@ -95,7 +95,7 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
     if (rc == 0)
         rc = lt_load_model(v->t.session, model, true, &matched, &total, err);
     if (rc == 0)
-        rc = lt_bound_init(&v->bound, v->t.session, v->program, v->t.data,
+        rc = lt_bound_init(&v->bound, v->t.session, v->program, v->split, v->t.data,
                            v->program == LT_PROGRAM_EVAL ? &v->t.metrics : NULL, err);
     return rc;
 }

@@ -2,7 +2,10 @@
 #include "engine/train/programs.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
 
@@ -22,9 +25,10 @@ static int bind_outputs(struct lt_bound *b, struct lt_session *s, const struct l
 }
 
 int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind,
-                  const struct lt_data *data, const struct lt_metrics *m, struct lt_error *err)
+                  enum lt_split_kind split, const struct lt_data *data, const struct lt_metrics *m,
+                  struct lt_error *err)
 {
-    *b = (struct lt_bound){.kind = kind};
+    *b = (struct lt_bound){.kind = kind, .data = data, .split = split};
     b->in = lt_calloc((size_t)lt_session_n_inputs(s, kind) + 1, sizeof *b->in);
     b->n_fields = lt_data_n_fields(data);
     for (int f = 0; f < b->n_fields; f++)
@@ -49,6 +53,20 @@ static void set(struct lt_bound *b, int at, const void *p)
         b->in[at] = p;
 }
 
+/* Kernels know positions in the batch; people want to know which sample of which file. */
+static int name_sample(const struct lt_bound *b, const struct lt_batch *batch, int rc,
+                       struct lt_error *err)
+{
+    const char *at = err ? strstr(err->text, "sample ") : NULL;
+    long long i = at ? strtoll(at + strlen("sample "), NULL, 10) : -1;
+    LT_BUF_AUTO where = {0};
+
+    if (rc != -EDOM || i < 0 || i >= batch->n)
+        return rc;
+    lt_data_describe(b->data, b->split, batch->sample_index[i], &where);
+    return lt_error_prefix(err, "%s", where.data);
+}
+
 int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch,
                  const struct lt_step_inputs *in, struct lt_error *err)
 {
@@ -59,5 +77,5 @@ int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch
     set(b, b->rng_at, &in->rng_step);
     set(b, b->lr_at, &in->lr);
     set(b, b->opt_at, &in->opt_step);
-    return lt_session_run(s, b->kind, batch->n, b->in, err);
+    return name_sample(b, batch, lt_session_run(s, b->kind, batch->n, b->in, err), err);
 }

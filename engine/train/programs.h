@@ -13,7 +13,9 @@ struct lt_error;
 
 struct lt_bound {
     enum lt_program_kind kind;
-    const void **in; /* by the program's input number */
+    const struct lt_data *data;
+    enum lt_split_kind split; /* of the batches it is given */
+    const void **in;          /* by the program's input number */
     int field_at[LT_DIMS_MAX], n_fields;
     int weight_at, sample_at, rng_at, lr_at, opt_at; /* -1: not used */
     int sum_out[LT_QUANTITIES_MAX], weight_out[LT_QUANTITIES_MAX];
@@ -28,8 +30,11 @@ struct lt_step_inputs {
 
 /* -EINVAL: an output of a metric is missing (a mistake in the session). */
 int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind,
-                  const struct lt_data *data, const struct lt_metrics *m, struct lt_error *err);
+                  enum lt_split_kind split, const struct lt_data *data, const struct lt_metrics *m,
+                  struct lt_error *err);
 void lt_bound_done(struct lt_bound *b);
+/* -EDOM (a label the model has no class for, met while training): err then names file and sample.
+ */
 int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch *batch,
                  const struct lt_step_inputs *in, struct lt_error *err);
 

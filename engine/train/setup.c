@@ -192,11 +192,14 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
     if (rc == 0 && t->val)
         rc = lt_trainer_prepare(t->session, t->val, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
     if (rc == 0 && t->limits.accumulate > 1)
-        rc = lt_bound_init(&t->micro, t->session, LT_PROGRAM_MICRO, t->data, &t->metrics, err);
+        rc = lt_bound_init(&t->micro, t->session, LT_PROGRAM_MICRO, LT_SPLIT_TRAIN, t->data,
+                           &t->metrics, err);
     if (rc == 0)
-        rc = lt_bound_init(&t->step, t->session, LT_PROGRAM_STEP, t->data, &t->metrics, err);
+        rc = lt_bound_init(&t->step, t->session, LT_PROGRAM_STEP, LT_SPLIT_TRAIN, t->data,
+                           &t->metrics, err);
     if (rc == 0 && t->val)
-        rc = lt_bound_init(&t->eval, t->session, LT_PROGRAM_EVAL, t->data, &t->metrics, err);
+        rc = lt_bound_init(&t->eval, t->session, LT_PROGRAM_EVAL, LT_SPLIT_VAL, t->data,
+                           &t->metrics, err);
     return rc;
 }
 

@@ -90,6 +90,7 @@ struct lt_trainer {
     bool stop_time; /* max_time is over */
     bool vetoed;    /* said so */
     char stop_reason[256];
+    bool degraded;   /* the last recovery checkpoint failed */
     bool measured; /* memory, after the first update */
     bool early;    /* journal knows of the early stop */
     uint64_t skipped, rollbacks, rollback_sequence;

@@ -134,6 +134,11 @@ static void run(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
     lt_train_run(&c, &r->result);
 }
 
+void rig_fit_spec(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
+{
+    run(r, spec, checkpoint);
+}
+
 void rig_fit(struct rig *r, const char *tail, const char *checkpoint)
 {
     run(r, rig_spec(r, tail), checkpoint);
@@ -221,6 +226,27 @@ int rig_count(const struct rig *r, const char *name)
     struct metric_query q = {.name = name};
 
     each_record(r, collect, &q);
+    return q.n;
+}
+
+struct condition_query {
+    Lt__V1__Condition__Kind kind;
+    int n;
+};
+
+static void count_condition(void *arg, const Lt__V1__JournalRecord *rec)
+{
+    struct condition_query *q = arg;
+
+    q->n += rec->type_case == LT__V1__JOURNAL_RECORD__TYPE_CONDITION &&
+            rec->condition->kind == q->kind && rec->condition->active;
+}
+
+int rig_conditions(const struct rig *r, Lt__V1__Condition__Kind kind)
+{
+    struct condition_query q = {.kind = kind};
+
+    each_record(r, count_condition, &q);
     return q.n;
 }
 

@@ -41,6 +41,7 @@ void rig_init(struct rig *r, int n_train, int n_val, int batch);
 void rig_done(struct rig *r);
 /* Runs `plan_tail` from `checkpoint` (NULL: the start). */
 void rig_fit(struct rig *r, const char *plan_tail, const char *checkpoint);
+void rig_fit_spec(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint);
 /* A test (or validation) of a checkpoint folder, relative to the run. */
 void rig_evaluate(struct rig *r, const char *plan_tail, const char *checkpoint, const char *mode);
 void rig_new_run(struct rig *r, const char *name); /* another run folder */
@@ -52,6 +53,8 @@ void rig_metrics(const struct rig *r, const char *prefix, struct lt_buf *out);
 void rig_steps(const struct rig *r, const char *name, struct lt_buf *out);
 /* Sorted entries of a folder below the run, " " between them; hidden ones left out. */
 void rig_list(const struct rig *r, const char *folder, struct lt_buf *out);
+/* Condition records of a kind that were set. */
+int rig_conditions(const struct rig *r, Lt__V1__Condition__Kind kind);
 int rig_count(const struct rig *r, const char *name); /* records of a name */
 char *rig_path(const struct rig *r, const char *relative);
 void rig_read(const struct rig *r, const char *relative, struct lt_buf *out);
