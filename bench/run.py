@@ -2,10 +2,12 @@
 
   bench/run.py [--build DIR] [--python PYTHON] [--rounds N] [--threads 1,2] [--cases mlp,cnn] [--json]
 
-PYTHON is an interpreter that has torch (and lightning); without one only ours is measured. Each contender is one
+PYTHON is an interpreter that has torch and lightning (default: the one that runs this, if it has them; else only ours
+is measured). Each contender is one
 process that runs a few steps a line; the driver goes round them, so that what disturbs the machine disturbs all.
 """
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -97,7 +99,7 @@ def show(row):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--build", default="build")
-    p.add_argument("--python", default=os.environ.get("LT_BENCH_PYTHON"))
+    p.add_argument("--python", default=sys.executable if importlib.util.find_spec("lightning") else None)
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--threads", default="1,2")
     p.add_argument("--cases", default="mlp,cnn")
@@ -110,7 +112,7 @@ def main():
     for threads in map(int, args.threads.split(",")):
         peak = roofline(args.ours, threads, 3)
         if not args.json:
-            print(f"{threads}T: {peak[0]:.0f} GFLOP/s matrix product, Adam's traffic {peak[2]:.0f} GB/s from cache, "
+            print(f"{threads}T: {peak[0]:.0f} GFLOP/s matrix product, updates read and write {peak[2]:.0f} GB/s from cache, "
                   f"{peak[1]:.0f} GB/s from memory")
         for case in args.cases.split(","):
             rows.append(measure(args, case, threads, peak))
