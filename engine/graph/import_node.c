@@ -22,17 +22,16 @@ static const struct lt_op *op_of(struct lt_build *b, const Lt__V1__GraphNode *n)
     const struct lt_op *op = n->op ? lt_op_find(n->op) : NULL;
     size_t count = 0;
 
-    if (op && op->cls != LT_OP_UPDATE && strcmp(op->name, "reorder") != 0)
+    if (op && op->cls != LT_OP_UPDATE && !op->internal)
         return op;
     if (op) {
         lt_build_problem(b, NULL, "op: %s belongs to the trainer and can't be in a model",
                          op->name);
         return NULL;
     }
-    while (count < OPS_MAX && lt_ops[count]) {
-        names[count] = lt_ops[count]->name;
-        count++;
-    }
+    for (int i = 0; count < OPS_MAX && lt_ops[i]; i++)
+        if (lt_ops[i]->cls != LT_OP_UPDATE && !lt_ops[i]->internal)
+            names[count++] = lt_ops[i]->name;
     near = n->op ? lt_suggest(n->op, names, count) : NULL;
     lt_build_problem(b, near ? near : "docs/operators.md lists them", "op: unknown operator `%s`",
                      n->op ? n->op : "");

@@ -58,6 +58,7 @@ struct lt_op {
     uint32_t inplace[LT_NODE_OUT_MAX];
     uint32_t shape_only;               /* bit i: of input i only the type is used, never its bytes (which may be gone) */
     int8_t updates[LT_NODE_OUT_MAX];   /* 1 + the input whose new content output o is; 0: none */
+    bool internal;                     /* made by passes only: no model can name it, and what it reads is trusted */
     bool by_name;                      /* what it computes depends on the node's name (dropout): never merged */
     double tol;                        /* back ends agree with ref within tol * (1 + |ref|) at float32 */
 };

@@ -39,6 +39,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 const struct lt_op lt_op_avg_pool2d_grad = {
     .name = "avg_pool2d_grad",
+    .internal = true,
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,

@@ -32,6 +32,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("eps", 1e-5), LT_A
 
 const struct lt_op lt_op_batch_norm_eval = {
     .name = "batch_norm_eval",
+    .internal = true,
     .precision = LT_PRECISION_KEEP,
     .min_in = 3,
     .max_in = 5,

@@ -50,6 +50,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 const struct lt_op lt_op_batch_norm_grad = {
     .name = "batch_norm_grad",
+    .internal = true,
     .precision = LT_PRECISION_KEEP,
     .min_in = 5,
     .max_in = 6,

@@ -53,6 +53,7 @@ static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const st
 
 const struct lt_op lt_op_conv2d_dx = {
     .name = "conv2d_dx",
+    .internal = true,
     .cls = LT_OP_CONTRACTION,
     .precision = LT_PRECISION_LOW,
     .min_in = 3,

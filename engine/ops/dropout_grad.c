@@ -29,6 +29,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("p", 0.5), LT_ATTR
 
 const struct lt_op lt_op_dropout_grad = {
     .name = "dropout_grad",
+    .internal = true,
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,

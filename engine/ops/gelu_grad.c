@@ -39,6 +39,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_STR_DEF("approximate", "none
 
 const struct lt_op lt_op_gelu_grad = {
     .name = "gelu_grad",
+    .internal = true,
     .cls = LT_OP_POINTWISE,
     .min_in = 2,
     .max_in = 2,

@@ -43,6 +43,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("clip_norm", 0), L
 
 const struct lt_op lt_op_grad_scale = {
     .name = "grad_scale",
+    .internal = true,
     .precision = LT_PRECISION_KEEP,
     .min_in = 2,
     .max_in = 3,

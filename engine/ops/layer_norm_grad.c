@@ -68,6 +68,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("ndim", 1), LT_ATTR_
 
 const struct lt_op lt_op_layer_norm_grad = {
     .name = "layer_norm_grad",
+    .internal = true,
     .precision = LT_PRECISION_KEEP,
     .min_in = 4,
     .max_in = 5,

@@ -35,6 +35,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("axis", -1), LT_ATTR
 
 const struct lt_op lt_op_log_softmax_grad = {
     .name = "log_softmax_grad",
+    .internal = true,
     .precision = LT_PRECISION_KEEP,
     .min_in = 2,
     .max_in = 2,

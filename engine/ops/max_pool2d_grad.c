@@ -43,6 +43,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 const struct lt_op lt_op_max_pool2d_grad = {
     .name = "max_pool2d_grad",
+    .internal = true,
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,

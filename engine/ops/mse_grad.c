@@ -29,6 +29,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 const struct lt_op lt_op_mse_grad = {
     .name = "mse_grad",
+    .internal = true,
     .precision = LT_PRECISION_KEEP,
     .min_in = 4,
     .max_in = 4,

@@ -38,6 +38,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 const struct lt_op lt_op_reduce_max_grad = {
     .name = "reduce_max_grad",
+    .internal = true,
     .cls = LT_OP_OTHER,
     .min_in = 3,
     .max_in = 3,

@@ -16,6 +16,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 const struct lt_op lt_op_sigmoid_grad = {
     .name = "sigmoid_grad",
+    .internal = true,
     .cls = LT_OP_POINTWISE,
     .min_in = 2,
     .max_in = 2,

@@ -32,6 +32,7 @@ static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const st
 
 const struct lt_op lt_op_sum_squares = {
     .name = "sum_squares",
+    .internal = true,
     .cls = LT_OP_REDUCTION,
     .precision = LT_PRECISION_KEEP,
     .min_in = 1,

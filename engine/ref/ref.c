@@ -3,7 +3,6 @@
  * Slow on purpose. Other back ends are tested against it; a job runs on it only where its plan says so.
  */
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "base/error.h"

@@ -331,6 +331,7 @@ static void the_general_form_reports_each_problem(void **state)
          "      - {name: fc, op: linear, inputs: [flat, w], attributes: {akt: {s: relu}}}\n"
          "      - {name: fc2, op: linear, inputs: [image, w]}\n"
          "      - {name: up, op: sgd, inputs: [wx]}\n"
+         "      - {name: back, op: max_pool2d_grad, inputs: [image, image, image]}\n"
          "    outputs: [fcc]\n"
          "data: {source: {idx: {dir: x}}, batch_size: 32}\nstep: {loss: cross_entropy}\n",
          "model.graph.inputs[0]: shape: the data give float32[n, 1, 28, 28]; shape must be [n, …] "
@@ -342,6 +343,7 @@ static void the_general_form_reports_each_problem(void **state)
          "float32[10, 784]; \n"
          "model.graph.nodes[3]: op: sgd belongs to the trainer and can't be in a model; \n"
          "model.graph.nodes[3]: inputs: nothing before it is called `wx`; w\n"
+         "model.graph.nodes[4]: op: max_pool2d_grad belongs to the trainer and can't be in a model; \n"
          "model.graph.outputs[0]: nothing is called `fcc`; fc\n"
          "model.graph.parameters[1]: `idle` is used by no node; take it out\n");
 }
