@@ -75,13 +75,13 @@ static const Lt__V1__CheckpointFold *best_of(const Lt__V1__JobFold *f)
     return NULL;
 }
 
-/* The newest complete one. */
+/* The newest one that can be continued, the system's too: where a run was stopped, or ended between two triggers. */
 static const Lt__V1__CheckpointFold *last_of(const Lt__V1__JobFold *f)
 {
     const Lt__V1__CheckpointFold *last = NULL;
 
     for (size_t i = 0; i < f->n_checkpoints; i++)
-        if (!f->checkpoints[i]->saved->recovery &&
+        if (!f->checkpoints[i]->saved->weights_only &&
             (!last || f->checkpoints[i]->saved->step >= last->saved->step))
             last = f->checkpoints[i];
     return last;
@@ -154,7 +154,7 @@ void lt_core_checkpoints(const Lt__V1__JobFold *fold, Lt__V1__ListCheckpointsRes
         const Lt__V1__CheckpointFold *c = fold->checkpoints[i];
         Lt__V1__CheckpointInfo *info;
 
-        if (c->saved->recovery)
+        if (c->saved->recovery && c != last)
             continue;
         info = out->checkpoints[out->n_checkpoints++] = lt_arena_alloc(arena, sizeof *info);
         lt__v1__checkpoint_info__init(info);

@@ -36,7 +36,7 @@ void lt_core_status(const struct lt_core *core, const Lt__V1__JobFold *fold, Lt_
 void lt_core_explain(const struct lt_core *core, const Lt__V1__JobFold *fold, uint64_t mono_ns,
                      struct lt_buf *out);
 
-/* The user's checkpoints that exist, oldest first (recovery ones are not listed). Arena. */
+/* The user's checkpoints that exist, oldest first; of the system's only one that is `last`. Arena. */
 void lt_core_checkpoints(const Lt__V1__JobFold *fold, Lt__V1__ListCheckpointsResponse *out,
                          struct lt_arena *arena);
 /* "best", "last", a name, or "recovery/NAME" → its folder, relative to run_dir or absolute (a

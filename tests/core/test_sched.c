@@ -274,8 +274,12 @@ static void checkpoints_by_name(void **state)
     lt_core_checkpoints(fold(w, "a"), &list, arena);
     assert_int_equal(list.n_checkpoints, 2);
     assert_true(list.checkpoints[0]->best && list.checkpoints[1]->last);
+    saved(w, 0, "a", 1, 40, "r6", 25); /* stopped there, say: it can be continued, so it is shown */
+    lt_core_checkpoints(fold(w, "a"), &list, arena);
+    assert_int_equal(list.n_checkpoints, 3);
+    assert_true(!list.checkpoints[1]->last && list.checkpoints[2]->last);
     static const char *const names[][2] = {{"best", "checkpoints/u-best"},
-                                           {"last", "checkpoints/u2"},
+                                           {"last", "recovery/r6"},
                                            {"u2", "checkpoints/u2"},
                                            {"recovery/r5", "recovery/r5"},
                                            {NULL, "checkpoints/u-best"}};
