@@ -76,7 +76,8 @@ static int fit_phases(struct lt_trainer *t, struct lt_error *err)
 {
     int rc;
 
-    t->started_ns = t->now_ns = t->last_val_ns = lt_clock_mono_ns();
+    t->started_ns = t->now_ns = t->last_val_ns = t->epoch_ns = lt_clock_mono_ns();
+    t->epoch_step = t->pos.step;
     t->recovery.due_ns = t->now_ns + (uint64_t)(t->recovery.every_s * 1e9);
     rc = put_started(t, err);
     if (rc < 0)
