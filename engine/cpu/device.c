@@ -118,6 +118,18 @@ static int cpu_layout_of(struct lt_device *d, const char *name)
     return known ? (int)((intptr_t)known - 1) : 0;
 }
 
+/* Names come from plans; a profile is one line of JSON whatever they hold. */
+static void json_text(struct lt_buf *out, const char *s)
+{
+    lt_buf_char(out, '"');
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\')
+            lt_buf_char(out, '\\');
+        lt_buf_char(out, (unsigned char)*s < 0x20 ? ' ' : *s);
+    }
+    lt_buf_char(out, '"');
+}
+
 static void cpu_profile(struct lt_device *d, struct lt_buf *out)
 {
     const char *node;
@@ -127,8 +139,12 @@ static void cpu_profile(struct lt_device *d, struct lt_buf *out)
     lt_buf_printf(
         out, "{\"backend\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"onednn\":\"%s\",\"kernels\":{",
         d->kern->isa, d->threads, lt_dnn_version());
-    for (size_t i = 0; lt_map_next(d->chosen, &i, &node, &kernel); first = false)
-        lt_buf_printf(out, "%s\"%s\":\"%s\"", first ? "" : ",", node, (const char *)kernel);
+    for (size_t i = 0; lt_map_next(d->chosen, &i, &node, &kernel); first = false) {
+        lt_buf_str(out, first ? "" : ",");
+        json_text(out, node);
+        lt_buf_char(out, ':');
+        json_text(out, kernel);
+    }
     lt_buf_str(out, "}}");
 }
 
