@@ -61,6 +61,10 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
 
     if (rc == -ENOENT)
         return lt_ctl_fail(ctl, LT_EXIT_NOT_FOUND, "%s: there is no such file", path);
+    if (rc == -EFBIG)
+        return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s; a plan is text of a few thousand bytes: is this one?", err.text);
+    if (rc == -EISDIR)
+        return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s is a directory; name the plan's file", path);
     if (rc < 0)
         return lt_ctl_fail(ctl, rc == -EACCES ? LT_EXIT_NOT_PERMITTED : LT_EXIT_REFUSED, "%s", err.text);
     ctl->plan_path = path;

@@ -1,7 +1,29 @@
-/* check_job.c - recovery, resources, what a job continues */
+/* check_job.c - name, recovery, resources, what a job continues */
 #include <string.h>
 #include "base/problem.h"
 #include "proto/checks.h"
+
+#define NAME_MAX_BYTES 200
+
+/* It stands in tables and on terminals, other people's too. */
+static void check_name(const struct lt_check *c, const char *name)
+{
+    const char *path = lt_check_path(c, "name");
+    size_t len = strlen(name);
+
+    if (len > NAME_MAX_BYTES)
+        lt_problem_add(c->problems, path, "shorten it", "a name of %zu bytes; at most %d are allowed",
+                       len, NAME_MAX_BYTES);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char b = (unsigned char)name[i];
+
+        if (b >= 0x20 && b != 0x7f && !(b == 0xc2 && (unsigned char)name[i + 1] < 0xa0))
+            continue;
+        lt_problem_add(c->problems, path, "write letters, digits and signs on one line",
+                       "the name has a control character at byte %zu", i);
+        return;
+    }
+}
 
 static void check_recovery(const struct lt_check *c, const Lt__V1__Recovery *r)
 {
@@ -28,6 +50,8 @@ void lt_check_job(const struct lt_check *c)
     const Lt__V1__Job *j = c->plan->job;
     const Lt__V1__Resume *r = c->plan->resume;
 
+    if (c->plan->name)
+        check_name(c, c->plan->name);
     if (r && !(r->job && *r->job) && !(r->path && *r->path))
         lt_problem_add(c->problems, lt_check_path(c, "resume.job"),
                        "write the id of the job to continue, or `ltctl resume ID`", "is missing");

@@ -126,7 +126,7 @@ static struct lt_node *read_scalar(struct reader *r)
     }
     copy = lt_arena_alloc(r->arena, n + 1);
     if (!copy) {
-        COMPLAIN(r, r->event.start_mark, NULL, "the text needs more memory than a plan may have");
+        COMPLAIN(r, r->event.start_mark, "shorten it", "the text needs more memory than a plan may have");
         return NULL;
     }
     memcpy(copy, value, n);
@@ -181,7 +181,7 @@ static struct lt_node *read_key(struct reader *r, const struct lt_node *map)
     check_decorations(r, r->event.data.scalar.anchor, r->event.data.scalar.tag);
     key = read_scalar(r);
     if (key && map->n >= KEYS_MAX) {
-        COMPLAIN(r, r->event.start_mark, NULL, "a map of more than %d keys", KEYS_MAX);
+        COMPLAIN(r, r->event.start_mark, "use fewer keys", "a map of more than %d keys", KEYS_MAX);
         return NULL;
     }
     return key;
@@ -248,7 +248,7 @@ static struct lt_node *read_node(struct reader *r, const char *text, int depth)
     if (depth == LT_TEXT_DEPTH) {
         r->path.len = 0; /* it would fill the screen */
         r->path.data[0] = '\0';
-        COMPLAIN(r, r->event.start_mark, NULL, "lists and maps nest deeper than %d levels",
+        COMPLAIN(r, r->event.start_mark, "nest less", "lists and maps nest deeper than %d levels",
                  LT_TEXT_DEPTH);
         return NULL;
     }
@@ -265,7 +265,8 @@ static struct lt_node *read_document(struct reader *r, const char *text)
     if (!next_event(r, text) || !next_event(r, text)) /* stream start, document start */
         return NULL;
     if (r->event.type == YAML_STREAM_END_EVENT) {
-        lt_problem_add(r->problems, "", NULL, "the text is empty");
+        lt_problem_add(r->problems, "", "write a plan, such as examples/fashion-mlp.yaml",
+                       "the text is empty");
         return NULL;
     }
     root = next_event(r, text) ? read_node(r, text, 0) : NULL;

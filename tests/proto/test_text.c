@@ -257,7 +257,7 @@ static void what_yaml_has_and_plans_dont(void **state)
                 "own)\n");
     expect_line(9, "trainer: {? [a] : 2}",
                 "9:13 trainer: a key that isn't a name (write `name: value`)\n");
-    expect_problems("", "0:0 : the text is empty ()\n");
+    expect_problems("", "0:0 : the text is empty (write a plan, such as examples/fashion-mlp.yaml)\n");
     expect_problems("[a]",
                     "1:1 : is a list where a plan belongs (write name: value, one a line)\n");
     expect_problems("a: b: c", "1:5 : not YAML: mapping values are not allowed in this context "
@@ -293,11 +293,11 @@ static void hostile_text(void **state)
                    "1:8 : not YAML: control characters are not allowed (remove the character)\n");
     for (int i = 0; i < 100000; i++)
         lt_buf_char(&b, '[');
-    expect_refused(b.data, b.len, "1:97 : lists and maps nest deeper than 96 levels ()\n");
+    expect_refused(b.data, b.len, "1:97 : lists and maps nest deeper than 96 levels (nest less)\n");
     b.len = 0;
     for (int i = 0; i < 100000; i++)
         lt_buf_str(&b, "{a: ");
-    expect_refused(b.data, b.len, "1:385 : lists and maps nest deeper than 96 levels ()\n");
+    expect_refused(b.data, b.len, "1:385 : lists and maps nest deeper than 96 levels (nest less)\n");
     expect_refused(
         "x", 4ull << 30,
         "0:0 : a text of 4.0 GiB; at most 16 MiB are allowed (keep data out of the plan)\n");
@@ -325,7 +325,7 @@ static void big_plans(void **state)
     b.len = 0;
     for (int i = 0; i < 1200; i++)
         lt_buf_printf(&b, "k%d: 1\n", i);
-    expect_refused(b.data, b.len, "1001:1 : a map of more than 1000 keys ()\n");
+    expect_refused(b.data, b.len, "1001:1 : a map of more than 1000 keys (use fewer keys)\n");
 }
 
 /* A plan may not need more memory than the caller gives: refused, never a crash. */

@@ -394,6 +394,10 @@ static void switches_against_lists(void **state)
 static void jobs(void **state)
 {
     static const struct row rows[] = {
+        {"name='a\\e[2J'", NULL, NULL},
+        {"name=\"a\\e[2J\"", "name", "control character at byte 1"},
+        {"name=\"a\\Nb\"", "name", "control character at byte 1"},
+        {"name=naïve ärger 模型", NULL, NULL},
         {"job={time_limit: \"12:00:00\", recovery: {every: 60s, keep: 2}, resources: {cpus: auto, "
          "memory: 1GiB}}",
          NULL, NULL},
