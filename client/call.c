@@ -1,6 +1,7 @@
 /* call.c - unary calls, repeated while the daemon restarts
  *
- * Every call may be repeated: reads change nothing, Submit carries its request id, Cancel and its like ask for a state.
+ * Every call may be repeated: reads change nothing, Submit carries its request id, Cancel and its
+ * like ask for a state.
  */
 #include <stdio.h>
 #include <string.h>
@@ -23,16 +24,18 @@ static void pause_a_little(void)
     nanosleep(&t, NULL);
 }
 
-int lt_ctl_call(struct lt_ctl *ctl, const char *method, const void *request, const ProtobufCMessageDescriptor *out,
-                void *reply)
+int lt_ctl_call(struct lt_ctl *ctl, const char *method, const void *request,
+                const ProtobufCMessageDescriptor *out, void *reply)
 {
-    LT_AUTO(lt_free) char *path = method[0] == '/' ? lt_strdup(method) : lt_format("/lt.v1.Jobs/%s", method);
+    LT_AUTO(lt_free)
+    char *path = method[0] == '/' ? lt_strdup(method) : lt_format("/lt.v1.Jobs/%s", method);
     uint64_t deadline = lt_clock_mono_ns() + RETRY_NS;
     struct lt_rpc_status status = {0};
     int rc, exit_code = 0;
 
     for (;;) {
-        rc = lt_client_call(ctl->client, path, request, out, LT_CTL_TIMEOUT_MS, ctl->arena, reply, &status);
+        rc = lt_client_call(ctl->client, path, request, out, LT_CTL_TIMEOUT_MS, ctl->arena, reply,
+                            &status);
         if (rc == 0 || status.code != LT_RPC_UNAVAILABLE || lt_clock_mono_ns() > deadline)
             break;
         pause_a_little();
@@ -58,7 +61,8 @@ const char *lt_ctl_request_id(struct lt_ctl *ctl)
     unsigned char raw[16];
     char *text = lt_arena_alloc(ctl->arena, sizeof raw * 2 + 1);
 
-    if (getrandom(raw, sizeof raw, 0) != sizeof raw) /* can't be for 16 bytes; the clock is unique enough here */
+    if (getrandom(raw, sizeof raw, 0) !=
+        sizeof raw) /* can't be for 16 bytes; the clock is unique enough here */
         memcpy(raw, &(uint64_t[2]){lt_clock_wall_ns(), lt_clock_mono_ns()}, sizeof raw);
     for (size_t i = 0; i < sizeof raw; i++)
         snprintf(text + 2 * i, 3, "%02x", raw[i]);

@@ -143,12 +143,15 @@ static int finish(struct lt_ctl *ctl, struct checker *c, Lt__V1__CheckDone **out
     while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
         continue;
     if (WIFSIGNALED(status))
-        return lt_ctl_fail(ctl, LT_EXIT_ERROR, "lt-worker was killed by signal %d while it looked at the plan",
+        return lt_ctl_fail(ctl, LT_EXIT_ERROR,
+                           "lt-worker was killed by signal %d while it looked at the plan",
                            WTERMSIG(status));
     if (WEXITSTATUS(status) != 0)
-        return lt_ctl_fail(ctl, LT_EXIT_ERROR, "lt-worker ended with code %d while it looked at the plan",
+        return lt_ctl_fail(ctl, LT_EXIT_ERROR,
+                           "lt-worker ended with code %d while it looked at the plan",
                            WEXITSTATUS(status));
-    if (lt_wire_decode(&lt__v1__check_done__descriptor, c->answer.data, c->answer.len, ctl->arena, &m, &err) < 0)
+    if (lt_wire_decode(&lt__v1__check_done__descriptor, c->answer.data, c->answer.len, ctl->arena,
+                       &m, &err) < 0)
         return lt_ctl_fail(ctl, LT_EXIT_ERROR, "lt-worker's answer can't be read: %s", err.text);
     *out = (Lt__V1__CheckDone *)m;
     return 0;

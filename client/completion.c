@@ -43,7 +43,8 @@ static void bash(struct lt_buf *out)
                   "        COMPREPLY=($(compgen -W \"%s\" -- \"$cur\"))\n"
                   "        return\n"
                   "    fi\n"
-                  "    [ \"$COMP_CWORD\" -gt 2 ] && case \"$verb ${COMP_WORDS[2]}\" in 'plan check'|'plan show') "
+                  "    [ \"$COMP_CWORD\" -gt 2 ] && case \"$verb ${COMP_WORDS[2]}\" in 'plan "
+                  "check'|'plan show') "
                   "verb=\"$verb ${COMP_WORDS[2]}\" ;; esac\n"
                   "    case \"$verb\" in\n"
                   "    plan) words='check show' ;;\n",
@@ -73,9 +74,11 @@ static void fish(struct lt_buf *out)
     for (const struct lt_verb *const *v = lt_verbs; *v; v++) {
         int n = (int)strcspn((*v)->name, " ");
 
-        lt_buf_printf(out, "complete -c ltctl -n __fish_use_subcommand -a '%.*s' -d '%s'\n", n, (*v)->name, (*v)->summary);
+        lt_buf_printf(out, "complete -c ltctl -n __fish_use_subcommand -a '%.*s' -d '%s'\n", n,
+                      (*v)->name, (*v)->summary);
         for (size_t i = 0; (o = lt_verb_option(*v, i)); i++) {
-            lt_buf_printf(out, "complete -c ltctl -n '__fish_seen_subcommand_from %.*s' -l %s", n, (*v)->name, o->name);
+            lt_buf_printf(out, "complete -c ltctl -n '__fish_seen_subcommand_from %.*s' -l %s", n,
+                          (*v)->name, o->name);
             if (o->letter)
                 lt_buf_printf(out, " -s %c", o->letter);
             lt_buf_str(out, o->kind == LT_OPTION_FLAG ? "\n" : " -r\n");

@@ -1,7 +1,8 @@
 /* connect.c - finding the daemon
  *
- * --socket, $LTD_SOCKET, the user's socket, /run/ltd/ltd.sock, in this order; the first two are the only place that is
- * looked at when given. Somebody must answer: a socket that nobody listens on is as good as none.
+ * --socket, $LTD_SOCKET, the user's socket, /run/ltd/ltd.sock, in this order; the first two are the
+ * only place that is looked at when given. Somebody must answer: a socket that nobody listens on is
+ * as good as none.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -72,12 +73,15 @@ static int open_client(struct lt_ctl *ctl)
 static int explain(const struct lt_ctl *ctl, int rc)
 {
     if (rc == -EACCES || rc == -EPERM)
-        return lt_ctl_fail(ctl, LT_EXIT_NOT_PERMITTED, "%s: %s; the daemon is another user's", ctl->socket, strerror(-rc));
+        return lt_ctl_fail(ctl, LT_EXIT_NOT_PERMITTED, "%s: %s; the daemon is another user's",
+                           ctl->socket, strerror(-rc));
     if (rc == -ENOENT)
         return lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE,
-                           "no daemon: %s doesn't exist; `ltctl run` or `submit` start one, `ltd` runs one by hand",
+                           "no daemon: %s doesn't exist; `ltctl run` or `submit` start one, `ltd` "
+                           "runs one by hand",
                            ctl->socket);
-    return lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE, "no daemon answers at %s: %s; start `ltd`, or name another with --socket",
+    return lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE,
+                       "no daemon answers at %s: %s; start `ltd`, or name another with --socket",
                        ctl->socket, strerror(-rc));
 }
 

@@ -1,4 +1,5 @@
-/* ctl.h - one call of ltctl: its arguments, its connection, and how it says that something went wrong */
+/* ctl.h - one call of ltctl: its arguments, its connection, and how it says that something went
+ * wrong */
 #ifndef LT_CLIENT_CTL_H
 #define LT_CLIENT_CTL_H
 
@@ -39,8 +40,10 @@ struct lt_ctl {
 /* Parses what follows the verb. 0, or LT_EXIT_USAGE with the reason printed. */
 int lt_ctl_parse(struct lt_ctl *ctl, int argc, char **argv);
 bool lt_ctl_flag(const struct lt_ctl *ctl, const char *name);
-const char *lt_ctl_string(const struct lt_ctl *ctl, const char *name); /* the last one given, or NULL */
-bool lt_ctl_number(const struct lt_ctl *ctl, const char *name, uint64_t *out); /* false: not given */
+const char *lt_ctl_string(const struct lt_ctl *ctl,
+                          const char *name); /* the last one given, or NULL */
+bool lt_ctl_number(const struct lt_ctl *ctl, const char *name,
+                   uint64_t *out); /* false: not given */
 bool lt_ctl_duration(const struct lt_ctl *ctl, const char *name, double *seconds);
 /* All values of a list, in the arena. */
 const char *const *lt_ctl_list(const struct lt_ctl *ctl, const char *name, size_t *n);
@@ -50,21 +53,23 @@ const struct lt_option *lt_verb_option(const struct lt_verb *verb, size_t i);
 /* ---- connection (connect.c) */
 /* 0, or an exit code with the reason printed. Starts an embedded daemon for verbs that may. */
 int lt_ctl_connect(struct lt_ctl *ctl);
-/* Again, after the connection was lost: also restarts a daemon that was embedded. Quiet; false: still nobody there. */
+/* Again, after the connection was lost: also restarts a daemon that was embedded. Quiet; false:
+ * still nobody there. */
 bool lt_ctl_reconnect(struct lt_ctl *ctl);
 
 /* ---- calls (call.c) */
 #define LT_CTL_TIMEOUT_MS 30000
-/* One unary call of service lt.v1.Jobs ("Get") or a full path; retried for a while when the daemon is restarting (all of
- * them are idempotent). 0, or an exit code with the reason printed. */
-int lt_ctl_call(struct lt_ctl *ctl, const char *method, const void *request, const ProtobufCMessageDescriptor *out,
-                void *reply);
+/* One unary call of service lt.v1.Jobs ("Get") or a full path; retried for a while when the daemon
+ * is restarting (all of them are idempotent). 0, or an exit code with the reason printed. */
+int lt_ctl_call(struct lt_ctl *ctl, const char *method, const void *request,
+                const ProtobufCMessageDescriptor *out, void *reply);
 int lt_ctl_get(struct lt_ctl *ctl, const char *job, Lt__V1__JobStatus **out);
 /* A random id for submissions, in the arena. */
 const char *lt_ctl_request_id(struct lt_ctl *ctl);
 
 /* ---- saying things (say.c): to stderr, `ltctl VERB: sentence` */
-int lt_ctl_fail(const struct lt_ctl *ctl, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int lt_ctl_fail(const struct lt_ctl *ctl, int exit_code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void lt_ctl_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* How a call ended, with what to do next; the exit code that stands for it. */
 int lt_ctl_fail_status(const struct lt_ctl *ctl, const struct lt_rpc_status *status);

@@ -1,8 +1,9 @@
 /* embedded.c - `ltd --embedded`: its own process session and log; it goes when idle for ten minutes
  *
- * Two callers may start one at the same moment: the second daemon finds the first one's lock and exits, and its caller
- * finds the first one's socket. <state>/embedded holds the socket's path while an embedded daemon is in charge of the
- * state; the daemon removes it when it ends by itself, so a file that is there without a daemon tells of a crash.
+ * Two callers may start one at the same moment: the second daemon finds the first one's lock and
+ * exits, and its caller finds the first one's socket. <state>/embedded holds the socket's path
+ * while an embedded daemon is in charge of the state; the daemon removes it when it ends by itself,
+ * so a file that is there without a daemon tells of a crash.
  */
 #include "client/embedded.h"
 
@@ -40,7 +41,8 @@ static char *state_file(const char *name)
 
 static void run_daemon(const char *program, const char *socket, const char *log)
 {
-    char *argv[] = {(char *)program, (char *)"--embedded", (char *)"--socket", (char *)socket, NULL};
+    char *argv[] = {(char *)program, (char *)"--embedded", (char *)"--socket", (char *)socket,
+                    NULL};
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     int out = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 
@@ -71,12 +73,14 @@ static int died(const char *program, const char *log, int status, struct lt_erro
     lt_file_read(log, LOG_MAX, &text, NULL);
     while (text.len && text.data[text.len - 1] == '\n')
         text.data[--text.len] = 0;
-    return lt_error_set(err, -ECONNREFUSED, "%s couldn't be started (%s %d); its log %s ends with:\n%s", program,
-                        WIFSIGNALED(status) ? "signal" : "exit code",
-                        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), log, last_words(&text));
+    return lt_error_set(
+        err, -ECONNREFUSED, "%s couldn't be started (%s %d); its log %s ends with:\n%s", program,
+        WIFSIGNALED(status) ? "signal" : "exit code",
+        WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), log, last_words(&text));
 }
 
-static int wait_ready(pid_t pid, const char *program, const char *socket, const char *log, struct lt_error *err)
+static int wait_ready(pid_t pid, const char *program, const char *socket, const char *log,
+                      struct lt_error *err)
 {
     const struct timespec pause = {0, POLL_NS};
     uint64_t deadline = lt_clock_mono_ns() + READY_NS;
@@ -90,7 +94,8 @@ static int wait_ready(pid_t pid, const char *program, const char *socket, const 
         }
         if (lt_clock_mono_ns() > deadline)
             return gone ? died(program, log, status, err)
-                        : lt_error_set(err, -ETIMEDOUT, "%s doesn't answer at %s; see its log, %s", program, socket, log);
+                        : lt_error_set(err, -ETIMEDOUT, "%s doesn't answer at %s; see its log, %s",
+                                       program, socket, log);
         nanosleep(&pause, NULL);
     }
     return 0;
@@ -113,7 +118,9 @@ int lt_embedded_start(const char *socket, bool say, struct lt_error *err)
         run_daemon(program, socket, log);
     rc = wait_ready(pid, program, socket, log, err);
     if (rc == 0 && say)
-        lt_ctl_note("started a daemon for you (ltd, pid %d, log %s); it ends when idle for 10 minutes", (int)pid, log);
+        lt_ctl_note(
+            "started a daemon for you (ltd, pid %d, log %s); it ends when idle for 10 minutes",
+            (int)pid, log);
     return rc;
 }
 

@@ -11,7 +11,8 @@
 #include "client/watch.h"
 
 const struct lt_option lt_evaluate_options[1] = {
-    {"checkpoint", 0, LT_OPTION_STRING, "NAME", "of this one: a name, best, or last (best; without a monitor last)"},
+    {"checkpoint", 0, LT_OPTION_STRING, "NAME",
+     "of this one: a name, best, or last (best; without a monitor last)"},
 };
 
 static void print(const struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
@@ -62,7 +63,8 @@ int lt_evaluate(struct lt_ctl *ctl, Lt__V1__Evaluation__Mode mode)
     lt_interrupt_catch();
     rc = lt_submit_wait_done(ctl, job, -1, &last);
     if (rc == LT_EXIT_DETACHED)
-        return lt_ctl_fail(ctl, rc, "detached; `ltctl status %s` shows the results when they are there", job);
+        return lt_ctl_fail(
+            ctl, rc, "detached; `ltctl status %s` shows the results when they are there", job);
     if (rc == 0 && last)
         print(ctl, last);
     else if (rc >= 100)

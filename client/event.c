@@ -17,7 +17,8 @@ static void merge(cJSON *into, const ProtobufCMessage *m)
     LT_BUF_AUTO text = {0};
     cJSON *members;
 
-    lt_text_print(m, LT_TEXT_JSON | LT_TEXT_ENUM_LOWER | LT_TEXT_DEFAULTS, &text); /* our own output, read back */
+    lt_text_print(m, LT_TEXT_JSON | LT_TEXT_ENUM_LOWER | LT_TEXT_DEFAULTS,
+                  &text); /* our own output, read back */
     members = cJSON_Parse(text.data ? text.data : "{}");
     while (members && members->child) {
         cJSON *c = cJSON_DetachItemViaPointer(members, members->child);
@@ -32,7 +33,9 @@ static void merge(cJSON *into, const ProtobufCMessage *m)
 
 static const ProtobufCMessage *member_of(const Lt__V1__Event *e)
 {
-    return e->type_case == LT__V1__EVENT__TYPE__NOT_SET ? NULL : &e->submitted->base; /* all are messages in one union */
+    return e->type_case == LT__V1__EVENT__TYPE__NOT_SET
+               ? NULL
+               : &e->submitted->base; /* all are messages in one union */
 }
 
 cJSON *lt_event_json(const Lt__V1__Event *e)
@@ -68,7 +71,8 @@ void lt_event_detail(const cJSON *event, struct lt_buf *out)
             skip--;
             continue;
         }
-        if (cJSON_IsObject(c) || cJSON_IsArray(c) || (cJSON_IsString(c) && (!c->valuestring[0] || strlen(c->valuestring) > 80)))
+        if (cJSON_IsObject(c) || cJSON_IsArray(c) ||
+            (cJSON_IsString(c) && (!c->valuestring[0] || strlen(c->valuestring) > 80)))
             continue;
         text = cJSON_IsString(c) ? NULL : cJSON_PrintUnformatted(c);
         lt_buf_printf(out, "%s%s=%s", out->len ? " " : "", c->string, text ? text : c->valuestring);

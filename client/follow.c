@@ -1,7 +1,7 @@
 /* follow.c - the Logs stream, and on a terminal the Watch stream beside it
  *
- * The cursor of the last message is where a broken stream goes on; positions per attempt and stream are kept beside it, so
- * that even a server which repeats a piece can't make us write a byte twice.
+ * The cursor of the last message is where a broken stream goes on; positions per attempt and stream
+ * are kept beside it, so that even a server which repeats a piece can't make us write a byte twice.
  */
 #include "client/follow.h"
 
@@ -89,12 +89,14 @@ static int on_chunk(struct following *x, const Lt__V1__LogChunk *c)
     return GO_ON;
 }
 
-static void hint(struct following *x, Lt__V1__JobResult result, Lt__V1__FailureClass class, const char *reason)
+static void hint(struct following *x, Lt__V1__JobResult result, Lt__V1__FailureClass class,
+                 const char *reason)
 {
     if (result == LT__V1__JOB_RESULT__SUCCEEDED || result == LT__V1__JOB_RESULT__RESULT_NONE)
         return;
-    lt_ctl_fail(x->ctl, 0, "job %s: %s%s%s%s%s; `ltctl events %s` tells its story", x->f->job, lt_job_result_name(result),
-                class ? ", class " : "", class ? lt_failure_class_name(class) : "", reason && reason[0] ? ": " : "",
+    lt_ctl_fail(x->ctl, 0, "job %s: %s%s%s%s%s; `ltctl events %s` tells its story", x->f->job,
+                lt_job_result_name(result), class ? ", class " : "",
+                class ? lt_failure_class_name(class) : "", reason && reason[0] ? ": " : "",
                 reason ? reason : "", x->f->job);
 }
 
@@ -130,12 +132,14 @@ static int on_frame(struct following *x, const Lt__V1__LogsResponse *r)
         break;
     case LT__V1__LOGS_RESPONSE__FRAME_GAP:
         lt_progress_hide(x->progress);
-        lt_ctl_fail(x->ctl, 0, "%llu bytes are no longer there", (unsigned long long)r->gap->missing);
+        lt_ctl_fail(x->ctl, 0, "%llu bytes are no longer there",
+                    (unsigned long long)r->gap->missing);
         break;
     case LT__V1__LOGS_RESPONSE__FRAME_REWOUND:
         lt_progress_hide(x->progress);
         if (x->progress)
-            lt_ctl_note("the job goes on from step %llu in a new attempt", (unsigned long long)r->rewound->to_step);
+            lt_ctl_note("the job goes on from step %llu in a new attempt",
+                        (unsigned long long)r->rewound->to_step);
         break;
     default:
         break;
@@ -206,8 +210,8 @@ static int open_logs(struct following *x, struct lt_rpc_status *status)
     q.cursor.len = x->cursor.len;
     q.has_tail = x->f->has_tail && !q.has_cursor;
     q.tail = x->f->tail;
-    return lt_client_stream_open(x->ctl->client, "/lt.v1.Jobs/Logs", &q.base, &lt__v1__logs_response__descriptor, 0,
-                                 &x->logs, status);
+    return lt_client_stream_open(x->ctl->client, "/lt.v1.Jobs/Logs", &q.base,
+                                 &lt__v1__logs_response__descriptor, 0, &x->logs, status);
 }
 
 /* GO_ON: open, or to be tried again. */
@@ -222,8 +226,8 @@ static int open_streams(struct following *x)
     lt_rpc_status_done(&status);
     w.job_id = (char *)x->f->job;
     if (rc == 0 && x->progress && x->f->follow)
-        lt_client_stream_open(x->ctl->client, "/lt.v1.Jobs/Watch", &w.base, &lt__v1__watch_response__descriptor, 0,
-                              &x->watch, &status);
+        lt_client_stream_open(x->ctl->client, "/lt.v1.Jobs/Watch", &w.base,
+                              &lt__v1__watch_response__descriptor, 0, &x->watch, &status);
     lt_rpc_status_done(&status);
     return result;
 }
@@ -239,10 +243,13 @@ static int on_interrupt(struct following *x)
         x->cancelled = true;
         q.job_id = (char *)x->f->job;
         lt_ctl_note("cancelling %s; Ctrl-C again leaves it alone", x->f->job);
-        return lt_ctl_call(x->ctl, "Cancel", &q, &lt__v1__job_status__descriptor, &s) ? LT_EXIT_DETACHED : GO_ON;
+        return lt_ctl_call(x->ctl, "Cancel", &q, &lt__v1__job_status__descriptor, &s)
+                   ? LT_EXIT_DETACHED
+                   : GO_ON;
     }
-    lt_ctl_note("detached; the job goes on. `ltctl logs -f %s` comes back, `ltctl cancel %s` ends it", x->f->job,
-                x->f->job);
+    lt_ctl_note(
+        "detached; the job goes on. `ltctl logs -f %s` comes back, `ltctl cancel %s` ends it",
+        x->f->job, x->f->job);
     return LT_EXIT_DETACHED;
 }
 
@@ -254,7 +261,8 @@ static int wait_for_daemon(struct following *x)
     if (lt_clock_mono_ns() > x->give_up) {
         lt_progress_hide(x->progress);
         return lt_ctl_fail(x->ctl, LT_EXIT_UNREACHABLE,
-                           "the daemon at %s is gone, the job may go on without it; start `ltd`, then `ltctl logs -f %s`",
+                           "the daemon at %s is gone, the job may go on without it; start `ltd`, "
+                           "then `ltctl logs -f %s`",
                            x->ctl->socket, x->f->job);
     }
     nanosleep(&pause, NULL);

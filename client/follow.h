@@ -16,8 +16,9 @@ struct lt_follow {
     uint64_t tail; /* lines */
 };
 
-/* Writes the rank's .out to stdout and .err to stderr, attempts in order, over lost connections without losing or repeating a
- * byte. With follow the job's exit code (LT_EXIT_DETACHED on Ctrl-C), else 0; 0 only when the stream said that it is over. */
+/* Writes the rank's .out to stdout and .err to stderr, attempts in order, over lost connections
+ * without losing or repeating a byte. With follow the job's exit code (LT_EXIT_DETACHED on Ctrl-C),
+ * else 0; 0 only when the stream said that it is over. */
 int lt_follow(struct lt_ctl *ctl, const struct lt_follow *f);
 
 #endif

@@ -8,14 +8,16 @@
 #include "base/mem.h"
 #include "client/ctl.h"
 
-static const char intro[] =
-    "ltctl hands training plans to ltd and shows what becomes of them.\n";
+static const char intro[] = "ltctl hands training plans to ltd and shows what becomes of them.\n";
 
-static const char after[] =
-    "Exit codes. `run`, `logs -f`, `watch`, `submit --wait`, `test` and `validate` return the job's: 0 succeeded,\n"
-    "100 failed, 103 cancelled, 104 timed out, 105 preempted, 106 infrastructure failed, 107 stopped on request.\n"
-    "Every verb: 2 usage, 3 plan invalid or refused, 4 what was named doesn't exist, 5 not permitted,\n"
-    "7 daemon unreachable or outcome unknown, 9 still running when the time given was over, 130 detached by Ctrl-C.\n";
+static const char after[] = "Exit codes. `run`, `logs -f`, `watch`, `submit --wait`, `test` and "
+                            "`validate` return the job's: 0 succeeded,\n"
+                            "100 failed, 103 cancelled, 104 timed out, 105 preempted, 106 "
+                            "infrastructure failed, 107 stopped on request.\n"
+                            "Every verb: 2 usage, 3 plan invalid or refused, 4 what was named "
+                            "doesn't exist, 5 not permitted,\n"
+                            "7 daemon unreachable or outcome unknown, 9 still running when the "
+                            "time given was over, 130 detached by Ctrl-C.\n";
 
 static void option_usage(const struct lt_option *o, struct lt_buf *out)
 {
@@ -41,8 +43,8 @@ void lt_help_verb(const struct lt_verb *v, struct lt_buf *out)
 {
     const struct lt_option *o;
 
-    lt_buf_printf(out, "usage: ltctl %s [options]%s%s\n\n%s.\n", v->name, v->arguments[0] ? " " : "", v->arguments,
-                  v->summary);
+    lt_buf_printf(out, "usage: ltctl %s [options]%s%s\n\n%s.\n", v->name,
+                  v->arguments[0] ? " " : "", v->arguments, v->summary);
     if (v->details)
         lt_buf_printf(out, "\n%s\n", v->details);
     lt_buf_str(out, "\noptions:\n");

@@ -1,6 +1,7 @@
 /* options.c - the command line, by the verb's rows
  *
- * --name VALUE, --name=VALUE, -x VALUE, -xVALUE, flags together (-fq), -- ends options, options and arguments mix.
+ * --name VALUE, --name=VALUE, -x VALUE, -xVALUE, flags together (-fq), -- ends options, options and
+ * arguments mix.
  */
 #include <assert.h>
 #include <stdlib.h>
@@ -12,10 +13,12 @@
 #include "client/ctl.h"
 
 static const struct lt_option common[] = {
-    {"socket", 0, LT_OPTION_STRING, "PATH", "the daemon's socket (else $LTD_SOCKET, the user's, /run/ltd/ltd.sock)"},
+    {"socket", 0, LT_OPTION_STRING, "PATH",
+     "the daemon's socket (else $LTD_SOCKET, the user's, /run/ltd/ltd.sock)"},
     {"help", 'h', LT_OPTION_FLAG, NULL, "show this page"},
 };
-static const struct lt_option output = {"output", 'o', LT_OPTION_STRING, "table|json|jsonl|yaml", "form of the output"};
+static const struct lt_option output = {"output", 'o', LT_OPTION_STRING, "table|json|jsonl|yaml",
+                                        "form of the output"};
 
 const struct lt_option *lt_verb_option(const struct lt_verb *v, size_t i)
 {
@@ -82,11 +85,14 @@ static int check_value(const struct lt_ctl *ctl, const struct lt_option *o, cons
     double d;
 
     if (o->kind == LT_OPTION_NUMBER && lt_parse_u64(text, &u) < 0)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes a whole number, not `%s`", o->name, text);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes a whole number, not `%s`", o->name,
+                           text);
     if (o->kind == LT_OPTION_DURATION && lt_parse_duration(text, &d) < 0)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes a time such as 90s or 2h, not `%s`", o->name, text);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes a time such as 90s or 2h, not `%s`",
+                           o->name, text);
     if (o->kind == LT_OPTION_STRING && strchr(o->value, '|') && !is_alternative(o->value, text))
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes one of %s, not `%s`", o->name, o->value, text);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes one of %s, not `%s`", o->name, o->value,
+                           text);
     return 0;
 }
 
@@ -99,13 +105,15 @@ static int add(struct lt_ctl *ctl, const struct lt_option *o, const char *text)
 }
 
 /* *i moves on when the value is the next word. */
-static int add_with_value(struct lt_ctl *ctl, const struct lt_option *o, const char *attached, char **argv, int argc,
-                          int *i)
+static int add_with_value(struct lt_ctl *ctl, const struct lt_option *o, const char *attached,
+                          char **argv, int argc, int *i)
 {
     if (o->kind == LT_OPTION_FLAG)
-        return attached ? lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes no value", o->name) : add(ctl, o, NULL);
+        return attached ? lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s takes no value", o->name)
+                        : add(ctl, o, NULL);
     if (!attached && ++*i >= argc)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s needs a value: --%s %s", o->name, o->name, o->value);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--%s needs a value: --%s %s", o->name, o->name,
+                           o->value);
     return add(ctl, o, attached ? attached : argv[*i]);
 }
 
@@ -120,9 +128,10 @@ static int long_option(struct lt_ctl *ctl, char **argv, int argc, int *i)
         return add_with_value(ctl, o, equals ? equals + 1 : NULL, argv, argc, i);
     near = suggestion(ctl->verb, name);
     if (near)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option --%.*s; did you mean --%s?", (int)n, name, near);
-    return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option --%.*s; `ltctl help %s` lists them", (int)n, name,
-                       ctl->verb->name);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option --%.*s; did you mean --%s?", (int)n,
+                           name, near);
+    return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option --%.*s; `ltctl help %s` lists them",
+                       (int)n, name, ctl->verb->name);
 }
 
 static int short_options(struct lt_ctl *ctl, char **argv, int argc, int *i)
@@ -131,8 +140,8 @@ static int short_options(struct lt_ctl *ctl, char **argv, int argc, int *i)
         const struct lt_option *o = by_letter(ctl->verb, *p);
 
         if (!o)
-            return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option -%c; `ltctl help %s` lists them", *p,
-                               ctl->verb->name);
+            return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option -%c; `ltctl help %s` lists them",
+                               *p, ctl->verb->name);
         if (o->kind != LT_OPTION_FLAG)
             return add_with_value(ctl, o, p[1] ? p + 1 : NULL, argv, argc, i);
         if (add(ctl, o, NULL) != 0)
@@ -148,10 +157,11 @@ static int check_count(const struct lt_ctl *ctl)
     if (lt_ctl_flag(ctl, "help"))
         return 0;
     if (ctl->n_args < v->min_args)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "too few arguments; usage: ltctl %s %s", v->name, v->arguments);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "too few arguments; usage: ltctl %s %s", v->name,
+                           v->arguments);
     if (v->max_args >= 0 && ctl->n_args > v->max_args)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "`%s` is one argument too many; usage: ltctl %s %s", ctl->args[v->max_args],
-                           v->name, v->arguments);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "`%s` is one argument too many; usage: ltctl %s %s",
+                           ctl->args[v->max_args], v->name, v->arguments);
     return 0;
 }
 

@@ -67,14 +67,16 @@ void lt_json_time(cJSON *object, const char *key, uint64_t wall_ns)
 
 static bool is_plain(const char *s)
 {
-    static const char *const words[] = {"true", "false", "null", "yes", "no", "on", "off", "y", "n", "~"};
+    static const char *const words[] = {"true", "false", "null", "yes", "no",
+                                        "on",   "off",   "y",    "n",   "~"};
     double d;
 
     for (size_t i = 0; i < LT_ARRAY_LEN(words); i++) {
         if (strcasecmp(s, words[i]) == 0)
             return false;
     }
-    if (!s[0] || lt_parse_double(s, &d) == 0 || strstr(s, ": ") || strstr(s, " #") || s[strlen(s) - 1] == ':')
+    if (!s[0] || lt_parse_double(s, &d) == 0 || strstr(s, ": ") || strstr(s, " #") ||
+        s[strlen(s) - 1] == ':')
         return false;
     for (const char *p = s; *p; p++) {
         if ((unsigned char)*p < ' ' || *p == 127)
@@ -225,7 +227,8 @@ static void pad(struct lt_buf *out, const char *text, size_t to, bool right, boo
         lt_buf_str(out, "  ");
 }
 
-void lt_output_table(const cJSON *array, const struct lt_column *columns, size_t n, struct lt_buf *out)
+void lt_output_table(const cJSON *array, const struct lt_column *columns, size_t n,
+                     struct lt_buf *out)
 {
     size_t rows = (size_t)cJSON_GetArraySize(array), r = 1;
     char **cells = lt_calloc((rows + 1) * n, sizeof *cells);
@@ -243,7 +246,8 @@ void lt_output_table(const cJSON *array, const struct lt_column *columns, size_t
         const struct lt_column *c = &columns[i % n];
         bool last = i % n == n - 1;
 
-        pad(out, cells[i], widths[i % n], c->kind == LT_COLUMN_NUMBER || c->kind == LT_COLUMN_BYTES, last);
+        pad(out, cells[i], widths[i % n], c->kind == LT_COLUMN_NUMBER || c->kind == LT_COLUMN_BYTES,
+            last);
         if (last)
             lt_buf_char(out, '\n');
         lt_free(cells[i]);
@@ -293,7 +297,8 @@ static cJSON *versioned(void)
     return top;
 }
 
-void lt_output_list(const struct lt_ctl *ctl, const char *name, cJSON *array, const struct lt_column *columns, size_t n)
+void lt_output_list(const struct lt_ctl *ctl, const char *name, cJSON *array,
+                    const struct lt_column *columns, size_t n)
 {
     enum lt_output form = lt_ctl_output(ctl);
     LT_BUF_AUTO table = {0};

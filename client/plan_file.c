@@ -57,7 +57,8 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
     const char *const *sets;
     Lt__V1__JobSpec *spec;
     size_t n_sets;
-    int rc = strcmp(path, "-") == 0 ? read_stdin(&text, &err) : lt_file_read(path, LT_TEXT_MAX, &text, &err);
+    int rc = strcmp(path, "-") == 0 ? read_stdin(&text, &err)
+                                    : lt_file_read(path, LT_TEXT_MAX, &text, &err);
 
     if (rc == -ENOENT)
         return lt_ctl_fail(ctl, LT_EXIT_NOT_FOUND, "%s: there is no such file", path);
@@ -66,17 +67,20 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
     if (rc == -EISDIR)
         return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s is a directory; name the plan's file", path);
     if (rc < 0)
-        return lt_ctl_fail(ctl, rc == -EACCES ? LT_EXIT_NOT_PERMITTED : LT_EXIT_REFUSED, "%s", err.text);
+        return lt_ctl_fail(ctl, rc == -EACCES ? LT_EXIT_NOT_PERMITTED : LT_EXIT_REFUSED, "%s",
+                           err.text);
     ctl->plan_path = path;
     ctl->plan_text = lt_arena_strdup(ctl->arena, text.data ? text.data : "");
     ctl->plan_len = strlen(ctl->plan_text);
     sets = lt_ctl_list(ctl, "set", &n_sets);
-    spec = lt_text_check_spec(text.data ? text.data : "", text.len, folder, sets, n_sets, ctl->arena, &problems);
+    spec = lt_text_check_spec(text.data ? text.data : "", text.len, folder, sets, n_sets,
+                              ctl->arena, &problems);
     if (problems.errors || !(ctl->verb->flags & LT_VERB_EXACT) || isatty(2))
         lt_ctl_problems(path, &problems);
     rc = 0;
     if (!spec || problems.errors) {
-        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s has %zu problem%s, listed above; nothing was submitted", path,
+        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED,
+                         "%s has %zu problem%s, listed above; nothing was submitted", path,
                          problems.errors, problems.errors == 1 ? "" : "s");
     }
     lt_problems_done(&problems);

@@ -6,8 +6,9 @@
 
 struct lt_ctl;
 
-/* Reads PATH (- is stdin), applies the values of --set, and checks level 1. Problems are printed, all at once, errors and
- * warnings. 0, LT_EXIT_REFUSED, or LT_EXIT_NOT_FOUND. *out lives in the call's arena. */
+/* Reads PATH (- is stdin), applies the values of --set, and checks level 1. Problems are printed,
+ * all at once, errors and warnings. 0, LT_EXIT_REFUSED, or LT_EXIT_NOT_FOUND. *out lives in the
+ * call's arena. */
 int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **out);
 
 /* Prints problems that a checker found; when a plan was read, each with its place in that file. */

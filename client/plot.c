@@ -58,7 +58,8 @@ static int place(double v, struct range r, int dots)
     return (int)lround((v - r.low) / (r.high - r.low) * (dots - 1));
 }
 
-static void draw(struct canvas *c, const double *x, const double *y, size_t n, struct range rx, struct range ry)
+static void draw(struct canvas *c, const double *x, const double *y, size_t n, struct range rx,
+                 struct range ry)
 {
     int px = 0, py = 0;
     bool first = true;
@@ -96,7 +97,8 @@ static void put_rows(const struct canvas *c, struct range ry, struct lt_buf *out
     }
 }
 
-void lt_plot(const char *title, const double *x, const double *y, size_t n, int columns, int rows, struct lt_buf *out)
+void lt_plot(const char *title, const double *x, const double *y, size_t n, int columns, int rows,
+             struct lt_buf *out)
 {
     struct canvas c = {.columns = LT_MAX(columns - LABEL - 2, 10), .rows = LT_MAX(rows, 4)};
     struct range rx = range_of(x, y, n), ry = range_of(y, y, n);

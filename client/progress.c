@@ -56,7 +56,8 @@ static void time_to_go(const Lt__V1__JobStatus *s, double step_ms, struct lt_buf
 static void metrics_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
 {
     const Lt__V1__MetricValue *loss = metric(s, "train_loss");
-    const char *monitor = s->best && s->best->monitor && s->best->monitor[0] ? s->best->monitor : "val_loss";
+    const char *monitor =
+        s->best && s->best->monitor && s->best->monitor[0] ? s->best->monitor : "val_loss";
     const Lt__V1__MetricValue *m = metric(s, monitor);
 
     if (!loss)
@@ -81,7 +82,8 @@ void lt_progress_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
         return;
     }
     if (s->total_epochs)
-        lt_buf_printf(out, "epoch %llu/%llu  ", (unsigned long long)LT_MIN(s->epoch + 1, s->total_epochs),
+        lt_buf_printf(out, "epoch %llu/%llu  ",
+                      (unsigned long long)LT_MIN(s->epoch + 1, s->total_epochs),
                       (unsigned long long)s->total_epochs);
     else
         lt_buf_printf(out, "epoch %llu  ", (unsigned long long)s->epoch + 1);

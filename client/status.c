@@ -149,7 +149,8 @@ static void of_total(struct lt_buf *out, const char *key, uint64_t value, uint64
     lt_buf_char(out, '\n');
 }
 
-static void metric_lines(struct lt_buf *out, const char *key, Lt__V1__MetricValue *const *list, size_t n)
+static void metric_lines(struct lt_buf *out, const char *key, Lt__V1__MetricValue *const *list,
+                         size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (list[i]->name)
@@ -164,8 +165,11 @@ static void rank_lines(struct lt_buf *out, const Lt__V1__JobStatus *s)
         char size[32];
 
         lt_print_size(size, sizeof size, r->memory_bytes);
-        lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu, %.3g ms a step, %s\n", i ? "" : "rank", r->rank,
-                      r->node ? r->node : "?", r->pid, r->phase && r->phase[0] ? r->phase : r->state ? r->state : "?",
+        lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu, %.3g ms a step, %s\n",
+                      i ? "" : "rank", r->rank, r->node ? r->node : "?", r->pid,
+                      r->phase && r->phase[0] ? r->phase
+                      : r->state              ? r->state
+                                              : "?",
                       (unsigned long long)r->step, r->step_ms, size);
     }
 }
@@ -174,9 +178,11 @@ static void condition_lines(struct lt_buf *out, const Lt__V1__JobStatus *s)
 {
     for (size_t i = 0; i < s->n_conditions; i++) {
         const Lt__V1__Condition *c = s->conditions[i];
-        const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(&lt__v1__condition__kind__descriptor, c->kind);
+        const ProtobufCEnumValue *v =
+            protobuf_c_enum_descriptor_get_value(&lt__v1__condition__kind__descriptor, c->kind);
 
-        lt_buf_printf(out, "%-11s %s %s\n", "condition", v ? v->name : "?", c->detail ? c->detail : "");
+        lt_buf_printf(out, "%-11s %s %s\n", "condition", v ? v->name : "?",
+                      c->detail ? c->detail : "");
     }
 }
 
@@ -198,8 +204,9 @@ void lt_status_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
     metric_lines(out, "metrics", s->metrics, s->n_metrics);
     metric_lines(out, "results", s->results, s->n_results);
     if (s->best)
-        lt_buf_printf(out, "%-11s %s (%s %.6g at step %llu)\n", "best", s->best->name ? s->best->name : "?",
-                      s->best->monitor ? s->best->monitor : "", s->best->score, (unsigned long long)s->best->step);
+        lt_buf_printf(out, "%-11s %s (%s %.6g at step %llu)\n", "best",
+                      s->best->name ? s->best->name : "?", s->best->monitor ? s->best->monitor : "",
+                      s->best->score, (unsigned long long)s->best->step);
     rank_lines(out, s);
     line(out, "parent", s->parent);
     line(out, "run", s->run_dir);

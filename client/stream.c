@@ -21,7 +21,8 @@ struct reading {
 };
 
 /* Exit code, or GO_ON when the connection broke. */
-static int read_all(struct reading *r, struct lt_client_stream *stream, struct lt_rpc_status *status)
+static int read_all(struct reading *r, struct lt_client_stream *stream,
+                    struct lt_rpc_status *status)
 {
     for (;;) {
         ProtobufCBinaryData cursor = {0, NULL};
@@ -40,7 +41,9 @@ static int read_all(struct reading *r, struct lt_client_stream *stream, struct l
         } else if (rc == 0) {
             return r->s->follow ? GO_ON : 0;
         } else if (rc != -EAGAIN) {
-            return status->code == LT_RPC_UNAVAILABLE && r->s->follow ? GO_ON : lt_ctl_fail_status(r->ctl, status);
+            return status->code == LT_RPC_UNAVAILABLE && r->s->follow
+                       ? GO_ON
+                       : lt_ctl_fail_status(r->ctl, status);
         }
         if (lt_interrupted())
             return LT_EXIT_DETACHED;
@@ -52,13 +55,15 @@ static int once(struct reading *r)
     LT_AUTO(lt_client_stream_close) struct lt_client_stream *stream = NULL;
     const ProtobufCBinaryData cursor = {r->cursor.len, (uint8_t *)r->cursor.data};
     struct lt_rpc_status status = {0};
-    int rc = lt_client_stream_open(r->ctl->client, r->s->method, r->s->request(r->s->arg, cursor), r->s->out, 0, &stream,
-                                   &status);
+    int rc = lt_client_stream_open(r->ctl->client, r->s->method, r->s->request(r->s->arg, cursor),
+                                   r->s->out, 0, &stream, &status);
 
     if (rc == 0)
         rc = read_all(r, stream, &status);
     else
-        rc = status.code == LT_RPC_UNAVAILABLE && r->s->follow ? GO_ON : lt_ctl_fail_status(r->ctl, &status);
+        rc = status.code == LT_RPC_UNAVAILABLE && r->s->follow
+                 ? GO_ON
+                 : lt_ctl_fail_status(r->ctl, &status);
     lt_rpc_status_done(&status);
     return rc;
 }
@@ -75,7 +80,8 @@ int lt_stream_run(struct lt_ctl *ctl, const struct lt_stream *s)
         if (lt_interrupted())
             rc = LT_EXIT_DETACHED;
         else if (lt_clock_mono_ns() > r.give_up)
-            rc = lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE, "the daemon at %s is gone; start `ltd` and ask again", ctl->socket);
+            rc = lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE,
+                             "the daemon at %s is gone; start `ltd` and ask again", ctl->socket);
         if (rc != GO_ON)
             break;
         nanosleep(&pause, NULL);

@@ -26,7 +26,8 @@ int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
     lt_plan_file_problems(ctl, s->problems, s->n_problems);
     if (s->n_problems == 0 && s->reason && s->reason[0])
         return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused: %s", s->reason);
-    return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused, for what is listed above; job %s", s->id);
+    return lt_ctl_fail(ctl, LT_EXIT_REFUSED,
+                       "the plan was refused, for what is listed above; job %s", s->id);
 }
 
 struct wait {
@@ -69,7 +70,8 @@ static bool until_done(void *arg, const Lt__V1__JobStatus *s, bool end)
     return false;
 }
 
-int lt_submit_wait_done(struct lt_ctl *ctl, const char *job, double seconds, Lt__V1__JobStatus **last)
+int lt_submit_wait_done(struct lt_ctl *ctl, const char *job, double seconds,
+                        Lt__V1__JobStatus **last)
 {
     struct wait w = {.ctl = ctl, .exit_code = LT_EXIT_UNREACHABLE, .last = last};
     int rc;

@@ -6,13 +6,16 @@
 
 struct lt_ctl;
 
-/* Submits once, however often the connection breaks (one request id). 0 and the job's id (in the arena), or an exit code. */
+/* Submits once, however often the connection breaks (one request id). 0 and the job's id (in the
+ * arena), or an exit code. */
 int lt_submit(struct lt_ctl *ctl, Lt__V1__JobSpec *spec, const char **job);
-/* Waits until the job is no longer being checked. 0, or LT_EXIT_REFUSED with the problems printed. */
+/* Waits until the job is no longer being checked. 0, or LT_EXIT_REFUSED with the problems printed.
+ */
 int lt_submit_wait_checked(struct lt_ctl *ctl, const char *job);
-/* Waits until it is done; seconds < 0: as long as it takes. Its exit code, LT_EXIT_TIMEOUT; *last (may be NULL) is its last
- * status, in the arena. */
-int lt_submit_wait_done(struct lt_ctl *ctl, const char *job, double seconds, Lt__V1__JobStatus **last);
+/* Waits until it is done; seconds < 0: as long as it takes. Its exit code, LT_EXIT_TIMEOUT; *last
+ * (may be NULL) is its last status, in the arena. */
+int lt_submit_wait_done(struct lt_ctl *ctl, const char *job, double seconds,
+                        Lt__V1__JobStatus **last);
 /* Prints what a refused job was refused for. */
 int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s);
 

@@ -27,7 +27,8 @@ struct lt_option {
     const char *name; /* --name */
     char letter;      /* -x, or 0 */
     enum lt_option_kind kind;
-    const char *value;   /* how help names the value: "PATH=VALUE"; alternatives as "table|json" are checked */
+    const char *value;   /* how help names the value: "PATH=VALUE"; alternatives as "table|json" are
+                            checked */
     const char *summary; /* one line */
 };
 
@@ -35,7 +36,8 @@ enum lt_verb_flags {
     LT_VERB_OUTPUT = 1, /* takes -o table|json|jsonl|yaml */
     LT_VERB_DAEMON = 2, /* needs a daemon */
     LT_VERB_STARTS = 4, /* starts an embedded one when there is none */
-    LT_VERB_EXACT = 8,  /* what it writes is the job's output: warnings are for terminals only (events keep them) */
+    LT_VERB_EXACT = 8,  /* what it writes is the job's output: warnings are for terminals only
+                           (events keep them) */
 };
 
 struct lt_verb {

@@ -63,7 +63,9 @@ static int read_all(struct watch *w, struct lt_client_stream *s, struct lt_rpc_s
             if (r->end)
                 return 0;
         } else if (rc != -EAGAIN) {
-            return rc == 0 || status->code == LT_RPC_UNAVAILABLE ? GO_ON : lt_ctl_fail_status(w->ctl, status);
+            return rc == 0 || status->code == LT_RPC_UNAVAILABLE
+                       ? GO_ON
+                       : lt_ctl_fail_status(w->ctl, status);
         }
         if (lt_interrupted())
             return LT_EXIT_DETACHED;
@@ -80,8 +82,8 @@ static int once(struct watch *w)
     int rc;
 
     q.job_id = (char *)w->job;
-    rc = lt_client_stream_open(w->ctl->client, "/lt.v1.Jobs/Watch", &q.base, &lt__v1__watch_response__descriptor, 0, &s,
-                               &status);
+    rc = lt_client_stream_open(w->ctl->client, "/lt.v1.Jobs/Watch", &q.base,
+                               &lt__v1__watch_response__descriptor, 0, &s, &status);
     if (rc == 0)
         rc = read_all(w, s, &status);
     else
@@ -94,16 +96,21 @@ int lt_watch(struct lt_ctl *ctl, const char *job, double seconds, lt_watch_fn *f
 {
     const struct timespec pause = {0, LT_RECONNECT_PAUSE_MS * 1000000};
     uint64_t now = lt_clock_mono_ns();
-    struct watch w = {.ctl = ctl, .job = job, .fn = fn, .arg = arg, .give_up = now + LT_RECONNECT_NS,
+    struct watch w = {.ctl = ctl,
+                      .job = job,
+                      .fn = fn,
+                      .arg = arg,
+                      .give_up = now + LT_RECONNECT_NS,
                       .deadline = seconds < 0 ? 0 : now + (uint64_t)(seconds * 1e9) + 1};
     int rc;
 
     while ((rc = once(&w)) == GO_ON) {
         now = lt_clock_mono_ns();
         if (now > w.give_up)
-            return lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE,
-                               "the daemon at %s is gone, the job may go on without it; `ltd` adopts it again",
-                               ctl->socket);
+            return lt_ctl_fail(
+                ctl, LT_EXIT_UNREACHABLE,
+                "the daemon at %s is gone, the job may go on without it; `ltd` adopts it again",
+                ctl->socket);
         if (w.deadline && now > w.deadline)
             return LT_EXIT_TIMEOUT;
         if (lt_interrupted())

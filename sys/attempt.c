@@ -73,6 +73,7 @@ int lt_attempt_read_exit(const char *dir, struct lt_exit_record *out, struct lt_
 
 int lt_attempt_write_identity(const char *dir, const char *who, pid_t pid, struct lt_error *err)
 {
+    LT_AUTO(lt_free) char *path = lt_attempt_path(dir, who);
     struct lt_identity id;
     char text[128];
     int rc = lt_identity_of(pid, &id);
@@ -81,7 +82,7 @@ int lt_attempt_write_identity(const char *dir, const char *who, pid_t pid, struc
         return lt_error_set(err, rc, "process %d: %s", (int)pid, strerror(-rc));
     snprintf(text, sizeof text, "%d %llu %s\n", (int)id.pid, (unsigned long long)id.start_ticks,
              id.boot_id);
-    return write_small(dir, who, text, err);
+    return lt_file_put(path, text, strlen(text), 0600, err); /* after a power cut it would name nobody */
 }
 
 int lt_attempt_read_identity(const char *dir, const char *who, struct lt_identity *out,

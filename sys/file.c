@@ -225,7 +225,7 @@ static bool is_dir(const char *path)
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err)
+static int make_dirs(const char *path, mode_t mode, bool durable, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *parent = NULL;
     int rc = is_dir(path) ? -EEXIST : hooks.mkdir(path, mode);
@@ -234,7 +234,7 @@ int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err)
         parent = lt_path_dirname(path);
         if (lt_str_eq(parent, path))
             return fail(err, rc, "mkdir", path);
-        rc = lt_file_mkdirs(parent, mode, err);
+        rc = make_dirs(parent, mode, durable, err);
         if (rc < 0)
             return rc;
         rc = hooks.mkdir(path, mode);
@@ -243,9 +243,21 @@ int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err)
         return is_dir(path) ? 0 : lt_error_set(err, -ENOTDIR, "mkdir %s: not a folder", path);
     if (rc < 0)
         return fail(err, rc, "mkdir", path);
+    if (!durable)
+        return 0;
     if (!parent)
         parent = lt_path_dirname(path);
     return lt_file_sync_dir(parent, err);
+}
+
+int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err)
+{
+    return make_dirs(path, mode, true, err);
+}
+
+int lt_file_make_dirs(const char *path, mode_t mode, struct lt_error *err)
+{
+    return make_dirs(path, mode, false, err);
 }
 
 static int remove_entries(const char *path, struct lt_error *err)
@@ -290,28 +302,39 @@ int lt_file_remove_tree(const char *path, struct lt_error *err)
     return rc < 0 && rc != -ENOENT ? fail(err, rc, "rmdir", path) : 0;
 }
 
-int lt_file_replace(const char *path, const void *data, size_t n, mode_t mode, struct lt_error *err)
+static int put(const char *path, const void *data, size_t n, mode_t mode, bool durable,
+               struct lt_error *err)
 {
     static atomic_uint counter;
-    LT_AUTO(lt_free) char *dir = lt_path_dirname(path);
-    LT_AUTO(lt_free) char *tmp = lt_format("%s.tmp-%d-%u", path, (int)getpid(),
-                                           atomic_fetch_add(&counter, 1u));
+    LT_AUTO(lt_free)
+    char *tmp = lt_format("%s.tmp-%d-%u", path, (int)getpid(), atomic_fetch_add(&counter, 1u));
     int fd = lt_file_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, mode, err);
     int rc;
 
     if (fd < 0)
         return fd;
     rc = lt_file_write(fd, data, n, err);
-    if (rc == 0)
+    if (rc == 0 && durable)
         rc = lt_file_sync(fd, err);
     close(fd);
     if (rc == 0)
         rc = lt_file_rename(tmp, path, err);
-    if (rc < 0) {
+    if (rc < 0)
         hooks.unlink(tmp);
-        return rc;
-    }
-    return lt_file_sync_dir(dir, err);
+    return rc;
+}
+
+int lt_file_replace(const char *path, const void *data, size_t n, mode_t mode, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *dir = lt_path_dirname(path);
+    int rc = put(path, data, n, mode, true, err);
+
+    return rc < 0 ? rc : lt_file_sync_dir(dir, err);
+}
+
+int lt_file_put(const char *path, const void *data, size_t n, mode_t mode, struct lt_error *err)
+{
+    return put(path, data, n, mode, false, err);
 }
 
 int lt_file_read(const char *path, size_t max, struct lt_buf *out, struct lt_error *err)

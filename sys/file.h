@@ -40,10 +40,14 @@ int lt_file_unlink(const char *path, struct lt_error *err); /* a missing file is
 int lt_file_sync_dir(const char *dir, struct lt_error *err);
 /* With parents; there already is fine. Every folder made is durable in its parent. */
 int lt_file_mkdirs(const char *path, mode_t mode, struct lt_error *err);
+/* The same without a sync. */
+int lt_file_make_dirs(const char *path, mode_t mode, struct lt_error *err);
 /* Never follows links; a missing path is no error. */
 int lt_file_remove_tree(const char *path, struct lt_error *err);
 /* Temporary name beside it, write, fsync, rename, fsync of the folder: whole or not at all. */
 int lt_file_replace(const char *path, const void *data, size_t n, mode_t mode, struct lt_error *err);
+/* Whole or not at all for whoever reads it, but without a sync: for what a power cut may take along. */
+int lt_file_put(const char *path, const void *data, size_t n, mode_t mode, struct lt_error *err);
 /* At most max bytes (-EFBIG beyond). */
 int lt_file_read(const char *path, size_t max, struct lt_buf *out, struct lt_error *err);
 bool lt_file_exists(const char *path);

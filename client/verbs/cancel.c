@@ -8,8 +8,14 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_cancel = {
-    .name = "cancel", .arguments = "JOB…", .summary = "End a job without a checkpoint",
-    .details = "Asks at the next step boundary, after 10 s with SIGTERM, after another 10 s with SIGKILL. Returns at once; `ltctl watch`\n"
+    .name = "cancel",
+    .arguments = "JOB…",
+    .summary = "End a job without a checkpoint",
+    .details = "Asks at the next step boundary, after 10 s with SIGTERM, after another 10 s with "
+               "SIGKILL. Returns at once; `ltctl watch`\n"
                "waits for the end.",
-    .min_args = 1, .max_args = -1, .flags = LT_VERB_DAEMON, .run = run,
+    .min_args = 1,
+    .max_args = -1,
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

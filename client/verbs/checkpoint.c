@@ -8,7 +8,12 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_checkpoint = {
-    .name = "checkpoint", .arguments = "JOB…", .summary = "Have a job save a checkpoint now",
+    .name = "checkpoint",
+    .arguments = "JOB…",
+    .summary = "Have a job save a checkpoint now",
     .details = "The job goes on.",
-    .min_args = 1, .max_args = -1, .flags = LT_VERB_DAEMON, .run = run,
+    .min_args = 1,
+    .max_args = -1,
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

@@ -10,8 +10,9 @@ static const struct lt_option options[] = {
 };
 
 static const struct lt_column columns[] = {
-    {"NAME", "name", LT_COLUMN_TEXT},     {"EPOCH", "epoch", LT_COLUMN_NUMBER}, {"STEP", "step", LT_COLUMN_NUMBER},
-    {"MONITOR", "monitor", LT_COLUMN_TEXT}, {"SCORE", "score", LT_COLUMN_TEXT},   {"SIZE", "bytes", LT_COLUMN_BYTES},
+    {"NAME", "name", LT_COLUMN_TEXT},   {"EPOCH", "epoch", LT_COLUMN_NUMBER},
+    {"STEP", "step", LT_COLUMN_NUMBER}, {"MONITOR", "monitor", LT_COLUMN_TEXT},
+    {"SCORE", "score", LT_COLUMN_TEXT}, {"SIZE", "bytes", LT_COLUMN_BYTES},
     {"", "mark", LT_COLUMN_TEXT},
 };
 
@@ -35,7 +36,11 @@ static cJSON *row(const Lt__V1__CheckpointInfo *c, bool table)
     cJSON_AddBoolToObject(o, "last", c->last);
     lt_json_text(o, "path", c->path);
     if (table)
-        cJSON_AddStringToObject(o, "mark", c->best && c->last ? "best, last" : c->best ? "best" : c->last ? "last" : " ");
+        cJSON_AddStringToObject(o, "mark",
+                                c->best && c->last ? "best, last"
+                                : c->best          ? "best"
+                                : c->last          ? "last"
+                                                   : " ");
     return o;
 }
 
@@ -48,7 +53,8 @@ static int run(struct lt_ctl *ctl)
 
     q.job_id = (char *)ctl->args[0];
     if (rc == 0)
-        rc = lt_ctl_call(ctl, "ListCheckpoints", &q, &lt__v1__list_checkpoints_response__descriptor, &r);
+        rc = lt_ctl_call(ctl, "ListCheckpoints", &q, &lt__v1__list_checkpoints_response__descriptor,
+                         &r);
     if (rc)
         return rc;
     if (lt_ctl_flag(ctl, "quiet")) {
@@ -64,7 +70,13 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_checkpoints = {
-    .name = "checkpoints", .arguments = "JOB", .summary = "List a job's checkpoints",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "checkpoints",
+    .arguments = "JOB",
+    .summary = "List a job's checkpoints",
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

@@ -37,7 +37,9 @@ static void check_programs(void)
         LT_AUTO(lt_free) char *text = NULL;
         bool there = access(path, X_OK) == 0;
 
-        text = there ? lt_strdup(path) : lt_format("%s: %s; build and install the whole of ltd", path, strerror(errno));
+        text = there
+                   ? lt_strdup(path)
+                   : lt_format("%s: %s; build and install the whole of ltd", path, strerror(errno));
         say(there, names[i], text);
     }
 }
@@ -62,8 +64,10 @@ static void check_folder(const char *what, const char *dir)
         free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
         lt_print_size(size, sizeof size, free_bytes);
     }
-    text = good ? lt_format("%s, %s free%s", dir, size, free_bytes < FREE_LEAST ? ": that may not last" : "")
-                : lt_format("%s: %s can't be written to; choose another by $XDG_STATE_HOME, $XDG_DATA_HOME or $XDG_CACHE_HOME",
+    text = good ? lt_format("%s, %s free%s", dir, size,
+                            free_bytes < FREE_LEAST ? ": that may not last" : "")
+                : lt_format("%s: %s can't be written to; choose another by $XDG_STATE_HOME, "
+                            "$XDG_DATA_HOME or $XDG_CACHE_HOME",
                             dir, parent);
     say(good && free_bytes >= FREE_LEAST, what, text);
 }
@@ -98,21 +102,24 @@ static void check_machine(void)
     lt_memory_of_machine(&total, &available);
     lt_print_size(a, sizeof a, available);
     lt_print_size(b, sizeof b, total);
-    memory = lt_format("%s of %s available; limits by %s", a, b, lt_cgroup_kind_names[lt_cgroup_probe()]);
+    memory = lt_format("%s of %s available; limits by %s", a, b,
+                       lt_cgroup_kind_names[lt_cgroup_probe()]);
     say(available > 0, "memory", memory);
 }
 
 static void check_daemon(const struct lt_ctl *ctl)
 {
     LT_AUTO(lt_free) char *users = lt_path_user_socket();
-    const char *asked = lt_ctl_string(ctl, "socket") ? lt_ctl_string(ctl, "socket") : getenv("LTD_SOCKET");
+    const char *asked =
+        lt_ctl_string(ctl, "socket") ? lt_ctl_string(ctl, "socket") : getenv("LTD_SOCKET");
     const char *socket = asked && asked[0] ? asked : users;
     LT_AUTO(lt_free) char *text = NULL;
     bool answers = lt_embedded_answers(socket);
 
-    text = answers                 ? lt_format("answers at %s", socket)
-           : lt_file_exists(socket) ? lt_format("nobody answers at %s; the next `run` or `submit` starts one", socket)
-                                    : lt_format("none at %s; `run` and `submit` start one", socket);
+    text = answers ? lt_format("answers at %s", socket)
+           : lt_file_exists(socket)
+               ? lt_format("nobody answers at %s; the next `run` or `submit` starts one", socket)
+               : lt_format("none at %s; `run` and `submit` start one", socket);
     say(true, "daemon", text);
 }
 
@@ -122,10 +129,15 @@ static int run(struct lt_ctl *ctl)
     check_folders();
     check_machine();
     check_daemon(ctl);
-    return bad ? lt_ctl_fail(ctl, LT_EXIT_ERROR, "%u thing%s to see to, marked BAD", bad, bad == 1 ? "" : "s") : 0;
+    return bad ? lt_ctl_fail(ctl, LT_EXIT_ERROR, "%u thing%s to see to, marked BAD", bad,
+                             bad == 1 ? "" : "s")
+               : 0;
 }
 
 const struct lt_verb lt_verb_doctor = {
-    .name = "doctor", .arguments = "", .summary = "Look whether everything that ltd needs is there",
-    .flags = LT_VERB_DAEMON, .run = run,
+    .name = "doctor",
+    .arguments = "",
+    .summary = "Look whether everything that ltd needs is there",
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

@@ -1,7 +1,7 @@
 /* download.c - ltctl download JOB best|last|NAME DIR
  *
- * Each file gets its name when all of it is there and durable; a stream that doesn't say that it is over leaves the
- * unfinished one under its temporary name, and an error.
+ * Each file gets its name when all of it is there and durable; a stream that doesn't say that it is
+ * over leaves the unfinished one under its temporary name, and an error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -51,8 +51,8 @@ static int finish_file(struct target *t)
     if (t->fd < 0)
         return 0;
     if (t->written != t->size)
-        return -lt_ctl_fail(t->ctl, LT_EXIT_ERROR, "%s: %llu bytes came instead of %llu; try again", t->path,
-                            (unsigned long long)t->written, (unsigned long long)t->size);
+        return -lt_ctl_fail(t->ctl, LT_EXIT_ERROR, "%s: %llu bytes came instead of %llu; try again",
+                            t->path, (unsigned long long)t->written, (unsigned long long)t->size);
     rc = lt_file_sync(t->fd, &err);
     close(t->fd);
     t->fd = -1;
@@ -83,7 +83,8 @@ static int begin_file(struct target *t, const Lt__V1__DownloadResponse *r)
     char *slash;
 
     if (!is_safe(r->file))
-        return -lt_ctl_fail(t->ctl, LT_EXIT_ERROR, "the daemon sent the file name `%s`, which leads elsewhere", r->file);
+        return -lt_ctl_fail(t->ctl, LT_EXIT_ERROR,
+                            "the daemon sent the file name `%s`, which leads elsewhere", r->file);
     t->path = lt_path_join(t->dir, r->file);
     t->temporary = lt_format("%s.part", t->path);
     slash = strrchr(t->path, '/');
@@ -120,8 +121,11 @@ static int reply(void *arg, const ProtobufCMessage *m, ProtobufCBinaryData *curs
 static int run(struct lt_ctl *ctl)
 {
     struct target t = {.ctl = ctl, .dir = ctl->args[2], .fd = -1};
-    const struct lt_stream s = {.method = "/lt.v1.Jobs/Download", .out = &lt__v1__download_response__descriptor,
-                                .request = request, .reply = reply, .arg = &t};
+    const struct lt_stream s = {.method = "/lt.v1.Jobs/Download",
+                                .out = &lt__v1__download_response__descriptor,
+                                .request = request,
+                                .reply = reply,
+                                .arg = &t};
     int rc = lt_ctl_connect(ctl);
 
     if (rc == 0)
@@ -138,7 +142,12 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_download = {
-    .name = "download", .arguments = "JOB best|last|NAME DIR", .summary = "Copy a checkpoint's files into a folder",
+    .name = "download",
+    .arguments = "JOB best|last|NAME DIR",
+    .summary = "Copy a checkpoint's files into a folder",
     .details = "model.safetensors in it opens with the safetensors library of any language.",
-    .min_args = 3, .max_args = 3, .flags = LT_VERB_DAEMON, .run = run,
+    .min_args = 3,
+    .max_args = 3,
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

@@ -37,7 +37,8 @@ static void print_row(cJSON *event)
 
     lt_event_detail(event, &detail);
     printf("%s  %-8s  %-18s  %s\n", cJSON_GetStringValue(cJSON_GetObjectItem(event, "time")),
-           cJSON_GetStringValue(cJSON_GetObjectItem(event, "job")), cJSON_GetStringValue(cJSON_GetObjectItem(event, "type")),
+           cJSON_GetStringValue(cJSON_GetObjectItem(event, "job")),
+           cJSON_GetStringValue(cJSON_GetObjectItem(event, "type")),
            detail.data ? detail.data : "");
     cJSON_Delete(event);
 }
@@ -60,7 +61,8 @@ static int reply(void *arg, const ProtobufCMessage *m, ProtobufCBinaryData *curs
     struct view *v = arg;
 
     if (r->gap)
-        lt_ctl_fail(v->ctl, 0, "%llu events are no longer there", (unsigned long long)r->gap->missing);
+        lt_ctl_fail(v->ctl, 0, "%llu events are no longer there",
+                    (unsigned long long)r->gap->missing);
     for (size_t i = 0; i < r->n_events; i++)
         print_event(v, r->events[i]);
     fflush(stdout);
@@ -73,8 +75,12 @@ static int run(struct lt_ctl *ctl)
 {
     struct view v = {.ctl = ctl};
     const struct lt_stream s = {
-        .method = "/lt.v1.Jobs/Events", .out = &lt__v1__events_response__descriptor, .request = request, .reply = reply,
-        .arg = &v, .follow = lt_ctl_flag(ctl, "follow"),
+        .method = "/lt.v1.Jobs/Events",
+        .out = &lt__v1__events_response__descriptor,
+        .request = request,
+        .reply = reply,
+        .arg = &v,
+        .follow = lt_ctl_flag(ctl, "follow"),
     };
     enum lt_output form = lt_ctl_output(ctl);
     int rc = lt_ctl_connect(ctl);
@@ -90,9 +96,15 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_events = {
-    .name = "events", .arguments = "[JOB]", .summary = "Show what happened to a job, or to all",
-    .details = "Everything that ltd knows of a job follows from its events. With -o jsonl each is one line: seq, time, type, job,\n"
+    .name = "events",
+    .arguments = "[JOB]",
+    .summary = "Show what happened to a job, or to all",
+    .details = "Everything that ltd knows of a job follows from its events. With -o jsonl each is "
+               "one line: seq, time, type, job,\n"
                "attempt, and what its type adds.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .max_args = 1, .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
     .run = run,
 };

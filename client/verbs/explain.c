@@ -18,6 +18,11 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_explain = {
-    .name = "explain", .arguments = "JOB", .summary = "Say what a job waits for, or why it ended",
-    .min_args = 1, .max_args = 1, .flags = LT_VERB_DAEMON, .run = run,
+    .name = "explain",
+    .arguments = "JOB",
+    .summary = "Say what a job waits for, or why it ended",
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

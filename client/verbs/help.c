@@ -19,7 +19,8 @@ static int run(struct lt_ctl *ctl)
     if (ctl->n_args > 0)
         v = lt_verb_find(ctl->args[0], ctl->args[1], &words);
     if (ctl->n_args > 0 && !v)
-        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "there is no verb `%s`; `ltctl help` lists them", ctl->args[0]);
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "there is no verb `%s`; `ltctl help` lists them",
+                           ctl->args[0]);
     if (v)
         lt_help_verb(v, &page);
     else if (lt_ctl_flag(ctl, "markdown"))
@@ -31,6 +32,11 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_help = {
-    .name = "help", .arguments = "[VERB]", .summary = "Explain ltctl or one of its verbs",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .max_args = 2, .run = run,
+    .name = "help",
+    .arguments = "[VERB]",
+    .summary = "Explain ltctl or one of its verbs",
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .max_args = 2,
+    .run = run,
 };

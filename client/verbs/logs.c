@@ -28,9 +28,16 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_logs = {
-    .name = "logs", .arguments = "JOB", .summary = "Show a job's output",
-    .details = "Its stdout goes to stdout, its stderr to stderr, byte for byte, attempts in order. With -f it reconnects by itself and\n"
+    .name = "logs",
+    .arguments = "JOB",
+    .summary = "Show a job's output",
+    .details = "Its stdout goes to stdout, its stderr to stderr, byte for byte, attempts in order. "
+               "With -f it reconnects by itself and\n"
                "neither misses nor repeats anything.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1, .flags = LT_VERB_DAEMON,
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON,
     .run = run,
 };

@@ -22,14 +22,15 @@ static const struct lt_option options[] = {
 };
 
 static const struct lt_column columns[] = {
-    {"ATTEMPT", "attempt", LT_COLUMN_NUMBER}, {"EPOCH", "epoch", LT_COLUMN_NUMBER}, {"STEP", "step", LT_COLUMN_NUMBER},
-    {"METRIC", "name", LT_COLUMN_TEXT},       {"VALUE", "value", LT_COLUMN_TEXT},
+    {"ATTEMPT", "attempt", LT_COLUMN_NUMBER}, {"EPOCH", "epoch", LT_COLUMN_NUMBER},
+    {"STEP", "step", LT_COLUMN_NUMBER},       {"METRIC", "name", LT_COLUMN_TEXT},
+    {"VALUE", "value", LT_COLUMN_TEXT},
 };
 
 struct view {
     struct lt_ctl *ctl;
     Lt__V1__MetricsRequest request;
-    cJSON *all;   /* everything but followed lines is printed at the end */
+    cJSON *all;    /* everything but followed lines is printed at the end */
     double *x, *y; /* for a plot */
     size_t n, cap, cap_y;
 };
@@ -85,8 +86,8 @@ static void take_point(struct view *v, const Lt__V1__MetricPoint *p)
 
 static void print_followed(const Lt__V1__MetricPoint *p)
 {
-    printf("%-8u %-6llu %-8llu %-24s %.8g\n", p->attempt, (unsigned long long)p->epoch, (unsigned long long)p->step, p->name,
-           p->value);
+    printf("%-8u %-6llu %-8llu %-24s %.8g\n", p->attempt, (unsigned long long)p->epoch,
+           (unsigned long long)p->step, p->name, p->value);
 }
 
 static int reply(void *arg, const ProtobufCMessage *m, ProtobufCBinaryData *cursor)
@@ -96,7 +97,8 @@ static int reply(void *arg, const ProtobufCMessage *m, ProtobufCBinaryData *curs
     bool lines = v->request.follow && lt_ctl_output(v->ctl) == LT_OUTPUT_TABLE;
 
     if (r->rewound)
-        lt_ctl_note("values from step %llu on come again, from a new attempt", (unsigned long long)r->rewound->to_step);
+        lt_ctl_note("values from step %llu on come again, from a new attempt",
+                    (unsigned long long)r->rewound->to_step);
     for (size_t i = 0; i < r->n_points; i++) {
         if (lines)
             print_followed(r->points[i]);
@@ -116,7 +118,8 @@ static int plot(struct view *v, const char *name)
     int width = ioctl(1, TIOCGWINSZ, &w) == 0 && w.ws_col > 30 ? w.ws_col : PLOT_COLUMNS;
 
     if (v->n == 0)
-        return lt_ctl_fail(v->ctl, LT_EXIT_NOT_FOUND, "job %s has no values of `%s`; `ltctl metrics %s` lists what it has",
+        return lt_ctl_fail(v->ctl, LT_EXIT_NOT_FOUND,
+                           "job %s has no values of `%s`; `ltctl metrics %s` lists what it has",
                            v->ctl->args[0], name, v->ctl->args[0]);
     lt_plot(name, v->x, v->y, v->n, width, PLOT_ROWS, &out);
     fputs(out.data, stdout);
@@ -128,8 +131,12 @@ static int run(struct lt_ctl *ctl)
     struct view v = {.ctl = ctl};
     const char *name = lt_ctl_string(ctl, "plot");
     const struct lt_stream s = {
-        .method = "/lt.v1.Jobs/Metrics", .out = &lt__v1__metrics_response__descriptor, .request = request, .reply = reply,
-        .arg = &v, .follow = lt_ctl_flag(ctl, "follow") && !name,
+        .method = "/lt.v1.Jobs/Metrics",
+        .out = &lt__v1__metrics_response__descriptor,
+        .request = request,
+        .reply = reply,
+        .arg = &v,
+        .follow = lt_ctl_flag(ctl, "follow") && !name,
     };
     int rc = lt_ctl_connect(ctl);
     Lt__V1__JobStatus *job;
@@ -152,9 +159,17 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_metrics = {
-    .name = "metrics", .arguments = "JOB", .summary = "Show a job's metrics",
-    .details = "A metric's step is the 0-based index of the update it belongs to. With -o jsonl each value is one line:\n"
-               "{\"job\":…,\"attempt\":1,\"step\":49,\"epoch\":0,\"name\":\"val_acc\",\"value\":0.87}",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "metrics",
+    .arguments = "JOB",
+    .summary = "Show a job's metrics",
+    .details =
+        "A metric's step is the 0-based index of the update it belongs to. With -o jsonl each "
+        "value is one line:\n"
+        "{\"job\":…,\"attempt\":1,\"step\":49,\"epoch\":0,\"name\":\"val_acc\",\"value\":0.87}",
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

@@ -5,10 +5,14 @@
 #include "lt/v1/nodes.pb-c.h"
 
 static const struct lt_column columns[] = {
-    {"NODE", "name", LT_COLUMN_TEXT},           {"STATE", "state", LT_COLUMN_TEXT},
-    {"CPUS", "cpus", LT_COLUMN_NUMBER},         {"FREE", "cpus_free", LT_COLUMN_NUMBER},
-    {"MEMORY", "memory", LT_COLUMN_BYTES},      {"FREE", "memory_free", LT_COLUMN_BYTES},
-    {"LIMITS", "memory_limits", LT_COLUMN_TEXT}, {"ISA", "isa", LT_COLUMN_TEXT},
+    {"NODE", "name", LT_COLUMN_TEXT},
+    {"STATE", "state", LT_COLUMN_TEXT},
+    {"CPUS", "cpus", LT_COLUMN_NUMBER},
+    {"FREE", "cpus_free", LT_COLUMN_NUMBER},
+    {"MEMORY", "memory", LT_COLUMN_BYTES},
+    {"FREE", "memory_free", LT_COLUMN_BYTES},
+    {"LIMITS", "memory_limits", LT_COLUMN_TEXT},
+    {"ISA", "isa", LT_COLUMN_TEXT},
     {"CPU", "cpu_model", LT_COLUMN_TEXT},
 };
 
@@ -43,7 +47,8 @@ static int run(struct lt_ctl *ctl)
     int rc = lt_ctl_connect(ctl);
 
     if (rc == 0)
-        rc = lt_ctl_call(ctl, "/lt.v1.Nodes/List", &q, &lt__v1__nodes_list_response__descriptor, &r);
+        rc =
+            lt_ctl_call(ctl, "/lt.v1.Nodes/List", &q, &lt__v1__nodes_list_response__descriptor, &r);
     if (rc)
         return rc;
     rows = cJSON_CreateArray();
@@ -54,6 +59,9 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_nodes = {
-    .name = "nodes", .arguments = "", .summary = "List the nodes, what they have and what is free",
-    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "nodes",
+    .arguments = "",
+    .summary = "List the nodes, what they have and what is free",
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

@@ -12,16 +12,20 @@
 #include "proto/text/text.h"
 
 static const struct lt_option options[] = {
-    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
+     "change a field of the plan: trainer.max_epochs=3; may be repeated"},
 };
 
 static const struct lt_column layer_columns[] = {
-    {"LAYER", "name", LT_COLUMN_TEXT}, {"KIND", "kind", LT_COLUMN_TEXT}, {"OUTPUT", "output", LT_COLUMN_TEXT},
+    {"LAYER", "name", LT_COLUMN_TEXT},
+    {"KIND", "kind", LT_COLUMN_TEXT},
+    {"OUTPUT", "output", LT_COLUMN_TEXT},
     {"PARAMETERS", "parameters", LT_COLUMN_NUMBER},
 };
 static const struct lt_column node_columns[] = {
-    {"NODE", "name", LT_COLUMN_TEXT}, {"OPERATOR", "op", LT_COLUMN_TEXT}, {"TYPE", "type", LT_COLUMN_TEXT},
-    {"KERNEL", "kernel", LT_COLUMN_TEXT}, {"FLOPS", "flops", LT_COLUMN_NUMBER},
+    {"NODE", "name", LT_COLUMN_TEXT},     {"OPERATOR", "op", LT_COLUMN_TEXT},
+    {"TYPE", "type", LT_COLUMN_TEXT},     {"KERNEL", "kernel", LT_COLUMN_TEXT},
+    {"FLOPS", "flops", LT_COLUMN_NUMBER},
 };
 
 /* lt-worker is our own program; its report is read back only to be shown as a table. */
@@ -49,12 +53,14 @@ static void add_problems(cJSON *o, const Lt__V1__CheckDone *d)
     for (size_t i = 0; i < d->n_problems; i++) {
         LT_BUF_AUTO text = {0};
 
-        lt_text_print(&d->problems[i]->base, LT_TEXT_JSON | LT_TEXT_ENUM_LOWER | LT_TEXT_DEFAULTS, &text);
+        lt_text_print(&d->problems[i]->base, LT_TEXT_JSON | LT_TEXT_ENUM_LOWER | LT_TEXT_DEFAULTS,
+                      &text);
         cJSON_AddItemToArray(list, cJSON_Parse(text.data));
     }
 }
 
-static void print_part(const char *title, const cJSON *array, const struct lt_column *columns, size_t n)
+static void print_part(const char *title, const cJSON *array, const struct lt_column *columns,
+                       size_t n)
 {
     LT_BUF_AUTO out = {0};
 
@@ -84,7 +90,8 @@ static const cJSON *nodes_of(const cJSON *report)
     const cJSON *programs = cJSON_GetObjectItemCaseSensitive(report, "programs"), *best = NULL;
 
     for (const cJSON *p = programs ? programs->child : NULL; p; p = p->next) {
-        if (!best || lt_str_eq(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p, "name")), "step"))
+        if (!best ||
+            lt_str_eq(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(p, "name")), "step"))
             best = p;
     }
     return best ? cJSON_GetObjectItemCaseSensitive(best, "nodes") : NULL;
@@ -94,7 +101,8 @@ static void print_table(const Lt__V1__CheckDone *d)
 {
     cJSON *report = report_of(d);
 
-    print_part("", cJSON_GetObjectItemCaseSensitive(report, "layers"), layer_columns, LT_ARRAY_LEN(layer_columns));
+    print_part("", cJSON_GetObjectItemCaseSensitive(report, "layers"), layer_columns,
+               LT_ARRAY_LEN(layer_columns));
     print_part("one training step:\n", nodes_of(report), node_columns, LT_ARRAY_LEN(node_columns));
     print_cost(d->cost);
     cJSON_Delete(report);
@@ -132,15 +140,22 @@ static int run(struct lt_ctl *ctl)
     } else if (errors == 0) {
         print_table(d);
     }
-    return errors ? lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s has %zu problem%s, listed above", path, errors,
-                                errors == 1 ? "" : "s")
+    return errors ? lt_ctl_fail(ctl, LT_EXIT_REFUSED, "%s has %zu problem%s, listed above", path,
+                                errors, errors == 1 ? "" : "s")
                   : 0;
 }
 
 const struct lt_verb lt_verb_plan_check = {
-    .name = "plan check", .arguments = "PLAN", .summary = "Check a plan and print its layers, kernels and cost",
-    .details = "Everything that `submit` checks, on this machine and without a daemon: the plan's fields, its shapes, its data,\n"
+    .name = "plan check",
+    .arguments = "PLAN",
+    .summary = "Check a plan and print its layers, kernels and cost",
+    .details = "Everything that `submit` checks, on this machine and without a daemon: the plan's "
+               "fields, its shapes, its data,\n"
                "its memory. Exit code 3 when something is wrong, with every problem listed.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1, .flags = LT_VERB_OUTPUT,
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_OUTPUT,
     .run = run,
 };

@@ -11,7 +11,8 @@
 #include "sys/sha256.h"
 
 static const struct lt_option options[] = {
-    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
+     "change a field of the plan: trainer.max_epochs=3; may be repeated"},
     {"hash", 0, LT_OPTION_FLAG, NULL, "print the plan's hash instead"},
     {"short", 0, LT_OPTION_FLAG, NULL, "without the defaults"},
 };
@@ -53,8 +54,14 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_plan_show = {
-    .name = "plan show", .arguments = "PLAN", .summary = "Print a plan with its defaults filled in",
+    .name = "plan show",
+    .arguments = "PLAN",
+    .summary = "Print a plan with its defaults filled in",
     .details = "What is printed is a plan, too: it has the same hash, and is the same job.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1, .flags = LT_VERB_OUTPUT,
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_OUTPUT,
     .run = run,
 };

@@ -13,8 +13,9 @@ static const struct lt_option options[] = {
 };
 
 static const struct lt_column columns[] = {
-    {"JOB", "id", LT_COLUMN_TEXT},       {"NAME", "name", LT_COLUMN_TEXT},   {"STATE", "shown", LT_COLUMN_TEXT},
-    {"ATTEMPT", "attempt", LT_COLUMN_NUMBER}, {"EPOCH", "epoch", LT_COLUMN_NUMBER}, {"STEP", "step", LT_COLUMN_NUMBER},
+    {"JOB", "id", LT_COLUMN_TEXT},        {"NAME", "name", LT_COLUMN_TEXT},
+    {"STATE", "shown", LT_COLUMN_TEXT},   {"ATTEMPT", "attempt", LT_COLUMN_NUMBER},
+    {"EPOCH", "epoch", LT_COLUMN_NUMBER}, {"STEP", "step", LT_COLUMN_NUMBER},
     {"AGE", "age", LT_COLUMN_AGE},
 };
 
@@ -57,6 +58,11 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_ps = {
-    .name = "ps", .arguments = "", .summary = "List the jobs that haven't ended",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "ps",
+    .arguments = "",
+    .summary = "List the jobs that haven't ended",
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

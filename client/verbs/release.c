@@ -8,7 +8,12 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_release = {
-    .name = "release", .arguments = "JOB…", .summary = "Let a held job start",
+    .name = "release",
+    .arguments = "JOB…",
+    .summary = "Let a held job start",
     .details = NULL,
-    .min_args = 1, .max_args = -1, .flags = LT_VERB_DAEMON, .run = run,
+    .min_args = 1,
+    .max_args = -1,
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

@@ -14,7 +14,8 @@
 
 static const struct lt_option options[] = {
     {"checkpoint", 0, LT_OPTION_STRING, "NAME", "from this one: a name, best, or last (last)"},
-    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=20; may be repeated"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
+     "change a field of the plan: trainer.max_epochs=20; may be repeated"},
     {"quiet", 'q', LT_OPTION_FLAG, NULL, "print the new job's id alone"},
     {"follow", 'f', LT_OPTION_FLAG, NULL, "follow the new job as `run` does"},
 };
@@ -58,8 +59,11 @@ static int reply(void *arg, const ProtobufCMessage *m, ProtobufCBinaryData *curs
 static int find_spec(struct lt_ctl *ctl, const char *job, Lt__V1__JobSpec **out)
 {
     struct find f = {.ctl = ctl, .job = job};
-    const struct lt_stream s = {.method = "/lt.v1.Jobs/Events", .out = &lt__v1__events_response__descriptor,
-                                .request = request, .reply = reply, .arg = &f};
+    const struct lt_stream s = {.method = "/lt.v1.Jobs/Events",
+                                .out = &lt__v1__events_response__descriptor,
+                                .request = request,
+                                .reply = reply,
+                                .arg = &f};
     int rc = lt_stream_run(ctl, &s);
 
     if (rc == 0 && (!f.spec || f.spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN))
@@ -85,12 +89,14 @@ static int changed_plan(struct lt_ctl *ctl, const char *job, Lt__V1__TrainingPla
     if (rc)
         return rc;
     here = lt_malloc(4096);
-    spec = lt_text_apply_sets(spec, sets, n, getcwd(here, 4096) ? here : "/", ctl->arena, &problems);
+    spec =
+        lt_text_apply_sets(spec, sets, n, getcwd(here, 4096) ? here : "/", ctl->arena, &problems);
     if (spec)
         lt_plan_validate(spec, &problems);
     lt_ctl_problems(NULL, &problems);
     if (!spec || problems.errors)
-        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the changed plan has %zu problem%s, listed above; nothing was submitted",
+        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED,
+                         "the changed plan has %zu problem%s, listed above; nothing was submitted",
                          problems.errors, problems.errors == 1 ? "" : "s");
     else
         *out = spec->plan;
@@ -98,7 +104,8 @@ static int changed_plan(struct lt_ctl *ctl, const char *job, Lt__V1__TrainingPla
     return rc;
 }
 
-static int submit(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan *plan, const char **job)
+static int submit(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan *plan,
+                  const char **job)
 {
     Lt__V1__ResumeRequest q = LT__V1__RESUME_REQUEST__INIT;
     Lt__V1__SubmitResponse *r = NULL;
@@ -143,9 +150,16 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_resume = {
-    .name = "resume", .arguments = "JOB", .summary = "Go on from a job's checkpoint in a new job",
-    .details = "The old job stays what it is; the new one names it as its parent. --set changes the plan on the way: more epochs,\n"
+    .name = "resume",
+    .arguments = "JOB",
+    .summary = "Go on from a job's checkpoint in a new job",
+    .details = "The old job stays what it is; the new one names it as its parent. --set changes "
+               "the plan on the way: more epochs,\n"
                "another patience.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1, .flags = LT_VERB_DAEMON,
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON,
     .run = run,
 };

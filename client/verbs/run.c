@@ -9,7 +9,8 @@
 #include "client/submit.h"
 
 static const struct lt_option options[] = {
-    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
+     "change a field of the plan: trainer.max_epochs=3; may be repeated"},
     {"on-interrupt", 0, LT_OPTION_STRING, "detach|cancel", "what Ctrl-C does (detach)"},
 };
 
@@ -33,9 +34,17 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_run = {
-    .name = "run", .arguments = "PLAN", .summary = "Submit a plan and follow the job until it ends",
-    .details = "Writes the job's output as it comes: its stdout to stdout, its stderr to stderr, byte for byte. On a terminal a line\n"
-               "shows progress. Ctrl-C detaches; the job goes on. Starts a daemon for this user when none runs.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_EXACT, .run = run,
+    .name = "run",
+    .arguments = "PLAN",
+    .summary = "Submit a plan and follow the job until it ends",
+    .details = "Writes the job's output as it comes: its stdout to stdout, its stderr to stderr, "
+               "byte for byte. On a terminal a line\n"
+               "shows progress. Ctrl-C detaches; the job goes on. Starts a daemon for this user "
+               "when none runs.",
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_EXACT,
+    .run = run,
 };

@@ -28,7 +28,13 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_status = {
-    .name = "status", .arguments = "JOB", .summary = "Show where a job stands",
-    .details = "JOB is an id or a beginning of one that no other job has. An ended job keeps its last attempt's values.",
-    .min_args = 1, .max_args = 1, .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "status",
+    .arguments = "JOB",
+    .summary = "Show where a job stands",
+    .details = "JOB is an id or a beginning of one that no other job has. An ended job keeps its "
+               "last attempt's values.",
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

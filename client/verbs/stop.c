@@ -8,7 +8,13 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_stop = {
-    .name = "stop", .arguments = "JOB…", .summary = "End a job after its step, with a checkpoint",
-    .details = "`ltctl resume` goes on from there. Returns at once; `ltctl watch` waits for the end.",
-    .min_args = 1, .max_args = -1, .flags = LT_VERB_DAEMON, .run = run,
+    .name = "stop",
+    .arguments = "JOB…",
+    .summary = "End a job after its step, with a checkpoint",
+    .details =
+        "`ltctl resume` goes on from there. Returns at once; `ltctl watch` waits for the end.",
+    .min_args = 1,
+    .max_args = -1,
+    .flags = LT_VERB_DAEMON,
+    .run = run,
 };

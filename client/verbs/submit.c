@@ -9,7 +9,8 @@
 
 static const struct lt_option options[] = {
     {"quiet", 'q', LT_OPTION_FLAG, NULL, "print the job's id alone"},
-    {"set", 0, LT_OPTION_LIST, "PATH=VALUE", "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
+     "change a field of the plan: trainer.max_epochs=3; may be repeated"},
     {"hold", 0, LT_OPTION_FLAG, NULL, "don't start it before `ltctl release`"},
     {"wait", 0, LT_OPTION_FLAG, NULL, "wait until it is done, and exit with its code"},
     {"timeout", 0, LT_OPTION_DURATION, "TIME", "with --wait: no longer than this (then exit 9)"},
@@ -17,9 +18,10 @@ static const struct lt_option options[] = {
 
 static void hold(struct lt_ctl *ctl, Lt__V1__JobSpec *spec)
 {
-    Lt__V1__Job **job = spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN      ? &spec->plan->job
-                        : spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND ? &spec->command->job
-                                                                             : &spec->evaluation->job;
+    Lt__V1__Job **job = spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? &spec->plan->job
+                        : spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND
+                            ? &spec->command->job
+                            : &spec->evaluation->job;
 
     if (!*job) {
         *job = lt_arena_alloc(ctl->arena, sizeof **job);
@@ -56,9 +58,16 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_submit = {
-    .name = "submit", .arguments = "PLAN", .summary = "Submit a plan and print the job's id once its checks are over",
-    .details = "Exit code 3 means refused: every problem has been printed, and nothing will run. Starts a daemon for this user\n"
+    .name = "submit",
+    .arguments = "PLAN",
+    .summary = "Submit a plan and print the job's id once its checks are over",
+    .details = "Exit code 3 means refused: every problem has been printed, and nothing will run. "
+               "Starts a daemon for this user\n"
                "when none runs.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_STARTS, .run = run,
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS,
+    .run = run,
 };

@@ -8,8 +8,15 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_validate = {
-    .name = "validate", .arguments = "JOB", .summary = "Evaluate a job's model over its validation split",
-    .details = "Runs as a job of its own, with JOB as its parent, and waits for it. -o json prints {\"val_loss\":…,\"val_acc\":…}.",
-    .options = lt_evaluate_options, .n_options = 1, .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "validate",
+    .arguments = "JOB",
+    .summary = "Evaluate a job's model over its validation split",
+    .details = "Runs as a job of its own, with JOB as its parent, and waits for it. -o json prints "
+               "{\"val_loss\":…,\"val_acc\":…}.",
+    .options = lt_evaluate_options,
+    .n_options = 1,
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

@@ -11,6 +11,9 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_version = {
-    .name = "version", .arguments = "", .summary = "Print this program's version",
-    .details = "The daemon's stands in `ltctl nodes -o json`.", .run = run,
+    .name = "version",
+    .arguments = "",
+    .summary = "Print this program's version",
+    .details = "The daemon's stands in `ltctl nodes -o json`.",
+    .run = run,
 };

@@ -28,8 +28,9 @@ static void print_line(struct view *v, const Lt__V1__JobStatus *s)
     LT_BUF_AUTO line = {0};
 
     lt_status_word(s, &word);
-    lt_buf_printf(&line, "%s attempt %u epoch %llu%s%s", word.data, s->attempt, (unsigned long long)s->epoch,
-                  s->reason && s->reason[0] ? " " : "", s->reason ? s->reason : "");
+    lt_buf_printf(&line, "%s attempt %u epoch %llu%s%s", word.data, s->attempt,
+                  (unsigned long long)s->epoch, s->reason && s->reason[0] ? " " : "",
+                  s->reason ? s->reason : "");
     if (v->last.data && lt_str_eq(line.data, v->last.data))
         return;
     printf("%s step %llu\n", line.data, (unsigned long long)s->step);
@@ -74,8 +75,15 @@ static int run(struct lt_ctl *ctl)
 }
 
 const struct lt_verb lt_verb_watch = {
-    .name = "watch", .arguments = "JOB", .summary = "Show a job's state as it changes, until it ends",
-    .details = "Exits with the job's code. With -o json, jsonl or yaml each change is one line of JSON.",
-    .options = options, .n_options = LT_ARRAY_LEN(options), .min_args = 1, .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT, .run = run,
+    .name = "watch",
+    .arguments = "JOB",
+    .summary = "Show a job's state as it changes, until it ends",
+    .details =
+        "Exits with the job's code. With -o json, jsonl or yaml each change is one line of JSON.",
+    .options = options,
+    .n_options = LT_ARRAY_LEN(options),
+    .min_args = 1,
+    .max_args = 1,
+    .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,
+    .run = run,
 };

@@ -1,7 +1,7 @@
 /* cgroup.c - a memory limit around a rank, where the node can make one
  *
- * The limit is the admitted number and some room: page cache and code count, too, and a rank that keeps its promise
- * must never be killed by it. It is there for the one that doesn't.
+ * The limit is the admitted number and some room: page cache and code count, too, and a rank that
+ * keeps its promise must never be killed by it. It is there for the one that doesn't.
  */
 #include <string.h>
 
@@ -23,7 +23,8 @@ void lt_rank_cgroup_make(struct lt_rank *r)
     uint64_t memory = r->spec->memory_bytes;
     struct lt_error err = {0};
 
-    if (memory == 0 || lt_str_eq(r->node->inventory->memory_limits, lt_cgroup_kind_names[LT_CGROUP_NONE]))
+    if (memory == 0 ||
+        lt_str_eq(r->node->inventory->memory_limits, lt_cgroup_kind_names[LT_CGROUP_NONE]))
         return;
     memory += LT_MAX(memory / 4, (uint64_t)ROOM_LEAST);
     if (lt_cgroup_create(name, memory, &g, &err) < 0) {

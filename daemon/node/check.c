@@ -1,8 +1,9 @@
 /* check.c - CheckRequest: a queue, a cache, and the answers
  *
- * At most `max` at once, in order. An answer is kept under lt_check_key(): the same plan over the same files by the
- * same build is not looked at twice. A lost session doesn't stop a check: the coordinator asks again and finds it
- * running or kept. A check that couldn't be made is a problem of its own, so that no plan waits for ever.
+ * At most `max` at once, in order. An answer is kept under lt_check_key(): the same plan over the
+ * same files by the same build is not looked at twice. A lost session doesn't stop a check: the
+ * coordinator asks again and finds it running or kept. A check that couldn't be made is a problem
+ * of its own, so that no plan waits for ever.
  */
 #include "daemon/node/check.h"
 
@@ -92,11 +93,13 @@ static void send_failure(struct lt_node *n, char *job, const char *reason)
 }
 
 /* 0, or what is wrong with the bytes. */
-static int send_answer(struct lt_node *n, char *job, const struct lt_buf *answer, struct lt_error *err)
+static int send_answer(struct lt_node *n, char *job, const struct lt_buf *answer,
+                       struct lt_error *err)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_MAX);
     ProtobufCMessage *m;
-    int rc = lt_wire_decode(&lt__v1__check_done__descriptor, answer->data, answer->len, arena, &m, err);
+    int rc =
+        lt_wire_decode(&lt__v1__check_done__descriptor, answer->data, answer->len, arena, &m, err);
 
     if (rc < 0)
         return rc;
@@ -153,9 +156,11 @@ static void start_next(struct lt_node_checks *c)
         c->first = k->next;
         if (!c->first)
             c->last = &c->first;
-        rc = lt_check_run_start(c->node->loop, c->node->worker, &k->spec, LIMIT_MS, on_progress, on_done, k, &k->run);
+        rc = lt_check_run_start(c->node->loop, c->node->worker, &k->spec, LIMIT_MS, on_progress,
+                                on_done, k, &k->run);
         if (rc < 0) {
-            LT_AUTO(lt_free) char *reason = lt_format("%s can't be started: %s", c->node->worker, uv_strerror(rc));
+            LT_AUTO(lt_free)
+            char *reason = lt_format("%s can't be started: %s", c->node->worker, uv_strerror(rc));
 
             send_failure(c->node, k->job, reason);
             check_free(k);

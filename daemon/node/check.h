@@ -9,8 +9,8 @@
 
 struct lt_node;
 
-/* What a check's answer depends on: the spec, the engine's build, and every file that the spec names (path, size, mtime,
- * inode; of folders, their entries). 64 hexadecimal digits. */
+/* What a check's answer depends on: the spec, the engine's build, and every file that the spec
+ * names (path, size, mtime, inode; of folders, their entries). 64 hexadecimal digits. */
 void lt_check_key(const Lt__V1__JobSpec *spec, const char *build, char out[65]);
 
 struct lt_check_run;
@@ -18,10 +18,12 @@ typedef void lt_check_progress_fn(void *arg, const char *text);
 /* answer: CheckDone's bytes, or NULL with the reason why there is none. */
 typedef void lt_check_done_fn(void *arg, const struct lt_buf *answer, const char *reason);
 
-/* Starts the program with the spec's bytes on its stdin. limit_ms: until it says that it reads data (a line on stderr), it
- * is over, or it is killed. done comes once, on the loop; without it when start fails. Returns 0 or a uv error. */
-int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf *spec, unsigned limit_ms,
-                       lt_check_progress_fn *progress, lt_check_done_fn *done, void *arg, struct lt_check_run **out);
+/* Starts the program with the spec's bytes on its stdin. limit_ms: until it says that it reads data
+ * (a line on stderr), it is over, or it is killed. done comes once, on the loop; without it when
+ * start fails. Returns 0 or a uv error. */
+int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf *spec,
+                       unsigned limit_ms, lt_check_progress_fn *progress, lt_check_done_fn *done,
+                       void *arg, struct lt_check_run **out);
 /* Kills it; done still comes, with a reason. */
 void lt_check_run_kill(struct lt_check_run *run);
 

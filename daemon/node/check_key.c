@@ -1,7 +1,7 @@
 /* check_key.c - what a check's answer depends on
  *
- * Every string field that is a path (lt_field_is_path) is looked at, so that a new source's files are in the key
- * without a line of code here.
+ * Every string field that is a path (lt_field_is_path) is looked at, so that a new source's files
+ * are in the key without a line of code here.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -25,8 +25,9 @@ static void add_state(struct lt_sha256 *h, const char *path)
     if (stat(path, &st) < 0)
         text = lt_format("%s absent\n", path);
     else
-        text = lt_format("%s %lld %lld.%09ld %llu\n", path, (long long)st.st_size, (long long)st.st_mtim.tv_sec,
-                         st.st_mtim.tv_nsec, (unsigned long long)st.st_ino);
+        text = lt_format("%s %lld %lld.%09ld %llu\n", path, (long long)st.st_size,
+                         (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                         (unsigned long long)st.st_ino);
     lt_sha256_add(h, text, strlen(text));
 }
 
@@ -50,11 +51,13 @@ static void add_path(struct lt_sha256 *h, const char *path)
 
 static void add_paths(struct lt_sha256 *h, const ProtobufCMessage *m);
 
-static void add_value(struct lt_sha256 *h, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, void *value)
+static void add_value(struct lt_sha256 *h, const ProtobufCMessage *m,
+                      const ProtobufCFieldDescriptor *f, void *value)
 {
     if (f->type == PROTOBUF_C_TYPE_MESSAGE && *(void **)value)
         add_paths(h, *(const ProtobufCMessage **)value);
-    else if (f->type == PROTOBUF_C_TYPE_STRING && *(char **)value && lt_field_is_path(m->descriptor, f))
+    else if (f->type == PROTOBUF_C_TYPE_STRING && *(char **)value &&
+             lt_field_is_path(m->descriptor, f))
         add_path(h, *(char **)value);
 }
 
@@ -70,7 +73,8 @@ static void add_paths(struct lt_sha256 *h, const ProtobufCMessage *m)
         if (f->label == PROTOBUF_C_LABEL_REPEATED) {
             for (size_t k = 0; k < *(const size_t *)quantifier; k++)
                 add_value(h, m, f, *(char **)member + k * sizeof(void *));
-        } else if (!(f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) || *(const uint32_t *)quantifier == f->id) {
+        } else if (!(f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) ||
+                   *(const uint32_t *)quantifier == f->id) {
             add_value(h, m, f, member);
         }
     }

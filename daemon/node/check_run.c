@@ -1,8 +1,9 @@
 /* check_run.c - the process behind one check: spec in, answer out, in its own limits
  *
- * A plan may be hostile: what looks at its shapes and files runs in a process with limits on memory and, for
- * everything before the data are read, on time. stdout is CheckDone's bytes; a line of stderr that begins with
- * `progress ` is for people and ends the time limit; the rest of stderr is kept as the reason of a failure.
+ * A plan may be hostile: what looks at its shapes and files runs in a process with limits on memory
+ * and, for everything before the data are read, on time. stdout is CheckDone's bytes; a line of
+ * stderr that begins with `progress ` is for people and ends the time limit; the rest of stderr is
+ * kept as the reason of a failure.
  */
 #include <signal.h>
 #include <stdbool.h>
@@ -77,10 +78,11 @@ static char *why_not(const struct lt_check_run *r)
     if (r->late)
         return lt_strdup("looking at the plan's shapes took longer than the time limit");
     if (r->sig)
-        return lt_format("lt-worker was killed by signal %d (%s) while it looked at the plan %s", r->sig,
-                         strsignal(r->sig), note);
+        return lt_format("lt-worker was killed by signal %d (%s) while it looked at the plan %s",
+                         r->sig, strsignal(r->sig), note);
     if (r->status)
-        return lt_format("lt-worker ended with code %d while it looked at the plan %s", (int)r->status, note);
+        return lt_format("lt-worker ended with code %d while it looked at the plan %s",
+                         (int)r->status, note);
     return r->answer.len >= ANSWER_MAX ? lt_strdup("lt-worker's answer is too long") : NULL;
 }
 
@@ -202,8 +204,9 @@ static void init_handles(struct lt_check_run *r, uv_loop_t *loop)
     r->handles = 5;
 }
 
-int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf *spec, unsigned limit_ms,
-                       lt_check_progress_fn *progress, lt_check_done_fn *done, void *arg, struct lt_check_run **out)
+int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf *spec,
+                       unsigned limit_ms, lt_check_progress_fn *progress, lt_check_done_fn *done,
+                       void *arg, struct lt_check_run **out)
 {
     struct lt_check_run *r = lt_calloc(1, sizeof *r);
     char *argv[] = {(char *)worker, (char *)"--plan-only", NULL};
@@ -213,7 +216,11 @@ int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf 
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->err},
     };
     const uv_process_options_t options = {
-        .file = worker, .args = argv, .exit_cb = on_process_exit, .stdio = io, .stdio_count = 3,
+        .file = worker,
+        .args = argv,
+        .exit_cb = on_process_exit,
+        .stdio = io,
+        .stdio_count = 3,
     };
     uv_buf_t bytes;
     int rc;

@@ -1,8 +1,9 @@
 /* cpus.c - which processors a rank gets
  *
- * As many as its spec counts, the lowest that no other rank on this node holds: the same job on an idle node gets the
- * same ones each time, so that its measured choices hold. Cores are the coordinator's resource; when there aren't
- * enough free ones here it has allowed oversubscription, and the rank isn't bound.
+ * As many as its spec counts, the lowest that no other rank on this node holds: the same job on an
+ * idle node gets the same ones each time, so that its measured choices hold. Cores are the
+ * coordinator's resource; when there aren't enough free ones here it has allowed oversubscription,
+ * and the rank isn't bound.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -18,7 +18,8 @@
 #include "sys/journal.h"
 #include "sys/log.h"
 
-/* The last record was acknowledged in an earlier agent's life, so it wasn't sent, and read, by us. */
+/* The last record was acknowledged in an earlier agent's life, so it wasn't sent, and read, by us.
+ */
 static void find_finish(struct lt_rank *r)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(r->dir, "journal");
@@ -53,12 +54,14 @@ static void set(Lt__V1__RankExited *x, Lt__V1__FailureClass class, char *reason)
     x->reason = reason;
 }
 
-static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *e, Lt__V1__RankExited *x)
+static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *e,
+                          Lt__V1__RankExited *x)
 {
     bool command = r->spec->spec && r->spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
 
     if (e->oom) {
-        set(x, LT__V1__FAILURE_CLASS__CLASS_OOM, lt_strdup("killed by the kernel: its memory limit was reached"));
+        set(x, LT__V1__FAILURE_CLASS__CLASS_OOM,
+            lt_strdup("killed by the kernel: its memory limit was reached"));
     } else if (e->signaled) {
         set(x, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
             lt_format("killed by signal %d (%s)", e->status, strsignal(e->status)));
@@ -68,7 +71,8 @@ static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *
         set(x, LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
     } else {
         set(x, LT__V1__FAILURE_CLASS__CLASS_JOB,
-            lt_format(command ? "exit code %d" : "exit code %d without a last record; see its log", e->status));
+            lt_format(command ? "exit code %d" : "exit code %d without a last record; see its log",
+                      e->status));
     }
 }
 
@@ -86,7 +90,8 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
         x->result = r->result;
         set(x, r->class, r->reason ? lt_strdup(r->reason) : NULL);
     } else if (rc < 0) {
-        set(x, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, lt_strdup("lt-shim died, and the worker with it"));
+        set(x, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+            lt_strdup("lt-shim died, and the worker with it"));
     } else {
         classify_exit(r, &e, x);
     }

@@ -29,8 +29,8 @@ struct lt_node {
     bool welcomed; /* and our hello */
     void (*on_ready)(void *user);
     void *user;
-    struct lt_map *ranks;      /* name → struct lt_rank, borrowed */
-    struct lt_node_out *out;   /* messages that found the session's outbox full */
+    struct lt_map *ranks;    /* name → struct lt_rank, borrowed */
+    struct lt_node_out *out; /* messages that found the session's outbox full */
     struct lt_node_wake *wake;
     struct lt_node_checks *checks;
     struct lt_node_reads *reads;
@@ -48,22 +48,26 @@ void lt_node_tick_start(struct lt_node *n);
 void lt_node_tail_all(struct lt_node *n);
 
 /* ---- out.c. kind: the message's case; payload: that member. */
-void lt_node_send(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind, void *payload); /* queued when full, dropped without a session */
-int lt_node_try(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind, void *payload);   /* -EAGAIN, -ENOTCONN */
-bool lt_node_flush(struct lt_node *n);                                                       /* true: nothing queued any more */
+void lt_node_send(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind,
+                  void *payload); /* queued when full, dropped without a session */
+int lt_node_try(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind,
+                void *payload);        /* -EAGAIN, -ENOTCONN */
+bool lt_node_flush(struct lt_node *n); /* true: nothing queued any more */
 void lt_node_out_drop(struct lt_node *n);
 struct lt_node_out *lt_node_out_new(void);
 void lt_node_out_free(struct lt_node_out *o);
 
 /* ---- session.c */
-int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *target, struct lt_error *err);
+int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *target,
+                    struct lt_error *err);
 /* ---- sample.c */
 void lt_node_sample(struct lt_node *n);
 /* ---- inventory.c; allocated by lt_malloc, lives as long as the process */
 Lt__V1__Inventory *lt_node_inventory(const char *worker);
 void lt_node_inventory_free(Lt__V1__Inventory *inv);
 
-/* ---- wake.c: ZeroMQ PULL; NULL when it can't be had (the tick finds everything, a little later) */
+/* ---- wake.c: ZeroMQ PULL; NULL when it can't be had (the tick finds everything, a little later)
+ */
 struct lt_node_wake *lt_node_wake_open(struct lt_node *n, const char *runtime_dir);
 const char *lt_node_wake_address(const struct lt_node_wake *w); /* NULL: none */
 void lt_node_wake_close(struct lt_node_wake *w);

@@ -1,6 +1,7 @@
 /* inventory.c - what this node has
  *
- * `build` is a digest of the engine's program: nodes with equal ones give equal bits on equal processors.
+ * `build` is a digest of the engine's program: nodes with equal ones give equal bits on equal
+ * processors.
  */
 #include <stdio.h>
 #include <string.h>

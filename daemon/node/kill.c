@@ -1,7 +1,7 @@
 /* kill.c - SIGKILL for everything of a rank
  *
- * The worker by its identity, its cgroup, and every process of ours whose environment holds the attempt's token
- * (LT_TOKEN, set by the shim): what a rank started and detached is found, too.
+ * The worker by its identity, its cgroup, and every process of ours whose environment holds the
+ * attempt's token (LT_TOKEN, set by the shim): what a rank started and detached is found, too.
  */
 #include <ctype.h>
 #include <dirent.h>
@@ -24,7 +24,8 @@ static bool carries(pid_t pid, const char *token)
     LT_BUF_AUTO text = {0};
     size_t n = strlen(token) + 1; /* with its NUL: the whole entry */
 
-    return lt_file_read(path, ENVIRON_MAX, &text, NULL) == 0 && text.len >= n && memmem(text.data, text.len, token, n);
+    return lt_file_read(path, ENVIRON_MAX, &text, NULL) == 0 && text.len >= n &&
+           memmem(text.data, text.len, token, n);
 }
 
 static void kill_carriers(const struct lt_rank *r)
@@ -48,7 +49,8 @@ void lt_rank_kill_all(struct lt_rank *r)
     LT_AUTO(lt_cgroup_free) struct lt_cgroup *g = NULL;
     struct lt_identity worker;
 
-    if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 && lt_identity_alive(&worker))
+    if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 &&
+        lt_identity_alive(&worker))
         kill(worker.pid, SIGKILL);
     if (r->spec->cgroup && r->spec->cgroup[0] && lt_cgroup_open(r->spec->cgroup, &g, NULL) == 0)
         lt_cgroup_kill(g, NULL);

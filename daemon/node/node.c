@@ -1,7 +1,7 @@
 /* node.c - opening, the tick, and closing of the agent
  *
- * The tick runs only while a rank runs: it takes samples for people, saves acknowledged offsets, and finds what a
- * lost wake-up would have told. An idle agent doesn't wake.
+ * The tick runs only while a rank runs: it takes samples for people, saves acknowledged offsets,
+ * and finds what a lost wake-up would have told. An idle agent doesn't wake.
  */
 #include "daemon/node/node.h"
 
@@ -102,7 +102,8 @@ static char *host_name(void)
 {
     char text[256] = "";
 
-    return gethostname(text, sizeof text - 1) == 0 && text[0] ? lt_strdup(text) : lt_strdup("localhost");
+    return gethostname(text, sizeof text - 1) == 0 && text[0] ? lt_strdup(text)
+                                                              : lt_strdup("localhost");
 }
 
 static int open_state(struct lt_node *n, struct lt_error *err)

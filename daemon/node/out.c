@@ -1,8 +1,9 @@
 /* out.c - messages to the coordinator
  *
- * What answers a request is queued here when the session's outbox is full; what is read from somewhere (records,
- * samples) isn't: its reader just stops and goes on later, so that memory stays bounded. A lost session drops
- * everything: the coordinator asks again, and what matters is in the hello.
+ * What answers a request is queued here when the session's outbox is full; what is read from
+ * somewhere (records, samples) isn't: its reader just stops and goes on later, so that memory stays
+ * bounded. A lost session drops everything: the coordinator asks again, and what matters is in the
+ * hello.
  */
 #include <errno.h>
 
@@ -98,7 +99,8 @@ bool lt_node_flush(struct lt_node *n)
 {
     while (n->out->first) {
         const struct packed *p = n->out->first;
-        Lt__V1__AgentMessage *m = lt__v1__agent_message__unpack(NULL, p->n, p->bytes); /* our own bytes */
+        Lt__V1__AgentMessage *m =
+            lt__v1__agent_message__unpack(NULL, p->n, p->bytes); /* our own bytes */
         int rc = m ? put(n, m) : 0;
 
         lt__v1__agent_message__free_unpacked(m, NULL);

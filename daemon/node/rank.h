@@ -3,9 +3,11 @@
  * STARTING  its folder is being written, or its shim hasn't reported yet
  * RUNNING   its shim holds the lock
  * ENDING    the shim is gone without an exit record: its worker is being made sure to be dead
- * ENDED     nothing of it runs; its journal is sent to the end, then RankGone, until the coordinator forgets it
+ * ENDED     nothing of it runs; its journal is sent to the end, then RankGone, until the
+ * coordinator forgets it
  *
- * Everything but STARTING is read from the attempt's folder, so that a new agent comes to the same state.
+ * Everything but STARTING is read from the attempt's folder, so that a new agent comes to the same
+ * state.
  */
 #ifndef LT_DAEMON_NODE_RANK_H
 #define LT_DAEMON_NODE_RANK_H
@@ -23,7 +25,13 @@ struct lt_journal_reader;
 struct lt_node;
 struct lt_page;
 
-enum lt_rank_state { LT_RANK_STARTING, LT_RANK_RUNNING, LT_RANK_ENDING, LT_RANK_ENDED, LT_RANK_STATE_N };
+enum lt_rank_state {
+    LT_RANK_STARTING,
+    LT_RANK_RUNNING,
+    LT_RANK_ENDING,
+    LT_RANK_ENDED,
+    LT_RANK_STATE_N
+};
 
 struct lt_rank {
     struct lt_node *node;
@@ -40,7 +48,7 @@ struct lt_rank {
     uv_process_t process; /* the shim, when we started it */
     uv_pipe_t report;     /* its one line */
     struct lt_buf line;
-    bool spawned; /* process and report are handles */
+    bool spawned;       /* process and report are handles */
     pid_t shim, worker; /* 0: not known (yet) */
     uv_poll_t *watch;   /* on pidfd: the shim's, in ENDING the worker's */
     int pidfd;
@@ -66,8 +74,8 @@ struct lt_rank *lt_rank_find(struct lt_node *n, const char *job, uint32_t attemp
 struct lt_rank *lt_rank_new(struct lt_node *n, const Lt__V1__StartRank *spec);
 struct lt_rank *lt_rank_hold(struct lt_rank *r);
 void lt_rank_release(struct lt_rank *r);
-void lt_rank_drop(struct lt_rank *r);                      /* out of the table, handles closed; the folder stays */
-void lt_rank_remove(struct lt_rank *r);                    /* and the folder is removed */
+void lt_rank_drop(struct lt_rank *r);   /* out of the table, handles closed; the folder stays */
+void lt_rank_remove(struct lt_rank *r); /* and the folder is removed */
 void lt_rank_set_state(struct lt_rank *r, enum lt_rank_state s);
 
 /* ---- life */
@@ -85,13 +93,15 @@ void lt_rank_tail_again(struct lt_rank *r); /* a new session: from the acknowled
 void lt_rank_acked(struct lt_rank *r, uint64_t offset);
 void lt_rank_save_ack(struct lt_rank *r);
 uint64_t lt_rank_read_ack(const struct lt_rank *r);
-void lt_rank_tell_gone(struct lt_rank *r);                          /* gone.c */
-void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal);  /* signal.c */
-void lt_rank_signal_again(struct lt_rank *r);                       /* what an earlier agent had begun */
+void lt_rank_tell_gone(struct lt_rank *r);                         /* gone.c */
+void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal); /* signal.c */
+void lt_rank_signal_again(struct lt_rank *r); /* what an earlier agent had begun */
 void lt_rank_ladder_stop(struct lt_rank *r);
-/* SIGKILL to the worker, its cgroup, and every process that carries the attempt's token (kill.c). */
+/* SIGKILL to the worker, its cgroup, and every process that carries the attempt's token (kill.c).
+ */
 void lt_rank_kill_all(struct lt_rank *r);
-void lt_rank_cgroup_make(struct lt_rank *r); /* cgroup.c: where the node limits memory so; on the thread pool */
+void lt_rank_cgroup_make(
+    struct lt_rank *r); /* cgroup.c: where the node limits memory so; on the thread pool */
 void lt_rank_cgroup_remove(struct lt_rank *r);
 /* Gives the rank processors of its own, lowest free ones first (cpus.c). */
 void lt_rank_assign_cpus(struct lt_rank *r);

@@ -1,8 +1,9 @@
 /* ranks.c - the table of this node's ranks, and what an earlier agent left on disk
  *
- * Names are JOB.ATTEMPT.RANK: of the table's keys and of the folders. A folder in which nothing ever ran (no lock
- * held, no worker's identity, no exit record) is removed: the coordinator asks again. Its lock is taken first, so
- * that a shim which is still on its way finds it taken, or finds no spec.
+ * Names are JOB.ATTEMPT.RANK: of the table's keys and of the folders. A folder in which nothing
+ * ever ran (no lock held, no worker's identity, no exit record) is removed: the coordinator asks
+ * again. Its lock is taken first, so that a shim which is still on its way finds it taken, or finds
+ * no spec.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -113,13 +114,15 @@ void lt_rank_set_state(struct lt_rank *r, enum lt_rank_state s)
     if (s != LT_RANK_RUNNING)
         return;
     if (!r->page)
-        lt_page_map(path, &r->page, NULL); /* without it there are no samples; the tick doesn't insist */
+        lt_page_map(path, &r->page,
+                    NULL); /* without it there are no samples; the tick doesn't insist */
     lt_node_tick_start(r->node);
 }
 
 /* ---- what is on disk */
 
-static int read_spec(const char *dir, struct lt_arena *arena, Lt__V1__StartRank **out, struct lt_error *err)
+static int read_spec(const char *dir, struct lt_arena *arena, Lt__V1__StartRank **out,
+                     struct lt_error *err)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(dir, "spec");
     LT_BUF_AUTO bytes = {0};
@@ -131,7 +134,9 @@ static int read_spec(const char *dir, struct lt_arena *arena, Lt__V1__StartRank 
     if (rc < 0)
         return rc;
     *out = (Lt__V1__StartRank *)m;
-    return (*out)->job && (*out)->run_dir ? 0 : lt_error_set(err, -EPROTO, "%s: lacks job or run_dir", path);
+    return (*out)->job && (*out)->run_dir
+               ? 0
+               : lt_error_set(err, -EPROTO, "%s: lacks job or run_dir", path);
 }
 
 /* Nothing ever ran in it, or what it says can't be read. */

@@ -1,8 +1,9 @@
 /* read.c - a run's files, for the coordinator
  *
- * Each request is one open and pread on libuv's thread pool. A path never leaves its run folder: openat2 resolves it
- * beneath (links inside may point inside); where the kernel lacks that, links are refused. A request that may wait for
- * bytes is tried again every 20 ms, and whenever a rank said that it wrote something.
+ * Each request is one open and pread on libuv's thread pool. A path never leaves its run folder:
+ * openat2 resolves it beneath (links inside may point inside); where the kernel lacks that, links
+ * are refused. A request that may wait for bytes is tried again every 20 ms, and whenever a rank
+ * said that it wrote something.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -92,8 +93,11 @@ static int open_parts(int dir, const char *path)
     char *save = NULL;
     int fd = dir;
 
-    for (char *part = strtok_r(copy, "/", &save); part && fd >= 0; part = strtok_r(NULL, "/", &save)) {
-        int next = strcmp(part, "..") == 0 ? -1 : openat(fd, part, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    for (char *part = strtok_r(copy, "/", &save); part && fd >= 0;
+         part = strtok_r(NULL, "/", &save)) {
+        int next = strcmp(part, "..") == 0
+                       ? -1
+                       : openat(fd, part, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
         if (strcmp(part, "..") == 0)
             errno = EXDEV;
@@ -138,7 +142,8 @@ static int list_folder(struct read *q, int fd)
     while ((e = readdir(d)) && q->n_entries < ENTRIES_MAX) {
         struct stat st;
 
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || fstatat(fd, e->d_name, &st, 0) < 0)
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
+            fstatat(fd, e->d_name, &st, 0) < 0)
             continue;
         LT_GROW(q->entries, q->n_entries, q->cap_entries);
         q->entries[q->n_entries++] = lt_format("%s%s", e->d_name, S_ISDIR(st.st_mode) ? "/" : "");

@@ -1,7 +1,8 @@
 /* session.c - the conversation with the coordinator: hello, what it asks for, and starting over
  *
- * A new session begins with every attempt this node knows; once welcomed, journals are sent from their acknowledged
- * offset. All requests are idempotent, so whichever side was lost may simply ask again.
+ * A new session begins with every attempt this node knows; once welcomed, journals are sent from
+ * their acknowledged offset. All requests are idempotent, so whichever side was lost may simply ask
+ * again.
  */
 #include <string.h>
 
@@ -17,7 +18,8 @@ static void fill_known(const struct lt_rank *r, Lt__V1__KnownAttempt *k)
 {
     lt__v1__known_attempt__init(k);
     k->job = r->spec->job;
-    k->has_attempt = k->has_generation = k->has_rank = k->has_running = k->has_journal_offset = true;
+    k->has_attempt = k->has_generation = k->has_rank = k->has_running = k->has_journal_offset =
+        true;
     k->attempt = r->spec->attempt;
     k->generation = r->spec->generation;
     k->rank = r->spec->rank;
@@ -61,8 +63,7 @@ static void on_welcome(struct lt_node *n, const void *payload)
     void (*ready)(void *) = n->on_ready;
     void *r;
 
-    lt_info("agent %s: joined the coordinator, version %s", n->name,
-            w->version ? w->version : "?");
+    lt_info("agent %s: joined the coordinator, version %s", n->name, w->version ? w->version : "?");
     n->welcomed = true;
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)
         lt_rank_tail_again(r);
@@ -152,18 +153,26 @@ static void on_closed(void *arg, const struct lt_rpc_status *why)
 {
     struct lt_node *n = arg;
 
-    lt_info("agent %s: session with the coordinator ended: %s", n->name, why->text[0] ? why->text : lt_rpc_code_name(why->code));
+    lt_info("agent %s: session with the coordinator ended: %s", n->name,
+            why->text[0] ? why->text : lt_rpc_code_name(why->code));
     n->open = n->welcomed = false;
     lt_node_out_drop(n);
     lt_node_reads_drop(n->reads);
 }
 
-int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *target, struct lt_error *err)
+int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *target,
+                    struct lt_error *err)
 {
     const struct lt_session_config c = {
-        .loop = loop, .target = target, .method = "/lt.v1.Agent/Session",
-        .in = &lt__v1__coordinator_message__descriptor, .arg = n,
-        .opened = on_opened, .message = on_message, .writable = on_writable, .closed = on_closed,
+        .loop = loop,
+        .target = target,
+        .method = "/lt.v1.Agent/Session",
+        .in = &lt__v1__coordinator_message__descriptor,
+        .arg = n,
+        .opened = on_opened,
+        .message = on_message,
+        .writable = on_writable,
+        .closed = on_closed,
     };
 
     return lt_session_open(&c, &n->session, err);

@@ -1,8 +1,9 @@
 /* signal.c - stop, cancel, checkpoint, kill
  *
- * Requests are bits in the shared page, seen by the engine at its next step boundary. A cancel has patience: after
- * one interval SIGTERM, after another SIGKILL to everything. A program that isn't ours doesn't read pages: it gets
- * SIGTERM at once. A stop has none of this: saving a checkpoint may take its time, and who is tired of waiting cancels.
+ * Requests are bits in the shared page, seen by the engine at its next step boundary. A cancel has
+ * patience: after one interval SIGTERM, after another SIGKILL to everything. A program that isn't
+ * ours doesn't read pages: it gets SIGTERM at once. A stop has none of this: saving a checkpoint
+ * may take its time, and who is tired of waiting cancels.
  */
 #include <signal.h>
 
@@ -29,7 +30,8 @@ static void send_term(const struct lt_rank *r)
 {
     struct lt_identity worker;
 
-    if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 && lt_identity_alive(&worker))
+    if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 &&
+        lt_identity_alive(&worker))
         kill(worker.pid, SIGTERM);
 }
 

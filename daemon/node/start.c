@@ -1,8 +1,10 @@
 /* start.c - from StartRank to a running rank
  *
- * On the thread pool: the run's folder with the plan, then the attempt's, the spec last and durable. On the loop: the
- * shim, in a session of its own, so that it survives us; it says by one line how that went. Idempotent: a start
- * for what there is already is answered again; one of an older generation than the node knows of the job is refused.
+ * On the thread pool: the run's folder with the plan, then the attempt's, the spec last. On the
+ * loop: the shim, in a session of its own, so that it survives us; it says by one line how that
+ * went. The folder is synced while the worker comes up: only a power cut could take it, and the
+ * worker with it. Idempotent: a start for what there is already is answered again; one of an older
+ * generation than the node knows of the job is refused.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -73,12 +75,12 @@ static int write_plan(const Lt__V1__StartRank *s, struct lt_error *err)
     if (rc < 0 || lt_file_exists(pb))
         return rc;
     lt_text_print_spec(s->spec, 0, &text);
-    rc = lt_file_replace(yaml, text.data, text.len, 0666, err);
+    rc = lt_file_put(yaml, text.data, text.len, 0666, err);
     if (rc < 0)
         return rc;
     lt_buf_reserve(&bytes, lt__v1__job_spec__get_packed_size(s->spec) + 1);
     bytes.len = lt__v1__job_spec__pack(s->spec, (uint8_t *)bytes.data);
-    return lt_file_replace(pb, bytes.data, bytes.len, 0666, err);
+    return lt_file_put(pb, bytes.data, bytes.len, 0666, err);
 }
 
 static int write_folder(struct lt_rank *r, struct lt_error *err)
@@ -89,7 +91,7 @@ static int write_folder(struct lt_rank *r, struct lt_error *err)
     const char *address = lt_node_wake_address(r->node->wake);
     LT_BUF_AUTO bytes = {0};
     struct lt_page *page;
-    int rc = lt_file_mkdirs(r->dir, 0700, err);
+    int rc = lt_file_make_dirs(r->dir, 0700, err);
 
     if (rc == 0)
         rc = lt_page_create(page_path, &page, err);
@@ -99,15 +101,39 @@ static int write_folder(struct lt_rank *r, struct lt_error *err)
     if (address) {
         LT_AUTO(lt_free) char *line = lt_format("%s\n", address);
 
-        rc = lt_file_replace(wake_path, line, strlen(line), 0600, err);
+        rc = lt_file_put(wake_path, line, strlen(line), 0600, err);
         if (rc < 0)
             return rc;
     }
     lt_rank_cgroup_make(r); /* the spec names it */
     lt_buf_reserve(&bytes, lt__v1__start_rank__get_packed_size(r->spec) + 1);
     bytes.len = lt__v1__start_rank__pack(r->spec, (uint8_t *)bytes.data);
-    rc = lt_file_replace(spec_path, bytes.data, bytes.len, 0600, err);
-    return rc < 0 ? rc : lt_file_sync_dir(r->node->attempts_dir, err);
+    return lt_file_put(spec_path, bytes.data, bytes.len, 0600, err);
+}
+
+static void sync_file(const char *dir, const char *name)
+{
+    LT_AUTO(lt_free) char *path = lt_path_join(dir, name);
+    int fd = lt_file_open(path, O_RDONLY, 0, NULL);
+
+    if (fd < 0)
+        return;
+    lt_file_sync(fd, NULL); /* a disk that can't says so at the next checkpoint */
+    close(fd);
+}
+
+/* While the worker comes up: a power cut from now on leaves a folder that a later agent can tell
+ * the end of. */
+static void make_durable(uv_work_t *w)
+{
+    const struct lt_rank *r = w->data;
+
+    sync_file(r->dir, "spec");
+    lt_file_sync_dir(r->dir, NULL);
+    lt_file_sync_dir(r->node->attempts_dir, NULL);
+    sync_file(r->spec->run_dir, "plan.yaml");
+    sync_file(r->spec->run_dir, "plan.pb");
+    lt_file_sync_dir(r->spec->run_dir, NULL);
 }
 
 static void prepare(uv_work_t *w)
@@ -210,8 +236,12 @@ static int spawn(struct lt_rank *r)
         {.flags = log >= 0 ? UV_INHERIT_FD : UV_IGNORE, .data.fd = log},
     };
     const uv_process_options_t options = {
-        .file = r->node->shim, .args = argv, .exit_cb = on_shim_exit, .flags = UV_PROCESS_DETACHED,
-        .stdio = io, .stdio_count = 3,
+        .file = r->node->shim,
+        .args = argv,
+        .exit_cb = on_shim_exit,
+        .flags = UV_PROCESS_DETACHED,
+        .stdio = io,
+        .stdio_count = 3,
     };
     int rc;
 
@@ -228,6 +258,12 @@ static int spawn(struct lt_rank *r)
     }
     r->shim = r->process.pid;
     return uv_read_start((uv_stream_t *)&r->report, on_alloc, on_report);
+}
+
+static void on_durable(uv_work_t *w, int status)
+{
+    (void)status;
+    lt_rank_release(w->data);
 }
 
 static void on_prepared(uv_work_t *w, int status)
@@ -248,6 +284,10 @@ static void on_prepared(uv_work_t *w, int status)
             LT_AUTO(lt_free) char *reason = lt_format("%s: %s", r->node->shim, uv_strerror(rc));
 
             fail(r, reason);
+        } else {
+            uv_queue_work(r->node->loop, w, make_durable,
+                          on_durable); /* takes over the reference */
+            return;
         }
     }
     lt_rank_release(r);
@@ -283,7 +323,8 @@ void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec)
 {
     struct lt_rank *r;
 
-    if (!spec->job || !id_is_sane(spec->job) || !spec->run_dir || spec->run_dir[0] != '/' || !spec->spec) {
+    if (!spec->job || !id_is_sane(spec->job) || !spec->run_dir || spec->run_dir[0] != '/' ||
+        !spec->spec) {
         tell_failed(n, spec, "malformed StartRank: job, absolute run_dir and spec are needed");
         return;
     }

@@ -1,8 +1,8 @@
 /* tail.c - a rank's journal, from its file to the coordinator
  *
- * Records go out in order until the session is full, and again from the acknowledged offset in a new session. The
- * acknowledged offset is kept in the folder without a sync: an older one only means that records come twice, and
- * the coordinator drops what ends at or before what it has.
+ * Records go out in order until the session is full, and again from the acknowledged offset in a
+ * new session. The acknowledged offset is kept in the folder without a sync: an older one only
+ * means that records come twice, and the coordinator drops what ends at or before what it has.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,7 +45,8 @@ void lt_rank_save_ack(struct lt_rank *r)
     fd = lt_file_open(path, O_WRONLY | O_CREAT, 0600, NULL);
     if (fd < 0)
         return;
-    n = snprintf(text, sizeof text, "%020llu\n", (unsigned long long)r->acked); /* one width: overwritten whole */
+    n = snprintf(text, sizeof text, "%020llu\n",
+                 (unsigned long long)r->acked); /* one width: overwritten whole */
     if (lt_file_pwrite(fd, text, (size_t)n, 0, NULL) == 0)
         r->acked_saved = r->acked;
     close(fd);
@@ -90,7 +91,8 @@ static void learn_finish(struct lt_rank *r, const Lt__V1__JournalRecord *j)
     r->reason = j->finished->reason ? lt_strdup(j->finished->reason) : NULL;
 }
 
-/* 0, -EAGAIN, -ENOTCONN. A record that isn't one is passed over: the next agent's version may know it. */
+/* 0, -EAGAIN, -ENOTCONN. A record that isn't one is passed over: the next agent's version may know
+ * it. */
 static int send_record(struct lt_rank *r, const void *payload, size_t n, uint64_t end)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);

@@ -1,8 +1,9 @@
 /* wake.c - "there is something new in a journal", by ZeroMQ over ipc
  *
- * ZeroMQ's descriptor tells of edges only: readiness is asked again before the loop sleeps (prepare) and after it woke
- * (check), and an idle handle keeps it from sleeping while there is something to take. What the messages say isn't
- * looked at: every running rank's journal is read, which costs a read(2) each. Losing any of them loses nothing.
+ * ZeroMQ's descriptor tells of edges only: readiness is asked again before the loop sleeps
+ * (prepare) and after it woke (check), and an idle handle keeps it from sleeping while there is
+ * something to take. What the messages say isn't looked at: every running rank's journal is read,
+ * which costs a read(2) each. Losing any of them loses nothing.
  */
 #include <errno.h>
 #include <stdio.h>

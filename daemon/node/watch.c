@@ -1,8 +1,9 @@
 /* watch.c - noticing that a shim ended, whoever started it
  *
- * A pidfd is readable when its process has ended, be it our child or one that an earlier agent started. The pid comes
- * from the folder; its identity (start time, boot) is compared after the pidfd is there, so a reused pid is never
- * taken for it. The lock decides: a shim without it is gone.
+ * A pidfd is readable when its process has ended, be it our child or one that an earlier agent
+ * started. The pid comes from the folder; its identity (start time, boot) is compared after the
+ * pidfd is there, so a reused pid is never taken for it. The lock decides: a shim without it is
+ * gone.
  */
 #include <errno.h>
 #include <signal.h>
@@ -107,7 +108,8 @@ void lt_rank_shim_gone(struct lt_rank *r)
     if (lt_attempt_read_exit(r->dir, &record, NULL) < 0) {
         lt_rank_set_state(r, LT_RANK_ENDING);
         lt_rank_kill_all(r);
-        if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 && watch(r, &worker) == 0)
+        if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 &&
+            watch(r, &worker) == 0)
             return;
     }
     lt_rank_ladder_stop(r);

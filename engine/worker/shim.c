@@ -1,10 +1,11 @@
 /* shim.c - lt-shim ATTEMPT_DIR: the parent of one rank
  *
- * Single-threaded and tiny, because it must outlive everything above it. It holds the attempt's lock for as long as
- * it lives, starts the worker with the rank's log files as its stdout and stderr (no copying process in between:
- * docs/decisions/0003-logs-are-files.md), waits for it, and writes the exit record before it lets the lock go. The
- * worker dies with it (PR_SET_PDEATHSIG, set between fork and exec, then getppid checked), and what a worker leaves
- * behind is killed, so that "lock free" means "nothing of this rank runs".
+ * Single-threaded and tiny, because it must outlive everything above it. It holds the attempt's
+ * lock for as long as it lives, starts the worker with the rank's log files as its stdout and
+ * stderr (no copying process in between: docs/decisions/0003-logs-are-files.md), waits for it, and
+ * writes the exit record before it lets the lock go. The worker dies with it (PR_SET_PDEATHSIG, set
+ * between fork and exec, then getppid checked), and what a worker leaves behind is killed, so that
+ * "lock free" means "nothing of this rank runs".
  *
  * stdout is the agent's: one line, `started PID` or `failed REASON`, then it is closed.
  */
@@ -38,10 +39,11 @@ struct shim {
     const char *dir;
     struct lt_arena *arena;
     const Lt__V1__StartRank *spec;
-    const char *worker; /* program to run for plans; NULL: lt-worker beside us */
-    int out, log;       /* the rank's stdout and stderr */
+    const char *worker;       /* program to run for plans; NULL: lt-worker beside us */
+    int out, log;             /* the rank's stdout and stderr */
     struct lt_cgroup *own;    /* made for this rank by the agent; NULL: none */
-    struct lt_cgroup *counts; /* where the kernel counts its out-of-memory kills: own, else the one we are in; NULL: nowhere */
+    struct lt_cgroup *counts; /* where the kernel counts its out-of-memory kills: own, else the one
+                                 we are in; NULL: nowhere */
     uint64_t oom_before;
     pid_t pid;
 };
@@ -69,7 +71,7 @@ static int open_log(const struct shim *s, const char *suffix, struct lt_error *e
 {
     LT_AUTO(lt_free) char *dir = lt_format("%s/logs/%u", s->spec->run_dir, s->spec->attempt);
     LT_AUTO(lt_free) char *path = lt_format("%s/%u.%s", dir, s->spec->rank, suffix);
-    int rc = lt_file_mkdirs(dir, 0777, err);
+    int rc = lt_file_make_dirs(dir, 0777, err);
 
     return rc < 0 ? rc : lt_file_open(path, O_WRONLY | O_APPEND | O_CREAT, 0666, err);
 }
@@ -187,7 +189,8 @@ static int become_rank(const struct shim *s, pid_t shim, struct lt_error *err)
 
 /* ---- in the shim */
 
-/* Starts the rank; what goes wrong up to and with exec comes back through a pipe that exec closes. */
+/* Starts the rank; what goes wrong up to and with exec comes back through a pipe that exec closes.
+ */
 static int start(struct shim *s, struct lt_error *err)
 {
     pid_t self = getpid();
@@ -215,7 +218,8 @@ static int start(struct shim *s, struct lt_error *err)
     if (n == 0)
         return lt_attempt_write_identity(s->dir, "worker", s->pid, err);
     waitpid(s->pid, NULL, 0);
-    return n == sizeof *err ? err->code : lt_error_set(err, -EIO, "the worker died before it was started");
+    return n == sizeof *err ? err->code
+                            : lt_error_set(err, -EIO, "the worker died before it was started");
 }
 
 /* SIGKILL to our children; how many there were. */
@@ -227,14 +231,16 @@ static unsigned kill_children(void)
 
     if (lt_file_read(path, CHILDREN_MAX, &list, NULL) < 0 || !list.data)
         return 0;
-    for (char *save = NULL, *w = strtok_r(list.data, " \n", &save); w; w = strtok_r(NULL, " \n", &save)) {
+    for (char *save = NULL, *w = strtok_r(list.data, " \n", &save); w;
+         w = strtok_r(NULL, " \n", &save)) {
         kill((pid_t)strtol(w, NULL, 10), SIGKILL);
         n++;
     }
     return n;
 }
 
-/* What the rank left behind: its process group, its cgroup, and orphans, which come to us (subreaper). */
+/* What the rank left behind: its process group, its cgroup, and orphans, which come to us
+ * (subreaper). */
 static void sweep(const struct shim *s)
 {
     kill(-s->pid, SIGKILL);
@@ -304,12 +310,16 @@ static int run(struct shim *s, struct lt_error *err)
 
 int main(int argc, char **argv)
 {
-    struct shim s = {.dir = argc > 1 ? argv[1] : NULL, .worker = argc > 2 ? argv[2] : NULL, .out = -1, .log = -1};
+    struct shim s = {.dir = argc > 1 ? argv[1] : NULL,
+                     .worker = argc > 2 ? argv[2] : NULL,
+                     .out = -1,
+                     .log = -1};
     struct lt_error err = {0};
     int rc;
 
     if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: lt-shim ATTEMPT_DIR [WORKER]\nStarted by ltd for each rank; not for use by hand.\n");
+        fprintf(stderr, "usage: lt-shim ATTEMPT_DIR [WORKER]\nStarted by ltd for each rank; not "
+                        "for use by hand.\n");
         return 2;
     }
     lt_log_init("lt-shim", LT_LOG_INFO);

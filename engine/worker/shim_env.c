@@ -1,8 +1,9 @@
 /* shim_env.c - what a rank finds in its environment
  *
- * The names are torchrun's and MPI's, so that a plain program can be a rank, too. What a surrounding launcher left
- * (PMI_*, OMPI_*, …) is taken out: a rank must not think that it belongs to another job. Threads spin for a short
- * while only (GOMP_SPINCOUNT): barriers stay fast, and a machine with other work on it isn't starved.
+ * The names are torchrun's and MPI's, so that a plain program can be a rank, too. What a
+ * surrounding launcher left (PMI_*, OMPI_*, …) is taken out: a rank must not think that it belongs
+ * to another job. Threads spin for a short while only (GOMP_SPINCOUNT): barriers stay fast, and a
+ * machine with other work on it isn't starved.
  */
 #include "engine/worker/shim_env.h"
 
@@ -18,7 +19,8 @@
 extern char **environ;
 
 static const char *const scrubbed[] = {
-    "PMI_", "PMIX_", "MPI_", "MPICH_", "OMPI_", "PRTE_", "HYDRA_", "MPIR_", "TORCHELASTIC_", "GOMP_CPU_AFFINITY",
+    "PMI_",  "PMIX_",  "MPI_",  "MPICH_",        "OMPI_",
+    "PRTE_", "HYDRA_", "MPIR_", "TORCHELASTIC_", "GOMP_CPU_AFFINITY",
 };
 
 static bool is_scrubbed(const char *entry)
@@ -56,7 +58,8 @@ int lt_shim_parse_cpus(const char *list, cpu_set_t *out, struct lt_error *err)
             p = end + 1;
             last = strtoul(p, &end, 10);
             if (end == p)
-                return lt_error_set(err, -EINVAL, "processor list `%s` is not of the form 0-3,8", list);
+                return lt_error_set(err, -EINVAL, "processor list `%s` is not of the form 0-3,8",
+                                    list);
         }
         if (last >= CPU_SETSIZE || first > last)
             return lt_error_set(err, -EINVAL, "processor list `%s` has a bad range", list);

@@ -45,9 +45,10 @@ static bool load(struct lt_wake *w)
         void **to;
         const char *name;
     } wanted[] = {
-        {(void **)&w->ctx_new, "zmq_ctx_new"}, {(void **)&w->make_socket, "zmq_socket"}, {(void **)&w->set, "zmq_setsockopt"},
-        {(void **)&w->connect, "zmq_connect"}, {(void **)&w->send, "zmq_send"},
-        {(void **)&w->close, "zmq_close"},     {(void **)&w->term, "zmq_ctx_term"},
+        {(void **)&w->ctx_new, "zmq_ctx_new"}, {(void **)&w->make_socket, "zmq_socket"},
+        {(void **)&w->set, "zmq_setsockopt"},  {(void **)&w->connect, "zmq_connect"},
+        {(void **)&w->send, "zmq_send"},       {(void **)&w->close, "zmq_close"},
+        {(void **)&w->term, "zmq_ctx_term"},
     };
 
     for (size_t i = 0; lib && i < LT_ARRAY_LEN(wanted); i++) {

@@ -1,7 +1,9 @@
-/* wake.h - tells the agent that the journal grew: ZeroMQ PUSH to the address in the attempt's `wake`
+/* wake.h - tells the agent that the journal grew: ZeroMQ PUSH to the address in the attempt's
+ * `wake`
  *
- * Losing any of these loses nothing, the agent looks by itself four times a second. libzmq brings twenty libraries
- * along, so it is loaded at the first poke, and the first poke comes after the first step.
+ * Losing any of these loses nothing, the agent looks by itself four times a second. libzmq brings
+ * twenty libraries along, so it is loaded at the first poke, and the first poke comes after the
+ * first step.
  */
 #ifndef LT_ENGINE_WORKER_WAKE_H
 #define LT_ENGINE_WORKER_WAKE_H

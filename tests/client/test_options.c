@@ -18,8 +18,13 @@ static const struct lt_option rows[] = {
     {"rank", 'r', LT_OPTION_NUMBER, "N", ""},       {"set", 's', LT_OPTION_LIST, "PATH=VALUE", ""},
     {"mode", 0, LT_OPTION_STRING, "fast|slow", ""}, {"timeout", 0, LT_OPTION_DURATION, "TIME", ""},
 };
-static const struct lt_verb verb = {.name = "v", .arguments = "A B", .options = rows, .n_options = LT_ARRAY_LEN(rows),
-                                    .min_args = 1, .max_args = 2, .flags = LT_VERB_OUTPUT | LT_VERB_DAEMON};
+static const struct lt_verb verb = {.name = "v",
+                                    .arguments = "A B",
+                                    .options = rows,
+                                    .n_options = LT_ARRAY_LEN(rows),
+                                    .min_args = 1,
+                                    .max_args = 2,
+                                    .flags = LT_VERB_OUTPUT | LT_VERB_DAEMON};
 const struct lt_verb *const lt_verbs[] = {&verb, NULL};
 
 static struct lt_ctl ctl;
@@ -40,8 +45,8 @@ static int teardown(void **state)
 
 #define PARSE(...)                                                                                 \
     ({                                                                                             \
-        const char *argv[] = {__VA_ARGS__};                                                             \
-        lt_ctl_parse(&ctl, (int)LT_ARRAY_LEN(argv), (char **)argv);                                      \
+        const char *argv[] = {__VA_ARGS__};                                                        \
+        lt_ctl_parse(&ctl, (int)LT_ARRAY_LEN(argv), (char **)argv);                                \
     })
 
 /* What is printed goes nowhere: only the exit code counts here. */
@@ -93,7 +98,9 @@ static void test_lists_keep_their_order_and_the_last_single_one_counts(void **st
     size_t n;
 
     (void)state;
-    assert_int_equal(PARSE("--set", "a=1", "x", "-s", "b=2", "--set=c=-3", "--mode", "fast", "--mode", "slow"), 0);
+    assert_int_equal(
+        PARSE("--set", "a=1", "x", "-s", "b=2", "--set=c=-3", "--mode", "fast", "--mode", "slow"),
+        0);
     list = lt_ctl_list(&ctl, "set", &n);
     assert_int_equal(n, 3);
     assert_string_equal(list[0], "a=1");
@@ -151,8 +158,12 @@ static void test_more_options_than_there_is_room_for(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(options_and_arguments_mix), TEST(forms_of_values), TEST(lists_keep_their_order_and_the_last_single_one_counts),
-        TEST(two_dashes_end_options_and_one_is_an_argument), TEST(what_is_refused), TEST(number_of_arguments),
+        TEST(options_and_arguments_mix),
+        TEST(forms_of_values),
+        TEST(lists_keep_their_order_and_the_last_single_one_counts),
+        TEST(two_dashes_end_options_and_one_is_an_argument),
+        TEST(what_is_refused),
+        TEST(number_of_arguments),
         TEST(more_options_than_there_is_room_for),
     };
 

@@ -18,7 +18,9 @@ const struct lt_verb *const lt_verbs[] = {NULL};
 static void test_table_is_aligned(void **state)
 {
     static const struct lt_column columns[] = {
-        {"NAME", "name", LT_COLUMN_TEXT}, {"STEP", "step", LT_COLUMN_NUMBER}, {"SIZE", "size", LT_COLUMN_BYTES},
+        {"NAME", "name", LT_COLUMN_TEXT},
+        {"STEP", "step", LT_COLUMN_NUMBER},
+        {"SIZE", "size", LT_COLUMN_BYTES},
         {"NOTE", "note", LT_COLUMN_TEXT},
     };
     cJSON *rows = cJSON_CreateArray(), *o = cJSON_CreateObject();
@@ -43,7 +45,8 @@ static void test_table_is_aligned(void **state)
 
 static void test_yaml_of_nested_values(void **state)
 {
-    cJSON *v = cJSON_Parse("{\"a\":1,\"b\":{\"c\":[1,{\"d\":\"x: y\",\"e\":null}],\"f\":[]},\"g\":\"yes\",\"h\":\"plain text\"}");
+    cJSON *v = cJSON_Parse("{\"a\":1,\"b\":{\"c\":[1,{\"d\":\"x: "
+                           "y\",\"e\":null}],\"f\":[]},\"g\":\"yes\",\"h\":\"plain text\"}");
     LT_BUF_AUTO out = {0};
 
     (void)state;
@@ -72,7 +75,8 @@ static void test_numbers_are_exact(void **state)
     lt_json_double(o, "inf", -INFINITY);
     lt_json_time(o, "never", 0);
     text = cJSON_PrintUnformatted(o);
-    assert_string_equal(text, "{\"third\":0.3333333333333333,\"big\":18446744073709551615,\"nan\":\"nan\",\"inf\":\"-inf\","
+    assert_string_equal(text, "{\"third\":0.3333333333333333,\"big\":18446744073709551615,\"nan\":"
+                              "\"nan\",\"inf\":\"-inf\","
                               "\"never\":null}");
     cJSON_free(text);
     cJSON_Delete(o);
@@ -105,8 +109,10 @@ static void test_plot_of_nothing_is_an_empty_frame(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table_is_aligned),          cmocka_unit_test(test_yaml_of_nested_values),
-        cmocka_unit_test(test_numbers_are_exact),         cmocka_unit_test(test_plot_draws_a_falling_line),
+        cmocka_unit_test(test_table_is_aligned),
+        cmocka_unit_test(test_yaml_of_nested_values),
+        cmocka_unit_test(test_numbers_are_exact),
+        cmocka_unit_test(test_plot_draws_a_falling_line),
         cmocka_unit_test(test_plot_of_nothing_is_an_empty_frame),
     };
 

@@ -59,9 +59,11 @@ static void test_everything_known(void **state)
     best.has_score = true;
     best.score = 0.25;
     status.best = &best;
-    TEXT("epoch 3/10  step 1000/1801000  500/s  1:00:00 to go  loss 0.4321  val_loss 0.5 (best 0.25)");
+    TEXT("epoch 3/10  step 1000/1801000  500/s  1:00:00 to go  loss 0.4321  val_loss 0.5 (best "
+         "0.25)");
     rank.phase = (char *)"validating";
-    TEXT("epoch 3/10  step 1000/1801000  500/s  1:00:00 to go  loss 0.4321  val_loss 0.5 (best 0.25)  [validating]");
+    TEXT("epoch 3/10  step 1000/1801000  500/s  1:00:00 to go  loss 0.4321  val_loss 0.5 (best "
+         "0.25)  [validating]");
 }
 
 static void test_nothing_known(void **state)
@@ -98,8 +100,8 @@ static void test_not_running(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(everything_known), TEST(nothing_known), TEST(last_epoch_is_never_exceeded),
-                                       TEST(not_running)};
+    const struct CMUnitTest tests[] = {TEST(everything_known), TEST(nothing_known),
+                                       TEST(last_epoch_is_never_exceeded), TEST(not_running)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* agent_main.c - an agent alone in a process, so that tests can kill it: agent STATE RUNTIME TARGET SHIM WORKER */
+/* agent_main.c - an agent alone in a process, so that tests can kill it: agent STATE RUNTIME TARGET
+ * SHIM WORKER */
 #include <stdio.h>
 #include <signal.h>
 #include <uv.h>
@@ -36,8 +37,14 @@ int main(int argc, char **argv)
     lt_log_init("agent", LT_LOG_INFO);
     if (lt_rpc_loop_open(loop, &rpc, &err) < 0)
         return 1;
-    c = (struct lt_node_config){.loop = rpc, .state_dir = argv[1], .runtime_dir = argv[2], .name = "n1", .coordinator = argv[3],
-                                .shim = argv[4], .worker = argv[5], .ladder_ms = 300};
+    c = (struct lt_node_config){.loop = rpc,
+                                .state_dir = argv[1],
+                                .runtime_dir = argv[2],
+                                .name = "n1",
+                                .coordinator = argv[3],
+                                .shim = argv[4],
+                                .worker = argv[5],
+                                .ladder_ms = 300};
     if (lt_node_open(&c, &node, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         return 3;

@@ -12,8 +12,8 @@
  *   flood     writes two million lines as fast as it can
  *   env       writes some of its environment to stdout
  *
- * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is refused, `slow` never ends,
- * `crash` dies by a signal.
+ * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is
+ * refused, `slow` never ends, `crash` dies by a signal.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -68,7 +68,8 @@ static void step(struct fake *f)
     append(f, &r);
 }
 
-static void finish(struct fake *f, Lt__V1__JobResult result, Lt__V1__FailureClass class, const char *reason)
+static void finish(struct fake *f, Lt__V1__JobResult result, Lt__V1__FailureClass class,
+                   const char *reason)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__Finished x = LT__V1__FINISHED__INIT;
@@ -88,14 +89,17 @@ static void do_wait(struct fake *f)
 
     while (!((command = atomic_load(&f->page->command)) & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)))
         usleep(1000);
-    finish(f, command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED : LT__V1__JOB_RESULT__STOPPED,
+    finish(f,
+           command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED
+                                       : LT__V1__JOB_RESULT__STOPPED,
            LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
     leave(0);
 }
 
 static void do_lines(struct fake *f)
 {
-    for (unsigned n = 0; !(atomic_load(&f->page->command) & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)); n++) {
+    for (unsigned n = 0; !(atomic_load(&f->page->command) & (LT_COMMAND_CANCEL | LT_COMMAND_STOP));
+         n++) {
         printf("line %u\n", n);
         fflush(stdout);
         usleep(1000);
@@ -128,7 +132,8 @@ static void leave_child(struct fake *f)
 
 static void show_env(void)
 {
-    static const char *const names[] = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LT_JOB", "LT_TOKEN", "OMP_NUM_THREADS", "PMI_RANK"};
+    static const char *const names[] = {"RANK",     "WORLD_SIZE",      "LOCAL_RANK", "LT_JOB",
+                                        "LT_TOKEN", "OMP_NUM_THREADS", "PMI_RANK"};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(names); i++)
         printf("%s=%s\n", names[i], getenv(names[i]) ? getenv(names[i]) : "(unset)");
@@ -153,7 +158,8 @@ static void word(struct fake *f, const char *w)
         finish(f, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
         leave(0);
     } else if (strcmp(w, "fail") == 0) {
-        finish(f, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_DATA, "label out of range");
+        finish(f, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_DATA,
+               "label out of range");
         leave(1);
     } else if (strcmp(w, "exit3") == 0) {
         leave(3);
@@ -209,12 +215,14 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--plan-only") == 0)
         leave(plan_only());
     if (lt_file_read(lt_attempt_path(f.dir, "spec"), 1 << 20, &bytes, NULL) < 0 ||
-        lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, arena, &m, NULL) < 0 ||
+        lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, arena, &m, NULL) <
+            0 ||
         lt_page_map(lt_attempt_path(f.dir, "page"), &f.page, NULL) < 0 ||
         lt_journal_open(lt_attempt_path(f.dir, "journal"), &f.journal, NULL) < 0)
         return 99;
     atomic_store(&f.page->phase, LT_PHASE_TRAINING);
-    for (char *save = NULL, *w = strtok_r(((Lt__V1__StartRank *)m)->job_name, " ", &save); w; w = strtok_r(NULL, " ", &save))
+    for (char *save = NULL, *w = strtok_r(((Lt__V1__StartRank *)m)->job_name, " ", &save); w;
+         w = strtok_r(NULL, " ", &save))
         word(&f, w);
     leave(0);
 }

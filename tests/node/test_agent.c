@@ -1,4 +1,5 @@
-/* test_agent.c - an agent in its own process, real shims, a worker that follows a script, a coordinator played here */
+/* test_agent.c - an agent in its own process, real shims, a worker that follows a script, a
+ * coordinator played here */
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -104,7 +105,8 @@ static void test_rank_runs_and_ends(void **state)
     assert_true(world_wait(&w, &at, STARTED, "a")->rank_started->pid > 1);
     assert_int_equal(world_wait(&w, &at, RECORD, "a")->record->record->metrics->step, 0);
     assert_int_equal(world_wait(&w, &at, RECORD, "a")->record->record->metrics->step, 1);
-    assert_int_equal(world_wait(&w, &at, RECORD, "a")->record->record->finished->result, LT__V1__JOB_RESULT__SUCCEEDED);
+    assert_int_equal(world_wait(&w, &at, RECORD, "a")->record->record->finished->result,
+                     LT__V1__JOB_RESULT__SUCCEEDED);
     x = gone("a");
     assert_int_equal(x->result, LT__V1__JOB_RESULT__SUCCEEDED);
     assert_int_equal(x->class_, LT__V1__FAILURE_CLASS__CLASS_NONE);
@@ -171,7 +173,8 @@ static void test_rank_has_its_own_cgroup(void **state)
         const char *folder = memmem(bytes, n, "/sys/fs/cgroup", 14);
 
         assert_non_null(folder);
-        assert_false(lt_file_exists(folder)); /* the path is the last field: its end is the text's */
+        assert_false(
+            lt_file_exists(folder)); /* the path is the last field: its end is the text's */
     }
 }
 
@@ -260,7 +263,8 @@ static void test_killed_agent_adopts_again(void **state)
     at--;
     world_welcome(&w, &at);
     world_signal(&w, "r", 1, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
-    assert_int_equal(world_wait(&w, &at, RECORD, "r")->record->record->finished->result, LT__V1__JOB_RESULT__STOPPED);
+    assert_int_equal(world_wait(&w, &at, RECORD, "r")->record->record->finished->result,
+                     LT__V1__JOB_RESULT__STOPPED);
     assert_int_equal(gone("r")->result, LT__V1__JOB_RESULT__STOPPED);
 }
 
@@ -304,8 +308,10 @@ static void test_start_is_idempotent_and_fenced(void **state)
     world_start_rank(&w, "i", 2, "wait");
     assert_int_equal(world_wait(&w, &at, STARTED, "i")->rank_started->pid, pid);
     world_start_rank(&w, "i", 1, "wait");
-    assert_non_null(strstr(world_wait(&w, &at, FAILED_, "i")->start_failed->reason, "newer generation"));
-    world_signal(&w, "i", 1, LT__V1__RANK_SIGNAL__SIGNAL_KILL); /* of an old generation: nothing happens */
+    assert_non_null(
+        strstr(world_wait(&w, &at, FAILED_, "i")->start_failed->reason, "newer generation"));
+    world_signal(&w, "i", 1,
+                 LT__V1__RANK_SIGNAL__SIGNAL_KILL); /* of an old generation: nothing happens */
     world_signal(&w, "i", 2, LT__V1__RANK_SIGNAL__SIGNAL_CANCEL);
     assert_int_equal(gone("i")->result, LT__V1__JOB_RESULT__CANCELLED);
 }
@@ -318,7 +324,8 @@ static void test_bad_starts_fail(void **state)
     lt_free(w.run);
     w.run = lt_strdup("/proc/nowhere/run");
     world_start_rank(&w, "b", 1, "wait");
-    assert_non_null(strstr(world_wait(&w, &at, FAILED_, "b")->start_failed->reason, "/proc/nowhere"));
+    assert_non_null(
+        strstr(world_wait(&w, &at, FAILED_, "b")->start_failed->reason, "/proc/nowhere"));
 }
 
 static void test_ladder_ends_a_deaf_worker(void **state)
@@ -374,11 +381,13 @@ static void test_environment_of_a_rank(void **state)
     world_start_rank(&w, "v", 1, "env finish");
     gone("v");
     text = read_text(lt_test_path(w.run, "logs/1/0.out"), NULL);
-    assert_non_null(strstr(text, "RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLT_JOB=v\nLT_TOKEN=v.1.0\nOMP_NUM_THREADS=1\n"));
+    assert_non_null(strstr(
+        text, "RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLT_JOB=v\nLT_TOKEN=v.1.0\nOMP_NUM_THREADS=1\n"));
     assert_non_null(strstr(text, "PMI_RANK=(unset)"));
 }
 
-static const Lt__V1__ReadReply *read_file(uint64_t id, const char *path, uint64_t offset, uint32_t wait_ms)
+static const Lt__V1__ReadReply *read_file(uint64_t id, const char *path, uint64_t offset,
+                                          uint32_t wait_ms)
 {
     Lt__V1__ReadRequest m = LT__V1__READ_REQUEST__INIT;
 
@@ -482,7 +491,8 @@ static void test_second_agent_is_refused(void **state)
     code = agent_stop(&w);
     w.agent = first;
     assert_int_equal(code, 3);
-    assert_non_null(strstr(read_text(lt_test_path(w.dir, "agent.log"), NULL), "another agent uses"));
+    assert_non_null(
+        strstr(read_text(lt_test_path(w.dir, "agent.log"), NULL), "another agent uses"));
 }
 
 static void test_orderly_end_leaves_ranks_alone(void **state)
@@ -505,12 +515,27 @@ static void test_orderly_end_leaves_ranks_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(hello_has_inventory), TEST(rank_runs_and_ends), TEST(ends_are_classified), TEST(rank_has_its_own_cgroup), TEST(killed_worker_is_infrastructure),
-        TEST(killed_shim_takes_worker_along), TEST(nothing_is_left_behind), TEST(killed_agent_adopts_again),
-        TEST(end_while_agent_is_away), TEST(records_come_again_until_acknowledged), TEST(start_is_idempotent_and_fenced),
-        TEST(bad_starts_fail), TEST(ladder_ends_a_deaf_worker), TEST(forget_removes_the_folder), TEST(samples_show_the_page),
-        TEST(environment_of_a_rank), TEST(reads_stay_in_the_run), TEST(read_waits_for_bytes), TEST(checks),
-        TEST(second_agent_is_refused), TEST(orderly_end_leaves_ranks_alone),
+        TEST(hello_has_inventory),
+        TEST(rank_runs_and_ends),
+        TEST(ends_are_classified),
+        TEST(rank_has_its_own_cgroup),
+        TEST(killed_worker_is_infrastructure),
+        TEST(killed_shim_takes_worker_along),
+        TEST(nothing_is_left_behind),
+        TEST(killed_agent_adopts_again),
+        TEST(end_while_agent_is_away),
+        TEST(records_come_again_until_acknowledged),
+        TEST(start_is_idempotent_and_fenced),
+        TEST(bad_starts_fail),
+        TEST(ladder_ends_a_deaf_worker),
+        TEST(forget_removes_the_folder),
+        TEST(samples_show_the_page),
+        TEST(environment_of_a_rank),
+        TEST(reads_stay_in_the_run),
+        TEST(read_waits_for_bytes),
+        TEST(checks),
+        TEST(second_agent_is_refused),
+        TEST(orderly_end_leaves_ranks_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

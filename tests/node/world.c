@@ -62,8 +62,13 @@ static void on_closed(struct lt_rpc_call *c, bool cancelled)
 }
 
 static const struct lt_rpc_method session = {
-    .path = "/lt.v1.Agent/Session", .kind = LT_RPC_BIDI, .in = &lt__v1__agent_message__descriptor,
-    .out = &lt__v1__coordinator_message__descriptor, .msg = on_message, .closed = on_closed, .need = 1,
+    .path = "/lt.v1.Agent/Session",
+    .kind = LT_RPC_BIDI,
+    .in = &lt__v1__agent_message__descriptor,
+    .out = &lt__v1__coordinator_message__descriptor,
+    .msg = on_message,
+    .closed = on_closed,
+    .need = 1,
     .max_request = 4u << 20,
 };
 static const struct lt_rpc_method *const methods[] = {&session, NULL};
@@ -77,7 +82,8 @@ static unsigned all_rights(void *context, const struct lt_rpc_peer *peer)
 
 static void server_open(struct world *w)
 {
-    const struct lt_rpc_server_config c = {.loop = w->rpc, .methods = methods, .context = w, .rights = all_rights};
+    const struct lt_rpc_server_config c = {
+        .loop = w->rpc, .methods = methods, .context = w, .rights = all_rights};
     struct lt_error err = {0};
 
     assert_int_equal(lt_rpc_server_open(&c, &w->server, &err), 0);
@@ -217,13 +223,15 @@ static void give_up(struct world *w, int kind, const char *job)
     char *text = lt_test_read(log, NULL);
 
     for (size_t i = 0; i < w->n; i++)
-        print_error("got kind %d job %s\n", (int)w->got[i]->message_case, job_of(w->got[i]) ? job_of(w->got[i]) : "-");
+        print_error("got kind %d job %s\n", (int)w->got[i]->message_case,
+                    job_of(w->got[i]) ? job_of(w->got[i]) : "-");
     print_error("%s\n", text ? text : "");
     free(text);
     fail_msg("no message of kind %d for job %s", kind, job ? job : "(any)");
 }
 
-const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from, Lt__V1__AgentMessage__MessageCase kind, const char *job)
+const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from,
+                                       Lt__V1__AgentMessage__MessageCase kind, const char *job)
 {
     uint64_t deadline = lt_clock_mono_ns() + PATIENCE_NS;
 

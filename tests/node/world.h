@@ -16,7 +16,7 @@ struct world {
     const char *dir;
     char *socket, *run;
     pid_t agent;
-    bool ack;                      /* answer records with RecordAck */
+    bool ack;                         /* answer records with RecordAck */
     const Lt__V1__AgentMessage **got; /* everything received, in order */
     size_t n, cap;
 };
@@ -26,9 +26,10 @@ void world_close(struct world *w); /* kills what still runs */
 void agent_start(struct world *w);
 void agent_kill(struct world *w); /* SIGKILL */
 int agent_stop(struct world *w);  /* SIGTERM; its exit code */
-/* Turns the loop until a message of that kind for that job (NULL: any) is there at or behind *from, moves *from behind it and
- * returns it; fails the test after 20 s. */
-const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from, Lt__V1__AgentMessage__MessageCase kind, const char *job);
+/* Turns the loop until a message of that kind for that job (NULL: any) is there at or behind *from,
+ * moves *from behind it and returns it; fails the test after 20 s. */
+const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from,
+                                       Lt__V1__AgentMessage__MessageCase kind, const char *job);
 void world_send(struct world *w, Lt__V1__CoordinatorMessage__MessageCase kind, void *payload);
 void world_welcome(struct world *w, size_t *from); /* waits for the hello first */
 void world_spin(struct world *w, unsigned turns_ms);
