@@ -43,6 +43,7 @@ struct lt_page {
     _Atomic uint64_t loss_bits;    /* the newest loss, a double's bits */
     _Atomic uint64_t collective_seq;
     _Atomic uint32_t pid;
+    _Atomic uint64_t first_step_ns; /* monotonic: when this attempt's first update was done */
 };
 
 /* Creates (zeroed, with magic) or maps an existing one. */

@@ -147,6 +147,8 @@ static void update_page(struct lt_trainer *t)
         t->step_ns = t->step_ns ? t->step_ns - t->step_ns / 16 + took / 16 : took;
     }
     t->last_step_ns = now;
+    if (!atomic_load_explicit(&p->first_step_ns, memory_order_relaxed))
+        atomic_store_explicit(&p->first_step_ns, now, memory_order_relaxed);
     loss = lt_sum_value(&t->window[0], LT__V1__REDUCE__mean);
     memcpy(&bits, &loss, sizeof bits);
     atomic_store_explicit(&p->step, t->pos.step, memory_order_relaxed);

@@ -1,0 +1,277 @@
+"""Latencies, rates and memory of client, daemon and worker beside their goals, and beside a Lightning script's start.
+
+  bench/daemon.py [--build DIR] [--python PYTHON] [--rounds N] [--only first,submit,logs,ps,idle] [--json]
+
+PYTHON is an interpreter that has torch and lightning (default: the one that runs this, if it has them; without, only
+ours is measured). Every figure is of a daemon of its own in a temporary folder; the driver goes round the contenders,
+so that what disturbs the machine disturbs all, and takes the best round, for rates the highest.
+"""
+import argparse
+import glob
+import gzip
+import importlib.util
+import json
+import mmap
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FASHION = "/usr/share/datasets/fashion-mnist"
+FIRST_STEP_AT = 104  # of first_step_ns in a shared page (sys/page.h)
+LINE = "epoch 3 step 12000: train_loss 0.3127, train_acc 0.8906, 1234.5 step/s\n"
+LINES = 3_000_000
+JOBS = 20
+CALLS = 30
+STAGES = ("submitted", "checked", "attempt_started", "running", "fingerprint", "profile")
+
+
+def ms(ns):
+    return round(ns / 1e6, 2)
+
+
+# ---- from exec to the end of the first update
+
+
+def page_of(world, seen):
+    """The shared page of an attempt that isn't in seen, and its job's id; None before there is one."""
+    for path in glob.glob(os.path.join(world.state, "node", "attempts", "*", "page")):
+        if path not in seen:
+            with open(path, "rb") as f:
+                return mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ), path.split("/")[-2].split(".")[0]
+    return None
+
+
+def our_start(world, seed, stages=None):
+    """Nanoseconds from exec of `ltctl run` with a plan that is new to the daemon; it is cancelled then."""
+    plan = os.path.join(HERE, "..", "examples", "fashion-mlp.yaml")
+    seen = glob.glob(os.path.join(world.state, "node", "attempts", "*", "page"))
+    wall, begin = time.time_ns(), time.monotonic_ns()
+    p = world.popen("run", plan, "--set", f"seed={seed}", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    page = wait(p, lambda: page_of(world, seen))
+    first = wait(p, lambda: struct.unpack_from("<Q", page[0], FIRST_STEP_AT)[0])
+    world.ctl("cancel", page[1])
+    p.wait()
+    if stages is not None:
+        at = {e["type"]: e["time"] for e in reversed(world.events(page[1]))}
+        stages.append((first - begin, {k: ms(nanoseconds(at[k]) - wall) for k in STAGES if k in at}))
+    return first - begin
+
+
+def wait(process, condition):
+    while not (value := condition()):
+        if process.poll() is not None:
+            raise RuntimeError(f"ltctl run: exit {process.returncode}")
+        time.sleep(0.002)
+    return value
+
+
+def nanoseconds(rfc3339):
+    whole, fraction = rfc3339.rstrip("Z").split(".")
+    seconds = int(time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))) - time.timezone
+    return seconds * 10**9 + int(fraction.ljust(9, "0"))
+
+
+def first_ever(World):
+    """The first use of all: no daemon, no state, nothing decoded."""
+    world = World()
+    try:
+        return our_start(world, 1)
+    finally:
+        world.close()
+
+
+def lightning_start(python, folder):
+    begin = time.monotonic_ns()
+    p = subprocess.run([python, os.path.join(HERE, "lightning_train.py"), folder], capture_output=True, text=True)
+    if p.returncode != 0:
+        raise RuntimeError(f"lightning_train.py: {p.stderr}")
+    return int(p.stdout.split()[-1]) - begin
+
+
+def unpack(folder):
+    for name, to in (("train-images-idx3-ubyte.gz", "images"), ("train-labels-idx1-ubyte.gz", "labels")):
+        with gzip.open(os.path.join(FASHION, name)) as f, open(os.path.join(folder, to), "wb") as g:
+            shutil.copyfileobj(f, g)
+
+
+def measure_first(args, World):
+    world, folder = World(), tempfile.mkdtemp(prefix="ltd-bench-")
+    ours, first, rival, stages = [], [], [], []
+    try:
+        world.ltd()
+        our_start(world, 0)  # decodes the data
+        unpack(folder)
+        for i in range(args.rounds):
+            ours += [our_start(world, 10 * i + k, stages) for k in range(1, 4)]
+            first.append(first_ever(World))
+            if args.python and i < max(args.rounds // 2, 1):
+                rival.append(lightning_start(args.python, folder))
+    finally:
+        world.close()
+        shutil.rmtree(folder)
+    best = min(stages, key=lambda s: s[0])
+    yield row("exec of `ltctl run` to the end of update 1", ms(min(ours)), "ms", 100, median=ms(statistics.median(ours)),
+              rival=ms(min(rival)) if rival else None, what="python train.py, " + versions(args.python) if rival else None,
+              detail={**best[1], "first step": ms(best[0])})
+    yield row("first use ever: no daemon, no cache", ms(min(first)), "ms", 600, median=ms(statistics.median(first)),
+              rival=ms(min(rival)) if rival else None, what="the same" if rival else None)
+
+
+def versions(python):
+    code = "import torch,lightning;print(f'lightning {lightning.__version__}, torch {torch.__version__}')"
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+# ---- rates
+
+
+def measure_submit(args, World):
+    """16 clients, distinct plans on hold; each answer means durable."""
+    best = {"per_second": 0}
+    rates = []
+    for _ in range(args.rounds):
+        world = World()
+        try:
+            world.ltd()
+            plan = os.path.join(HERE, "..", "examples", "fashion-mlp.yaml")
+            p = subprocess.run([os.path.join(args.build, "bench/lt-bench-submit"), world.socket, plan, "16", "6000"],
+                               capture_output=True, text=True, check=True, cwd=world.dir)
+            result = json.loads(p.stdout)
+            rates.append(result["per_second"])
+            best = max(best, result, key=lambda r: r["per_second"])
+        finally:
+            world.close()
+    yield row("durable submissions of distinct plans, 16 clients", best["per_second"], "/s", 3000, more=True,
+              median=statistics.median(rates), detail={"fdatasync ms": best["fdatasync_ms"]})
+
+
+def lines_per_second(world):
+    """From the first byte at the follower to the last, which comes from the end of the job's log."""
+    writer = world.file("writer.sh", f"exec yes '{LINE.rstrip()}' | head -n {LINES}\n")
+    plan = world.file("writer.yaml", f"kind: command\nname: writer\nargv: [/bin/sh, {writer}]\n")
+    p = world.popen("run", plan, stderr=subprocess.DEVNULL)
+    begin, size = None, 0
+    while chunk := os.read(p.stdout.fileno(), 1 << 20):
+        begin = begin or time.monotonic()
+        size += len(chunk)
+    took = time.monotonic() - begin
+    if p.wait() != 0 or size != LINES * len(LINE):
+        raise RuntimeError(f"logs: exit {p.returncode}, {size} bytes")
+    return LINES / took
+
+
+def measure_logs(args, World):
+    world = World()
+    try:
+        world.ltd()
+        rates = [lines_per_second(world) for _ in range(args.rounds)]
+    finally:
+        world.close()
+    yield row("log lines, rank to follower", round(max(rates)), "/s", 200_000, more=True,
+              median=round(statistics.median(rates)), detail={"bytes a line": len(LINE)})
+
+
+# ---- a short call, and an idle daemon
+
+
+def timed(argv, env):
+    begin = time.monotonic_ns()
+    subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic_ns() - begin
+
+
+def breakdown(args, world):
+    out = subprocess.run([os.path.join(args.build, "bench/lt-bench-call"), world.socket, str(time.monotonic_ns())],
+                         capture_output=True, text=True, check=True).stdout
+    return json.loads(out)
+
+
+def measure_ps(args, World):
+    world = World()
+    try:
+        world.ltd()
+        plan = os.path.join(HERE, "..", "examples", "fashion-mlp.yaml")
+        for i in range(JOBS):
+            world.submit(plan, "--hold", "--set", f"seed={i}")
+        argv = [world.program("ltctl"), "ps"]
+        rounds = [[timed(argv, world.env) for _ in range(CALLS)] for _ in range(args.rounds)]
+        parts = min((breakdown(args, world) for _ in range(CALLS)), key=lambda p: sum(p.values()))
+    finally:
+        world.close()
+    medians = [statistics.median(r) for r in rounds]
+    yield row(f"`ltctl ps` with {JOBS} jobs, median of {CALLS}", ms(min(medians)), "ms", 15,
+              median=ms(statistics.median(medians)), detail={k + " ms": round(v / 1e3, 2) for k, v in parts.items()})
+
+
+def memory(pid):
+    with open(f"/proc/{pid}/status") as f:
+        fields = dict(line.split(":", 1) for line in f)
+    return {k: round(int(fields[k].split()[0]) * 1024 / 1e6, 1) for k in ("VmRSS", "RssAnon")}
+
+
+def measure_idle(args, World):
+    world = World()
+    try:
+        world.ltd()
+        fresh = memory(world.daemon_pid())
+    finally:
+        world.close()
+    yield row("idle `ltd`, resident memory", fresh["VmRSS"], "MB", 25, detail={"of it anonymous": fresh["RssAnon"]})
+
+
+# ---- the table
+
+
+def row(name, ours, unit, goal, more=False, median=None, rival=None, what=None, detail=None):
+    return {"name": name, "ours": ours, "unit": unit, "goal": goal, "more_is_better": more, "median": median,
+            "met": ours >= goal if more else ours < goal or (ours == goal), "rival": rival, "what": what,
+            "ratio": round(rival / ours, 1) if rival else None, "detail": detail or {}}
+
+
+def show(r):
+    rival = f"  rival {r['rival']:g} {r['unit']} = {r['ratio']} x ({r['what']})" if r["rival"] else ""
+    median = f" (median of rounds {r['median']:g})" if r["median"] is not None else ""
+    print(f"{r['name']}: {r['ours']:g} {r['unit']}{median}, goal {'>=' if r['more_is_better'] else '<='} {r['goal']:g}"
+          f"{'' if r['met'] else ' MISSED'}{rival}")
+    if r["detail"]:
+        print("    " + ", ".join(f"{k} {v:g}" for k, v in r["detail"].items()), flush=True)
+
+
+MEASURES = {"first": measure_first, "submit": measure_submit, "logs": measure_logs, "ps": measure_ps, "idle": measure_idle}
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--build", default="build")
+    p.add_argument("--python", default=os.environ.get("LT_BENCH_PYTHON"))
+    p.add_argument("--rounds", type=int, default=5)
+    p.add_argument("--only", default=",".join(MEASURES))
+    p.add_argument("--json", action="store_true")
+    args = p.parse_args()
+    args.build = os.path.abspath(args.build)
+    if not args.python and importlib.util.find_spec("lightning"):
+        args.python = sys.executable
+    os.environ["LT_BUILD_ROOT"] = args.build
+    sys.path.insert(0, os.path.join(HERE, "..", "tests", "support"))
+    from harness import World
+
+    rows = []
+    if not args.json:
+        print(f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} processors")
+    for name in args.only.split(","):
+        for r in MEASURES[name](args, World):
+            rows.append(r)
+            if not args.json:
+                show(r)
+    if args.json:
+        print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
