@@ -63,10 +63,24 @@ static size_t align_up(size_t n)
     return (n + LINE - 1) / LINE * LINE;
 }
 
+static struct lt_order order_of(const struct lt_loader_config *c)
+{
+    return (struct lt_order){(uint64_t)lt_data_count(c->data, c->split), (uint64_t)c->batch_size,
+                             (uint32_t)c->rank, (uint32_t)LT_MAX(c->world, 1), c->drop_last};
+}
+
+/* Samples that a slot must hold: the first batch is the largest. */
+static size_t slot_samples(const struct lt_loader_config *c)
+{
+    struct lt_order o = order_of(c);
+
+    return (size_t)lt_order_size(&o, 0);
+}
+
 static size_t slot_bytes(const struct lt_loader_config *c)
 {
-    size_t n = (size_t)c->batch_size,
-           bytes = align_up(n * sizeof(float)) + align_up(n * sizeof(int64_t));
+    size_t n = slot_samples(c),
+           bytes = LINE + align_up(n * sizeof(float)) + align_up(n * sizeof(int64_t));
 
     for (int f = 0; f < lt_data_n_fields(c->data); f++)
         bytes += align_up(n * lt_data_field(c->data, f)->bytes);
@@ -85,23 +99,39 @@ static size_t perm_bytes(const struct lt_loader_config *c)
 
 static size_t index_bytes(const struct lt_loader_config *c)
 {
-    return align_up((size_t)c->batch_size * sizeof(uint32_t));
+    return align_up(slot_samples(c) * sizeof(uint32_t));
 }
 
-size_t lt_loader_bytes(const struct lt_loader_config *c)
+static uint64_t batches_of(const struct lt_loader_config *c)
 {
-    return perm_bytes(c) + index_bytes(c) + slots_for(c) * slot_bytes(c);
+    struct lt_order o = order_of(c);
+    uint64_t n = lt_order_batches(&o);
+
+    return c->limit >= 0 ? LT_MIN(n, (uint64_t)c->limit) : n;
+}
+
+void lt_loader_shape(const struct lt_loader_config *c, struct lt_loader_shape *out)
+{
+    struct lt_order o = order_of(c);
+
+    *out = (struct lt_loader_shape){.batches = batches_of(c)};
+    if (!out->batches)
+        return;
+    out->first = (int64_t)lt_order_size(&o, 0);
+    out->last = (int64_t)lt_order_size(&o, out->batches - 1);
+    out->bytes = perm_bytes(c) + index_bytes(c) + slots_for(c) * slot_bytes(c);
 }
 
 /* Everything in one mapping, touched here: perm, index, slots. */
 static int allocate(struct lt_loader *l, struct lt_error *err)
 {
     size_t perm = perm_bytes(&l->c), index = index_bytes(&l->c);
+    size_t samples = slot_samples(&l->c);
     int n_fields = lt_data_n_fields(l->c.data);
     char *p;
 
     l->slots = slots_for(&l->c);
-    l->region_bytes = lt_loader_bytes(&l->c);
+    l->region_bytes = perm + index + l->slots * slot_bytes(&l->c) + LINE;
     p = mmap(NULL, l->region_bytes, PROT_READ | PROT_WRITE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (p == MAP_FAILED)
@@ -116,12 +146,12 @@ static int allocate(struct lt_loader *l, struct lt_error *err)
 
         s->field = lt_calloc((size_t)n_fields, sizeof *s->field);
         s->weight = (float *)(void *)p;
-        p += align_up((size_t)l->c.batch_size * sizeof(float));
+        p += align_up(samples * sizeof(float));
         s->sample = (int64_t *)(void *)p;
-        p += align_up((size_t)l->c.batch_size * sizeof(int64_t));
+        p += align_up(samples * sizeof(int64_t));
         for (int f = 0; f < n_fields; f++) {
             s->field[f] = p;
-            p += align_up((size_t)l->c.batch_size * lt_data_field(l->c.data, f)->bytes);
+            p += align_up(samples * lt_data_field(l->c.data, f)->bytes);
         }
         s->batch =
             (struct lt_batch){.field = s->field, .weight = s->weight, .sample_index = s->sample};
@@ -153,11 +183,8 @@ int lt_loader_open(const struct lt_loader_config *c, struct lt_loader **out, str
     l->c = *c;
     l->shuffle = plan_shuffles(c, lt_data_plan(c->data));
     l->spin = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN : 0;
-    l->order = (struct lt_order){(uint64_t)samples, (uint64_t)c->batch_size, (uint32_t)c->rank,
-                                 (uint32_t)LT_MAX(c->world, 1), c->drop_last};
-    l->batches = lt_order_batches(&l->order);
-    if (c->limit >= 0)
-        l->batches = LT_MIN(l->batches, (uint64_t)c->limit);
+    l->order = order_of(c);
+    l->batches = batches_of(c);
     pthread_mutex_init(&l->lock, NULL);
     pthread_cond_init(&l->wake, NULL);
     rc = allocate(l, err);

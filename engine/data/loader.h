@@ -38,9 +38,15 @@ LT_DEFINE_AUTO(struct lt_loader *, lt_loader_close)
 
 uint64_t lt_loader_batches(const struct lt_loader *l); /* of an epoch, the limit applied */
 int64_t lt_loader_batch_size(const struct lt_loader *l,
-                             uint64_t index); /* samples of this rank's batch `index` */
-size_t
-lt_loader_bytes(const struct lt_loader_config *c); /* memory one holds, before it is opened too */
+                             uint64_t index); /* this rank's samples of it */
+/* What a loader of this kind would give: batches of an epoch (the limit applied), this rank's
+ * samples of the first and of the last of them, and the memory it holds. Opens nothing. */
+struct lt_loader_shape {
+    uint64_t batches;
+    int64_t first, last;
+    size_t bytes;
+};
+void lt_loader_shape(const struct lt_loader_config *c, struct lt_loader_shape *out);
 
 /* The next batch will be this one; after an epoch's last batch comes the next epoch's first. */
 int lt_loader_start(struct lt_loader *l, uint64_t epoch, uint64_t batch, struct lt_error *err);

@@ -84,24 +84,17 @@ static void name_bad_label(const struct checker *k, size_t before)
 static int open_session(struct checker *k, struct lt_error *err)
 {
     struct lt_session_config c = session_config(k);
+    enum lt_program_kind full = k->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP;
+    struct lt_loader_config l;
     int rc = lt_session_open(&c, &k->session, err);
-    uint64_t sizes[2] = {k->limits.train_batches, k->limits.val_batches};
 
-    for (int i = 0; i < 2 && rc == 0; i++) {
-        struct lt_loader_config l;
-        struct lt_loader *loader = NULL;
-
-        if (!sizes[i])
-            continue;
-        lt_loader_plan(k->data, k->plan, &k->limits, i ? LT_SPLIT_VAL : LT_SPLIT_TRAIN, &l);
-        rc = lt_loader_open(&l, &loader, err);
-        if (rc == 0)
-            rc = lt_trainer_prepare(k->session, loader,
-                                    i                          ? LT_PROGRAM_EVAL
-                                    : k->limits.accumulate > 1 ? LT_PROGRAM_MICRO
-                                                               : LT_PROGRAM_STEP,
-                                    i ? LT_PROGRAM_EVAL : LT_PROGRAM_STEP, err);
-        lt_loader_close(loader);
+    if (rc == 0 && k->limits.train_batches) {
+        lt_loader_plan(k->data, k->plan, &k->limits, LT_SPLIT_TRAIN, &l);
+        rc = lt_trainer_prepare(k->session, &l, full, LT_PROGRAM_STEP, err);
+    }
+    if (rc == 0 && k->limits.val_batches) {
+        lt_loader_plan(k->data, k->plan, &k->limits, LT_SPLIT_VAL, &l);
+        rc = lt_trainer_prepare(k->session, &l, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
     }
     return rc;
 }

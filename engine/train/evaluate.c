@@ -24,6 +24,7 @@ struct evaluator {
     enum lt_program_kind program;
     enum lt_stage_kind stage;
     struct lt_loader *loader;
+    struct lt_loader_config batches;
     struct lt_bound bound;
     int output, fd; /* predictions */
 };
@@ -48,7 +49,6 @@ static int open_data(struct evaluator *v, struct lt_error *err)
     struct lt_data_config c = {.plan = v->e->plan->data, .cache_dir = v->t.c->cache_dir};
     struct lt_problems problems = {0};
     struct lt_batch_counts counts;
-    struct lt_loader_config l;
     int rc = lt_data_open(&c, &v->t.data, &problems);
 
     if (rc == 0) {
@@ -62,8 +62,8 @@ static int open_data(struct evaluator *v, struct lt_error *err)
     if (rc == 0 && !lt_data_has(v->t.data, v->split))
         rc = lt_error_set(err, -EINVAL, "the plan has no data.%s", lt_split_names[v->split]);
     if (rc == 0) {
-        lt_loader_plan(v->t.data, v->e->plan, &v->t.limits, v->split, &l);
-        rc = lt_loader_open(&l, &v->loader, err);
+        lt_loader_plan(v->t.data, v->e->plan, &v->t.limits, v->split, &v->batches);
+        rc = lt_loader_open(&v->batches, &v->loader, err);
     }
     return rc;
 }
@@ -89,7 +89,7 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
     if (rc == 0)
         rc = lt_session_open(&c, &v->t.session, err);
     if (rc == 0)
-        rc = lt_trainer_prepare(v->t.session, v->loader, v->program, v->program, err);
+        rc = lt_trainer_prepare(v->t.session, &v->batches, v->program, v->program, err);
     if (rc == 0)
         rc = lt_session_init(v->t.session, err);
     if (rc == 0)

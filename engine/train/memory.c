@@ -21,16 +21,18 @@ static uint64_t snapshot_bytes(const struct lt_session *s)
 static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
                             const struct lt_limits *l)
 {
+    const bool used[LT_SPLIT_N] = {
+        [LT_SPLIT_TRAIN] = l->train_batches > 0, [LT_SPLIT_VAL] = l->val_batches > 0};
     struct lt_loader_config c;
+    struct lt_loader_shape shape;
     uint64_t bytes = 0;
 
-    if (l->train_batches) {
-        lt_loader_plan(data, plan, l, LT_SPLIT_TRAIN, &c);
-        bytes += lt_loader_bytes(&c);
-    }
-    if (l->val_batches) {
-        lt_loader_plan(data, plan, l, LT_SPLIT_VAL, &c);
-        bytes += lt_loader_bytes(&c);
+    for (int k = 0; k < LT_SPLIT_N; k++) {
+        if (!used[k])
+            continue;
+        lt_loader_plan(data, plan, l, (enum lt_split_kind)k, &c);
+        lt_loader_shape(&c, &shape);
+        bytes += shape.bytes;
     }
     return bytes;
 }

@@ -129,36 +129,49 @@ static int check_fingerprint(struct lt_trainer *t, struct lt_error *err)
     return lt_journal_put(t->c, &r, false, err);
 }
 
-int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full,
-                       enum lt_program_kind last, struct lt_error *err)
+int lt_trainer_prepare(struct lt_session *s, const struct lt_loader_config *l,
+                       enum lt_program_kind full, enum lt_program_kind last, struct lt_error *err)
 {
-    uint64_t n = lt_loader_batches(l);
+    struct lt_loader_shape shape;
     int rc = 0;
 
-    if (n > 1)
-        rc = lt_session_prepare(s, full, lt_loader_batch_size(l, 0), err);
-    if (rc == 0 && n > 1)
-        rc = lt_session_prepare(s, last, lt_loader_batch_size(l, 0), err);
-    if (rc == 0 && n)
-        rc = lt_session_prepare(s, last, lt_loader_batch_size(l, n - 1), err);
+    lt_loader_shape(l, &shape);
+    if (shape.batches > 1)
+        rc = lt_session_prepare(s, full, shape.first, err);
+    if (rc == 0 && shape.batches > 1)
+        rc = lt_session_prepare(s, last, shape.first, err);
+    if (rc == 0 && shape.batches)
+        rc = lt_session_prepare(s, last, shape.last, err);
     return rc;
+}
+
+/* The programs of a split's batches. */
+static int prepare_split(struct lt_trainer *t, enum lt_split_kind split, enum lt_program_kind full,
+                         enum lt_program_kind last, struct lt_error *err)
+{
+    struct lt_loader_config c;
+
+    lt_loader_plan(t->data, t->plan, &t->limits, split, &c);
+    return lt_trainer_prepare(t->session, &c, full, last, err);
+}
+
+static int open_loader(struct lt_trainer *t, enum lt_split_kind split, struct lt_loader **out,
+                       struct lt_error *err)
+{
+    struct lt_loader_config c;
+
+    lt_loader_plan(t->data, t->plan, &t->limits, split, &c);
+    return lt_loader_open(&c, out, err);
 }
 
 static int open_loaders(struct lt_trainer *t, struct lt_error *err)
 {
-    struct lt_loader_config c;
     int rc = 0;
 
-    if (t->limits.train_batches) {
-        lt_loader_plan(t->data, t->plan, &t->limits, LT_SPLIT_TRAIN, &c);
-        t->planned_bytes += lt_loader_bytes(&c);
-        rc = lt_loader_open(&c, &t->train, err);
-    }
-    if (rc == 0 && t->limits.val_batches) {
-        lt_loader_plan(t->data, t->plan, &t->limits, LT_SPLIT_VAL, &c);
-        t->planned_bytes += lt_loader_bytes(&c);
-        rc = lt_loader_open(&c, &t->val, err);
-    }
+    if (t->limits.train_batches)
+        rc = open_loader(t, LT_SPLIT_TRAIN, &t->train, err);
+    if (rc == 0 && t->limits.val_batches)
+        rc = open_loader(t, LT_SPLIT_VAL, &t->val, err);
     return rc;
 }
 
@@ -186,11 +199,11 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
                  (t->limits.val_batches ? 1u << LT_PROGRAM_EVAL : 0);
     rc = lt_session_open(&c, &t->session, err);
     if (rc == 0 && t->train)
-        rc = lt_trainer_prepare(t->session, t->train,
-                                t->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP,
-                                LT_PROGRAM_STEP, err);
+        rc = prepare_split(t, LT_SPLIT_TRAIN,
+                           t->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP,
+                           LT_PROGRAM_STEP, err);
     if (rc == 0 && t->val)
-        rc = lt_trainer_prepare(t->session, t->val, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
+        rc = prepare_split(t, LT_SPLIT_VAL, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
     if (rc == 0 && t->limits.accumulate > 1)
         rc = lt_bound_init(&t->micro, t->session, LT_PROGRAM_MICRO, LT_SPLIT_TRAIN, t->data,
                            &t->metrics, err);

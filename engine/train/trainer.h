@@ -90,13 +90,12 @@ struct lt_trainer {
     bool stop_time; /* max_time is over */
     bool vetoed;    /* said so */
     char stop_reason[256];
-    bool degraded;   /* the last recovery checkpoint failed */
+    bool degraded; /* the last recovery checkpoint failed */
     bool measured; /* memory, after the first update */
     bool early;    /* journal knows of the early stop */
     uint64_t skipped, rollbacks, rollback_sequence;
     double elapsed_before; /* seconds of earlier attempts */
     uint64_t started_ns, epoch_ns, epoch_step, now_ns, step_ns, last_step_ns, last_val_ns;
-    uint64_t planned_bytes;
     struct lt_train_result *result;
 };
 
@@ -124,8 +123,10 @@ void lt_session_fields(const struct lt_data *data, struct lt_field *out);
 void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
                     const struct lt_limits *l, enum lt_split_kind kind,
                     struct lt_loader_config *out);
-int lt_trainer_prepare(struct lt_session *s, const struct lt_loader *l, enum lt_program_kind full,
-                       enum lt_program_kind last, struct lt_error *err);
+/* Programs for every batch size that such a loader gives: `full` where no update follows, `last`
+ * where one does. */
+int lt_trainer_prepare(struct lt_session *s, const struct lt_loader_config *l,
+                       enum lt_program_kind full, enum lt_program_kind last, struct lt_error *err);
 
 /* stop.c */
 /* Why a callback, or the time, wants the end; NULL: nothing does. monitor: the metric it looked at,
