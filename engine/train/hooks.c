@@ -89,6 +89,26 @@ static void add_callback(struct lt_trainer *t, const Lt__V1__Callback *config, i
         t->callbacks[t->n_callbacks++] = (struct lt_active_callback){type, self, index};
 }
 
+/* Everything that monitors and file names may speak of, before it has a value. */
+static void declare_values(struct lt_trainer *t)
+{
+    const char *names[8];
+
+    for (int i = 0; i < t->metrics.n; i++)
+        for (int s = LT_TRAIN_STAGE; s <= LT_VAL_STAGE; s++) {
+            lt_values_declare(&t->values, t->metrics.q[i].step_key[s]);
+            lt_values_declare(&t->values, t->metrics.q[i].epoch_key[s]);
+            lt_values_declare(&t->values, t->metrics.q[i].bare_key[s]);
+        }
+    for (int i = 0; i < t->n_callbacks; i++) {
+        const struct lt_active_callback *c = &t->callbacks[i];
+        int n = c->type->columns ? c->type->columns(c->self, names, (int)LT_ARRAY_LEN(names)) : 0;
+
+        for (int k = 0; k < n; k++)
+            lt_values_declare(&t->values, names[k]);
+    }
+}
+
 int lt_trainer_open_callbacks(struct lt_trainer *t, struct lt_error *err)
 {
     bool saves = false;
@@ -107,6 +127,7 @@ int lt_trainer_open_callbacks(struct lt_trainer *t, struct lt_error *err)
         t->default_callback.model_checkpoint = &t->default_checkpoint;
         add_callback(t, &t->default_callback, -1);
     }
+    declare_values(t);
     return 0;
 }
 

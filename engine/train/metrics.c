@@ -101,22 +101,50 @@ double lt_sum_value(const struct lt_sum *s, Lt__V1__Reduce reduce)
     return reduce == LT__V1__REDUCE__mean ? s->sum / s->weight : s->sum;
 }
 
+static struct lt_value_entry *entry_of(struct lt_values *v, const char *name)
+{
+    for (int i = 0; i < v->n; i++)
+        if (lt_str_eq(v->items[i].name, name))
+            return &v->items[i];
+    return NULL;
+}
+
+void lt_values_restore(struct lt_values *v, const struct lt_value_entry *e)
+{
+    struct lt_value_entry *to = entry_of(v, e->name);
+
+    if (to)
+        *to = (struct lt_value_entry){to->name, e->value, e->x, e->version};
+}
+
+void lt_values_declare(struct lt_values *v, const char *name)
+{
+    if (name && !entry_of(v, name) && v->n < (int)LT_ARRAY_LEN(v->items))
+        v->items[v->n++] = (struct lt_value_entry){.name = name, .value = (double)NAN};
+}
+
 void lt_values_set(struct lt_values *v, const char *name, double value, uint64_t x)
 {
-    struct lt_value_entry *e = (struct lt_value_entry *)(uintptr_t)lt_values_find(v, name);
+    struct lt_value_entry *e;
 
-    if (!e) {
-        if (v->n == (int)LT_ARRAY_LEN(v->items))
-            return;
-        e = &v->items[v->n++];
-        *e = (struct lt_value_entry){.name = name};
-    }
+    lt_values_declare(v, name);
+    e = entry_of(v, name);
+    if (!e)
+        return;
     e->value = value;
     e->x = x;
     e->version++;
 }
 
 const struct lt_value_entry *lt_values_find(const struct lt_values *v, const char *name)
+{
+    for (int i = 0; i < v->n; i++)
+        if (v->items[i].version && lt_str_eq(v->items[i].name, name))
+            return &v->items[i];
+    return NULL;
+}
+
+const struct lt_value_entry *lt_values_declared(const struct lt_values *v, const char *name)
 {
     for (int i = 0; i < v->n; i++)
         if (lt_str_eq(v->items[i].name, name))

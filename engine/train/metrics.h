@@ -52,8 +52,14 @@ struct lt_values {
     struct lt_value_entry items[4 * LT_QUANTITIES_MAX];
     int n;
 };
+/* As it was set in an earlier run; a name that isn't declared is left out. */
+void lt_values_restore(struct lt_values *v, const struct lt_value_entry *e);
+/* A name that may be set later; nothing when it is there. */
+void lt_values_declare(struct lt_values *v, const char *name);
 void lt_values_set(struct lt_values *v, const char *name, double value, uint64_t x);
 const struct lt_value_entry *lt_values_find(const struct lt_values *v,
                                             const char *name); /* NULL: never set */
+const struct lt_value_entry *lt_values_declared(const struct lt_values *v,
+                                                const char *name); /* NULL: no such name */
 
 #endif

@@ -107,47 +107,18 @@ static void values_out(cJSON *parent, const struct lt_values *v)
     }
 }
 
-/* Names are borrowed from the schema; one that isn't there any more is left behind. */
-static const char *schema_name(const struct lt_trainer *t, const char *name)
-{
-    const char *names[8];
-
-    for (int i = 0; i < t->metrics.n; i++)
-        for (int s = 0; s < LT_STAGE_KINDS; s++) {
-            const struct lt_quantity *q = &t->metrics.q[i];
-            const char *const keys[] = {q->step_key[s], q->epoch_key[s], q->bare_key[s]};
-
-            for (size_t k = 0; k < LT_ARRAY_LEN(keys); k++)
-                if (keys[k] && !strcmp(keys[k], name))
-                    return keys[k];
-        }
-    for (int i = 0; i < t->n_callbacks; i++) {
-        int n = t->callbacks[i].type->columns
-                    ? t->callbacks[i].type->columns(t->callbacks[i].self, names,
-                                                    (int)LT_ARRAY_LEN(names))
-                    : 0;
-
-        for (int k = 0; k < n; k++)
-            if (!strcmp(names[k], name))
-                return names[k];
-    }
-    return NULL;
-}
-
+/* A name that the plan no longer has is left behind. */
 static void values_in(struct lt_trainer *t, const cJSON *list)
 {
     const cJSON *e;
 
-    t->values.n = 0;
     cJSON_ArrayForEach(e, list)
     {
-        const char *text = lt_json_string(e, "name"), *name = text ? schema_name(t, text) : NULL;
-        struct lt_value_entry v = {.name = name};
+        struct lt_value_entry v = {.name = lt_json_string(e, "name")};
 
-        if (name && t->values.n < (int)LT_ARRAY_LEN(t->values.items) &&
-            lt_json_double(e, "value", &v.value) && lt_json_u64(e, "x", &v.x) &&
+        if (v.name && lt_json_double(e, "value", &v.value) && lt_json_u64(e, "x", &v.x) &&
             lt_json_u64(e, "version", &v.version))
-            t->values.items[t->values.n++] = v;
+            lt_values_restore(&t->values, &v);
     }
 }
 

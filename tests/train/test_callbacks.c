@@ -289,6 +289,24 @@ static void names(void **state)
     named("m", false, "m", "m-v1");
 }
 
+/* A metric that has no value yet is nan; it isn't refused, and it isn't 0. */
+static void a_field_without_a_value(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_init(&b);
+    b.c.monitor = NULL;
+    b.c.filename = (char *)(uintptr_t)"{step}-{val_acc:.2f}";
+    lt_values_declare(&b.values, "val_acc");
+    bench_open(&b);
+    b.h.step = 1;
+    assert_int_equal(b.type->on_epoch_end(b.self, &b.h, NULL), 0);
+    assert_string_equal(b.requests.saves[0].name, "1-nan");
+    lt_save_done(&b.requests.saves[0]);
+    b.type->destroy(b.self);
+}
+
 static void a_field_that_names_nothing(void **state)
 {
     struct bench b;
@@ -396,7 +414,7 @@ int main(void)
         cmocka_unit_test(save_last),
         cmocka_unit_test(nan_counts_as_worst),
         cmocka_unit_test(names),
-        cmocka_unit_test(a_field_that_names_nothing),
+        cmocka_unit_test(a_field_that_names_nothing), cmocka_unit_test(a_field_without_a_value),
         cmocka_unit_test(one_name),
         cmocka_unit_test(every_n_epochs),
         cmocka_unit_test(step_triggers_wait_for_fresh_values),

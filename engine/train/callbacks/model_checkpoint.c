@@ -75,11 +75,11 @@ static void saver_destroy(void *self)
     lt_free(s);
 }
 
-/* Names in templates and monitors: epoch, step, and every metric with a value. */
+/* Names in templates: epoch, step, every metric; one without a value yet is NaN. */
 static bool lookup(void *arg, const char *name, struct lt_template_value *out)
 {
     const struct lt_hook *h = arg;
-    const struct lt_value_entry *e = lt_values_find(h->values, name);
+    const struct lt_value_entry *e = lt_values_declared(h->values, name);
 
     if (e)
         *out = (struct lt_template_value){false, e->value};
@@ -158,10 +158,21 @@ static int keep(struct saver *s, const struct lt_hook *h, struct lt_save *save, 
     return 0;
 }
 
+/* A monitored value that was set; epoch and step always are. */
+static bool has_score(const struct saver *s, const struct lt_hook *h, struct lt_template_value *v)
+{
+    const char *m = s->c->monitor;
+
+    if (!m)
+        return true;
+    return (lt_values_find(h->values, m) || !strcmp(m, "epoch") || !strcmp(m, "step")) &&
+           lookup((void *)(uintptr_t)h, m, v);
+}
+
 static int save_now(struct saver *s, const struct lt_hook *h, bool versions, struct lt_error *err)
 {
     struct lt_template_value v = {false, 0};
-    bool have = !s->c->monitor || lookup((void *)(uintptr_t)h, s->c->monitor, &v);
+    bool have = has_score(s, h, &v);
     struct lt_save *save;
     bool wants;
 
@@ -186,6 +197,7 @@ static int saver_on_step(void *self, const struct lt_hook *h, struct lt_error *e
 {
     struct saver *s = self;
     const Lt__V1__ModelCheckpoint *c = s->c;
+    struct lt_template_value v;
     bool due = c->every_n_train_steps && h->step % c->every_n_train_steps == 0;
 
     if (c->train_time_interval) {
@@ -195,7 +207,7 @@ static int saver_on_step(void *self, const struct lt_hook *h, struct lt_error *e
     }
     if (!due)
         return 0;
-    if (c->monitor && (h->val_follows || !lt_values_find(h->values, c->monitor))) {
+    if (c->monitor && (h->val_follows || !has_score(s, h, &v))) {
         s->deferred = true;
         return 0;
     }
