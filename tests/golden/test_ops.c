@@ -155,8 +155,11 @@ int main(void)
 {
     struct CMUnitTest tests[200] = {{0}};
     size_t n = 0;
+    char path[500];
+    int failed;
 
-    golden_open(&file, lt_format("%s/tests/golden/data/ops.txt", getenv("LT_SOURCE_ROOT")));
+    snprintf(path, sizeof path, "%s/tests/golden/data/ops.txt", getenv("LT_SOURCE_ROOT"));
+    golden_open(&file, path);
     for (int i = 0; lt_ops[i]; i++)
         for (int k = 0; k < file.n; k++)
             if (!strcmp(golden_text(&file.cases[k], "op"), lt_ops[i]->name)) {
@@ -165,5 +168,7 @@ int main(void)
                 tests[n++].initial_state = (void *)(uintptr_t)lt_ops[i];
                 break;
             }
-    return _cmocka_run_group_tests("goldens of operators", tests, n, NULL, NULL);
+    failed = _cmocka_run_group_tests("goldens of operators", tests, n, NULL, NULL);
+    golden_close(&file);
+    return failed;
 }
