@@ -126,6 +126,11 @@ static const struct row rows[] = {
     {.op = "avg_pool2d", {F(2, 16, 8, 6)}, 1, {INTS("kernel", 2)}, 1},
     {.op = "avg_pool2d", {F(2, 5, 9, 7)}, 1, {INTS("kernel", 2), INT("ceil_mode", 1), INTS("padding", 1), INT("count_include_pad", 0)}, 4},
     {.op = "avg_pool2d", {F(2, 5, 9, 7)}, 1, {INTS("kernel", 2), INT("ceil_mode", 1), INTS("padding", 1)}, 3},
+    {.op = "max_pool2d", {F(2, 3, 2, 7)}, 1, {INTS("kernel", 3), INTS("stride", 2), INT("ceil_mode", 1)}, 3}, /* larger than what is left */
+    {.op = "avg_pool2d", {F(2, 3, 2, 7)}, 1, {INTS("kernel", 3), INTS("stride", 2), INT("ceil_mode", 1)}, 3},
+    {.op = "avg_pool2d_grad", {F(2, 3, 1, 3), F(2, 3, 2, 7)}, 2, {INTS("kernel", 3), INTS("stride", 2), INT("ceil_mode", 1)}, 3},
+    {.op = "avg_pool2d", {F(2, 16, 6, 5)}, 1, {INTS("kernel", 3), INTS("stride", 2), INTS("padding", 1), INT("ceil_mode", 1)}, 4},
+    {.op = "layer_norm", {F(7, 5), F(5)}, 2}, {.op = "batch_norm_eval", {F(1, 3, 1, 1), P(3), P(3), F(3)}, 4, .values = POSITIVE},
     {.op = "avg_pool2d_grad", {F(2, 3, 5, 4), F(2, 3, 9, 8)}, 2, {INTS("kernel", 3), INTS("stride", 2), INTS("padding", 1)}, 3},
     {.op = "batch_norm", {F(7, 5), P(5), P(5), F(7), F(5), F(5)}, 6}, {.op = "batch_norm", {F(1, 5), P(5), P(5), F(1)}, 4},
     {.op = "batch_norm", {F(4, 19, 5, 6), P(19), P(19), F(4), F(19), F(19)}, 6},
