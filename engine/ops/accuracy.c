@@ -17,7 +17,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
         return lt_refuse(n, err, "expected outputs [n, classes]");
     rc = lt_loss_check_batch(n, &in[0], &in[1], "the target", err);
     rc = rc ? rc : lt_loss_check_labels(n, &in[1], err);
-    return rc ? rc : lt_loss_check_batch(n, &in[0], &in[2], "weight", err);
+    rc = rc ? rc : lt_loss_check_batch(n, &in[0], &in[2], "weight", err);
+    return rc ? rc : lt_check_float(n, &in[2], "weight", err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -1,4 +1,5 @@
 /* argmax.c - index of the greatest element along an axis; the first among equals; NaN counts as greatest (torch.argmax) */
+#include <errno.h>
 #include <math.h>
 
 #include "engine/ops/util.h"
@@ -9,6 +10,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     int axis = lt_axis(n, lt_node_int(n, "axis"), in[0].ndim, err);
 
     (void)g;
+    if (axis >= 0 && lt_check_float(n, &in[0], "the input", err))
+        return -EINVAL;
     if (axis < 0)
         return axis;
     out[0] = (struct lt_type){.dtype = LT_I64};

@@ -15,6 +15,7 @@ int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt
     int rc = lt_window_check_input(n, x, err);
 
     rc = rc ? rc : lt_check_word(n, "act", acts, err);
+    rc = rc ? rc : lt_check_float(n, x, "the input", err);
     if (rc)
         return rc;
     for (int d = 0; weight->ndim == 4 && d < 4; d++)

@@ -9,7 +9,8 @@
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
-    int rc = lt_check_scalar(n, &in[0], "dloss", err);
+    const struct lt_type scalar = lt_scalar_type(LT_F64);
+    int rc = lt_check_same(n, &scalar, &in[0], "dloss", err);
 
     (void)g;
     out[0] = in[1];

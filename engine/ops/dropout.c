@@ -4,6 +4,7 @@
  * index s is kept iff uniform(key(seed, DROPOUT, hash of the node's name), a = rng_step, b = s, e) >= p: neither batch size,
  * rank nor thread changes what is dropped (base/philox.h).
  */
+#include <errno.h>
 #include <string.h>
 
 #include "base/philox.h"
@@ -16,6 +17,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     double p = lt_node_float(n, "p");
 
     (void)g;
+    if (lt_check_float(n, &in[0], "the input", err))
+        return -EINVAL;
     if (!(p >= 0 && p < 1))
         return lt_refuse(n, err, "p is %g; 0 <= p < 1", p);
     if (in[0].ndim < 1 || in[2].ndim != 1 || !lt_dim_eq(in[0].dim[0], in[2].dim[0]))

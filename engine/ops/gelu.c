@@ -23,7 +23,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     static const char *const words[] = {"none", "tanh", NULL};
     int rc = lt_check_word(n, "approximate", words, err);
 
-    return rc ? rc : lt_infer_same(g, n, in, out, err);
+    return rc ? rc : lt_infer_same_float(g, n, in, out, err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)

@@ -2,6 +2,7 @@
  *
  * In: x, gamma, beta (shape of those dimensions). Out: y, mean and rstd of each row ([leading dimensions]).
  */
+#include <errno.h>
 #include <math.h>
 
 #include "engine/ops/util.h"
@@ -12,6 +13,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     int64_t nd = lt_node_int(n, "ndim");
 
     (void)g;
+    if (lt_check_float(n, &in[0], "the input", err))
+        return -EINVAL;
     if (nd < 1 || nd > in[0].ndim)
         return lt_refuse(n, err, "%lld normalised dimensions of a tensor of %d", (long long)nd, in[0].ndim);
     for (int i = 1; i < n->n_in; i++) {

@@ -2,6 +2,7 @@
  *
  * Gradients: dx = dy w, dw = dyᵀ x (rows joined), db = column sums of dy. With act = relu, dy first passes relu_grad.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "engine/ops/util.h"
@@ -16,6 +17,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     lt_type_print(tx, sizeof tx, x);
     lt_type_print(tw, sizeof tw, w);
+    if (lt_check_float(n, x, "the input", err))
+        return -EINVAL;
     if (x->ndim < 1 || w->ndim != 2 || x->dtype != w->dtype || !lt_dim_eq(x->dim[x->ndim - 1], w->dim[1]))
         return lt_refuse(n, err, "input %s does not fit weight %s", tx, tw);
     if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != x->dtype || !lt_dim_eq(in[2].dim[0], w->dim[0])))

@@ -17,6 +17,8 @@ int lt_loss_check_batch(const struct lt_node *n, const struct lt_type *x, const 
     char text[128];
 
     lt_type_print(text, sizeof text, v);
+    if (!lt_dtype_is_float(x->dtype))
+        return lt_check_float(n, x, "the input", err);
     if (x->ndim < 1 || v->ndim != 1 || !lt_dim_eq(x->dim[0], v->dim[0]))
         return lt_refuse(n, err, "%s must have one element for each sample, got %s", what, text);
     return 0;
@@ -41,10 +43,14 @@ int lt_cross_entropy_check(const struct lt_node *n, const struct lt_type *in, in
     int rc;
 
     lt_type_print(text, sizeof text, &in[0]);
+    if (lt_check_float(n, &in[0], "logits", err))
+        return -EINVAL;
     if (in[0].ndim != 2)
         return lt_refuse(n, err, "expected logits [n, classes], got %s", text);
     rc = lt_loss_check_batch(n, &in[0], &in[1], "the target", err);
     rc = rc ? rc : lt_loss_check_batch(n, &in[0], &in[2], "weight", err);
+    rc = rc ? rc : lt_check_float(n, &in[2], "weight", err);
+    rc = rc || count < 4 ? rc : lt_check_float(n, &in[3], "class weights", err);
     rc = rc ? rc : lt_loss_check_labels(n, &in[1], err);
     if (!rc && count > 3 && (in[3].ndim != 1 || !lt_dim_eq(in[3].dim[0], in[0].dim[1])))
         return lt_refuse(n, err, "class weights must have one element for each of the %lld classes",

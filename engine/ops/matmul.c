@@ -2,6 +2,8 @@
  *
  * Gradients: da = dc bᵀ, db = aᵀ dc, transposed as the operands were; summed over the leading dimensions where b has none.
  */
+#include <errno.h>
+
 #include "engine/ops/util.h"
 
 struct mkn {
@@ -25,6 +27,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     struct mkn s;
 
     (void)g;
+    if (lt_check_float(n, a, "the left operand", err))
+        return -EINVAL;
     if (!bad) {
         s = sizes(n, a, b);
         bad = !lt_dim_eq(s.ka, s.kb);

@@ -11,6 +11,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     struct lt_type index = in[0];
     int rc = lt_window_check_input(n, &in[2], err);
 
+    rc = rc ? rc : lt_check_float(n, &in[2], "the input", err);
     (void)g;
     index.dtype = LT_I32;
     out[0] = in[2];

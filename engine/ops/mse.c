@@ -1,4 +1,6 @@
 /* mse.c - Σ over samples of weight * mean over its features of (x - target)², and Σ weight (F.mse_loss when divided) */
+#include <errno.h>
+
 #include "engine/ops/loss.h"
 
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
@@ -12,7 +14,9 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     lt_type_print(tt, sizeof tt, &in[1]);
     if (!lt_type_eq(&in[0], &in[1]))
         return lt_refuse(n, err, "input %s and target %s must be of one type", tx, tt);
-    return lt_loss_check_batch(n, &in[0], &in[2], "weight", err);
+    if (lt_loss_check_batch(n, &in[0], &in[2], "weight", err))
+        return -EINVAL;
+    return lt_check_float(n, &in[2], "weight", err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)

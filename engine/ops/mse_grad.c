@@ -4,12 +4,14 @@
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                  struct lt_error *err)
 {
-    int rc = lt_check_scalar(n, &in[0], "dloss", err);
+    const struct lt_type scalar = lt_scalar_type(LT_F64);
+    int rc = lt_check_same(n, &scalar, &in[0], "dloss", err);
 
     (void)g;
     out[0] = in[1];
     rc = rc ? rc : lt_check_same(n, &in[1], &in[2], "the target", err);
-    return rc ? rc : lt_loss_check_batch(n, &in[1], &in[3], "weight", err);
+    rc = rc ? rc : lt_loss_check_batch(n, &in[1], &in[3], "weight", err);
+    return rc ? rc : lt_check_float(n, &in[3], "weight", err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -1,4 +1,6 @@
 /* norm.c - see norm.h */
+#include <errno.h>
+
 #include "engine/ops/norm.h"
 
 int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in, int first,
@@ -7,6 +9,8 @@ int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, con
     char text[128];
 
     lt_type_print(text, sizeof text, x);
+    if (lt_check_float(n, x, "the input", err))
+        return -EINVAL;
     if (x->ndim < 2 || x->dim[1].sym != LT_SYM_NONE)
         return lt_refuse(n, err, "expected [n, c, …], got %s", text);
     for (int i = first; i < first + count; i++)

@@ -37,6 +37,14 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     return rc ? rc : lt_op_emit(g, &n, "dx", "expand", in, 2, NULL, 0, &din[0], err);
 }
 
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                 struct lt_error *err)
+{
+    int rc = lt_check_float(n, &in[0], "the input", err);
+
+    return rc ? rc : lt_infer_reduce(g, n, in, out, err);
+}
+
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
     (void)err;
@@ -51,7 +59,7 @@ const struct lt_op lt_op_reduce_mean = {
     .max_in = 1,
     .n_out = 1,
     .attrs = lt_reduce_attrs,
-    .infer = lt_infer_reduce,
+    .infer = infer,
     .grad = grad,
     .ref = ref,
     .flops = lt_reduce_flops,

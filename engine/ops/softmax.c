@@ -8,9 +8,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 {
     int axis = lt_axis(n, lt_node_int(n, "axis"), in[0].ndim, err);
 
-    (void)g;
-    out[0] = in[0];
-    return axis < 0 ? axis : 0;
+    return axis < 0 ? axis : lt_infer_same_float(g, n, in, out, err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)

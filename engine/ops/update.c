@@ -5,13 +5,17 @@
 
 int lt_update_check(const struct lt_node *n, const struct lt_type *in, int n_tensors, struct lt_error *err)
 {
-    for (int i = 1; i < n->n_in; i++) {
-        if (i < n_tensors && !lt_type_eq(&in[0], &in[i]))
+    const struct lt_type f64 = lt_scalar_type(LT_F64), i64 = lt_scalar_type(LT_I64);
+    bool has_step = n->n_in - n_tensors == 3; /* lr, opt_step, scale; or lr, scale */
+    int rc = lt_check_float(n, &in[0], "the parameter", err);
+
+    for (int i = 1; !rc && i < n_tensors; i++)
+        if (!lt_type_eq(&in[0], &in[i]))
             return lt_refuse(n, err, "input %d must be of the parameter's type", i);
-        if (i >= n_tensors && in[i].ndim != 0)
-            return lt_refuse(n, err, "input %d must be a scalar", i);
-    }
-    return 0;
+    rc = rc ? rc : lt_check_same(n, &f64, &in[n_tensors], "lr", err);
+    if (has_step)
+        rc = rc ? rc : lt_check_same(n, &i64, &in[n_tensors + 1], "opt_step", err);
+    return rc ? rc : lt_check_same(n, &f64, &in[n->n_in - 1], "scale", err);
 }
 
 double lt_update_gradient(const struct lt_kernel_args *k, int64_t i, double scale, double weight_decay)

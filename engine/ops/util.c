@@ -55,12 +55,12 @@ int lt_check_same(const struct lt_node *n, const struct lt_type *should, const s
     return lt_refuse(n, err, "%s must be %s, not %s", what, a, b);
 }
 
-int lt_check_scalar(const struct lt_node *n, const struct lt_type *is, const char *what, struct lt_error *err)
+int lt_check_float(const struct lt_node *n, const struct lt_type *is, const char *what, struct lt_error *err)
 {
     char text[LT_TYPE_TEXT];
 
     lt_type_print(text, sizeof text, is);
-    return is->ndim == 0 ? 0 : lt_refuse(n, err, "%s must be a scalar, not %s", what, text);
+    return lt_dtype_is_float(is->dtype) ? 0 : lt_refuse(n, err, "%s must be floating, not %s", what, text);
 }
 
 int lt_check_word(const struct lt_node *n, const char *attr, const char *const *words, struct lt_error *err)
@@ -71,6 +71,14 @@ int lt_check_word(const struct lt_node *n, const char *attr, const char *const *
         if (!strcmp(is, *words))
             return 0;
     return lt_refuse(n, err, "%s can't be '%s'", attr, is);
+}
+
+int lt_infer_same_float(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                        struct lt_error *err)
+{
+    (void)g;
+    out[0] = in[0];
+    return lt_check_float(n, &in[0], "the input", err);
 }
 
 int lt_infer_pair(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,

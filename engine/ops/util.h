@@ -14,6 +14,8 @@ int lt_infer_same(const struct lt_graph *g, const struct lt_node *n, const struc
                   struct lt_error *err); /* out[0] = in[0] */
 int lt_infer_same_second(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
                          struct lt_type *out, struct lt_error *err); /* out[0]: dtype of in[0], shape of in[1] */
+int lt_infer_same_float(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                        struct lt_error *err); /* the same, of a floating type */
 int lt_infer_pair(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
                   struct lt_error *err); /* out[0] = in[0]; in[1] must be the same */
 int lt_infer_broadcast(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
@@ -25,7 +27,7 @@ int lt_refuse(const struct lt_node *n, struct lt_error *err, const char *format,
 /* What inputs must be: -EINVAL with text that calls the input `what`. */
 int lt_check_same(const struct lt_node *n, const struct lt_type *should, const struct lt_type *is, const char *what,
                   struct lt_error *err);
-int lt_check_scalar(const struct lt_node *n, const struct lt_type *is, const char *what, struct lt_error *err);
+int lt_check_float(const struct lt_node *n, const struct lt_type *is, const char *what, struct lt_error *err);
 int lt_check_word(const struct lt_node *n, const char *attr, const char *const *words, struct lt_error *err); /* NULL-ended */
 /* The axis as 0 … ndim-1 (negative counts from the end), or -EINVAL. */
 int lt_axis(const struct lt_node *n, int64_t axis, int ndim, struct lt_error *err);

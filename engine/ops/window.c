@@ -78,6 +78,7 @@ int lt_window_pool(const struct lt_node *n, const struct lt_type *x, struct lt_w
 {
     int rc = lt_window_check_input(n, x, err);
 
+    rc = rc ? rc : lt_check_float(n, x, "the input", err);
     rc = rc ? rc : lt_window_of(n, NULL, w, err);
     if (rc)
         return rc;

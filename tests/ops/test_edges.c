@@ -358,7 +358,7 @@ static void refusals_say_what_is_wrong(void **state)
         {"cross_entropy", "[n,3] i64[n] [n] [4]", NULL, "class weights must have one element for each of the 3 classes"},
         {"mse", "[n,3] [n] [n]", NULL, "input float32[n, 3] and target float32[n] must be of one type"},
         {"sgd", "[3] [4] f64[] f64[]", NULL, "input 1 must be of the parameter's type"},
-        {"sgd", "[3] [3] f64[1] f64[]", NULL, "input 2 must be a scalar"},
+        {"sgd", "[3] [3] f64[1] f64[]", NULL, "lr must be float64[], not float64[1]"},
         {"grad_scale", "f64[] f64[2]", NULL, "window_weight must be float64[], not float64[2]"},
     };
 
