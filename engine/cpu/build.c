@@ -256,12 +256,24 @@ static const struct lt_builder *const tables[] = {
 #undef X
 };
 
-const struct lt_builder *lt_builder_find(const char *op)
+/* Kernels read and write float32; class numbers, masks, indices and float64 scalars are where their operators want them. */
+static bool types_fit(const struct lt_graph *g, const struct lt_node *n)
+{
+    for (int i = 0; i < n->n_in + n->n_out; i++) {
+        const struct lt_type *t = &g->values[i < n->n_in ? n->in[i] : n->out[i - n->n_in]].type;
+
+        if (lt_dtype_is_float(t->dtype) && t->dtype != LT_F32 && !(t->dtype == LT_F64 && t->ndim == 0))
+            return false;
+    }
+    return true;
+}
+
+const struct lt_builder *lt_builder_find(const struct lt_graph *g, const struct lt_node *n)
 {
     for (size_t i = 0; i < LT_ARRAY_LEN(tables); i++)
         for (const struct lt_builder *b = tables[i]; b->op; b++)
-            if (!strcmp(b->op, op))
-                return b;
+            if (!strcmp(b->op, n->op->name))
+                return b->any_type || types_fit(g, n) ? b : NULL;
     return NULL;
 }
 
@@ -317,7 +329,7 @@ static void reference_build(struct lt_build *b)
 int lt_node_build(struct lt_program *p, struct lt_build *b, int i)
 {
     const struct lt_node *n = &b->g->nodes[i];
-    const struct lt_builder *builder = lt_builder_find(n->op->name);
+    const struct lt_builder *builder = lt_builder_find(b->g, n);
     int rc = 0;
 
     b->node = i;

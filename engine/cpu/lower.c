@@ -69,10 +69,10 @@ static int supported(const struct lt_device *d, const struct lt_graph *g, struct
     for (int i = 0; i < g->n_nodes; i++) {
         const struct lt_node *n = &g->nodes[i];
 
-        if (n->dead || lt_builder_find(n->op->name) || (d->allow_reference && n->op->ref))
+        if (n->dead || lt_builder_find(g, n) || (d->allow_reference && n->op->ref))
             continue;
         return lt_error_set(err, -ENOTSUP,
-                            "%s: the cpu back end has no fast kernel for operator %s "
+                            "%s: the cpu back end has no fast kernel for operator %s over these types "
                             "(trainer.allow_reference_kernels runs the slow one)",
                             n->name, n->op->name);
     }

@@ -29,8 +29,10 @@ struct lt_build {
 struct lt_builder {
     const char *op;
     int (*build)(struct lt_build *b);
+    bool any_type; /* not float32 tensors only */
 };
-const struct lt_builder *lt_builder_find(const char *op);
+/* NULL: no kernel of this back end for this node's operator over its types. */
+const struct lt_builder *lt_builder_find(const struct lt_graph *g, const struct lt_node *n);
 
 /* Zeroed; freed with the program. */
 void *lt_build_args(struct lt_build *b, size_t bytes);

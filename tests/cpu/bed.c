@@ -83,25 +83,8 @@ static void *filled(const struct lt_type *type, const struct lt_binding *b, stru
 
     for (int64_t i = 0; i < n; i++) {
         float u = lt_rng_uniform(rng, stream, 0, (uint32_t)i);
-        int64_t k = (int64_t)((double)u * (double)ints);
 
-        switch (type->dtype) {
-        case LT_F64:
-            ((double *)p)[i] = (double)u * 2 - 1;
-            break;
-        case LT_I32:
-            ((int32_t *)p)[i] = (int32_t)k;
-            break;
-        case LT_I64:
-            ((int64_t *)p)[i] = k;
-            break;
-        case LT_U8:
-        case LT_BOOL:
-            ((uint8_t *)p)[i] = (uint8_t)k;
-            break;
-        default:
-            ((float *)p)[i] = u * 2 - 1;
-        }
+        lt_dtype_store(type->dtype, p, i, lt_dtype_is_float(type->dtype) ? (double)(u * 2 - 1) : floor((double)u * (double)ints));
     }
     return p;
 }
@@ -356,30 +339,13 @@ int bed_run(const struct bed *t, const struct lt_backend *be, const struct lt_de
 
 /* ---- comparing */
 
-static double number(const void *p, enum lt_dtype t, int64_t i)
-{
-    switch (t) {
-    case LT_F64:
-        return ((const double *)p)[i];
-    case LT_I32:
-        return ((const int32_t *)p)[i];
-    case LT_I64:
-        return (double)((const int64_t *)p)[i];
-    case LT_U8:
-    case LT_BOOL:
-        return ((const uint8_t *)p)[i];
-    default:
-        return (double)((const float *)p)[i];
-    }
-}
-
 static double distance(const struct lt_type *t, const struct lt_binding *b, const void *x,
                        const void *y)
 {
     double worst = 0;
 
     for (int64_t i = 0; i < lt_type_count(t, b); i++) {
-        double u = number(x, t->dtype, i), w = number(y, t->dtype, i);
+        double u = lt_dtype_load(t->dtype, x, i), w = lt_dtype_load(t->dtype, y, i);
 
         if ((isnan(u) && isnan(w)) || u == w)
             continue;

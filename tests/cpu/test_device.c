@@ -174,6 +174,32 @@ static void the_reference_kernel_runs_only_where_allowed(void **state)
     bed_close(&t);
 }
 
+/* A kernel for float32 isn't one for other types: float64 softmax is the reference's or nobody's. */
+static void other_types_are_not_taken_for_float32(void **state)
+{
+    static const char *const ops[] = {"softmax", "layer_norm", "gelu", "argmax", "matmul"};
+    struct lt_device_config allowed = {.threads = 1, .allow_reference = true};
+    char kernels[200];
+
+    (void)state;
+    for (size_t i = 0; i < LT_ARRAY_LEN(ops); i++) {
+        struct bed_values v;
+        struct bed t;
+
+        bed_open(&t);
+        lt_id x = bed_input(&t, "x", LT_F64, 2, (int64_t[]){3, 3}), both[2] = {x, x};
+        int node = lt_graph_add(t.g, lt_op_find(ops[i]), "wide", both, lt_op_find(ops[i])->min_in, NULL, 0, NULL);
+
+        bed_outputs(&t, node);
+        bed_fill(&t, &v, 1, 3);
+        assert_int_equal(bed_run(&t, &lt_backend_cpu, &one, &v, 1, NULL, 0), -ENOTSUP);
+        assert_int_equal(bed_run(&t, &lt_backend_cpu, &allowed, &v, 1, kernels, sizeof kernels), 0);
+        assert_non_null(strstr(kernels, "=ref"));
+        bed_free(&v);
+        bed_close(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +208,7 @@ int main(void)
         cmocka_unit_test(an_update_whose_scale_is_nan_changes_nothing),
         cmocka_unit_test(denormals_are_flushed),
         cmocka_unit_test(the_reference_kernel_runs_only_where_allowed),
+        cmocka_unit_test(other_types_are_not_taken_for_float32),
         cmocka_unit_test(bad_profiles_and_caps_are_refused),
     };
 

@@ -69,6 +69,11 @@ struct row {
     {.op = name, {F(3, 7, 5) extra(3, 7, 5)}, n, {INT("axis", 1)}, 1}, {.op = name, {F(3, 7, 20) extra(3, 7, 20)}, n, {INT("axis", 0)}, 1}, \
     {.op = name, {F(4, 1) extra(4, 1)}, n, {INT("axis", -1)}, 1}
 
+#define OVER(dtype) \
+    {.op = "relu", {{D(7, 5), dtype, false}}, 1}, {.op = "exp", {{D(7, 5), dtype, false}}, 1}, {.op = "neg", {{D(7, 5), dtype, false}}, 1}, \
+    {.op = "add", {{D(7, 5), dtype, false}, {D(7, 5), dtype, false}}, 2}, {.op = "div", {{D(7, 5), dtype, false}, {D(7, 5), dtype, false}}, 2}, \
+    {.op = "relu_grad", {{D(7, 5), dtype, false}, {D(7, 5), dtype, false}}, 2}, {.op = "reduce_sum", {{D(7, 5), dtype, false}}, 1}, \
+    {.op = "reduce_mean", {{D(7, 5), dtype, false}}, 1}, {.op = "reduce_max", {{D(7, 5), dtype, false}}, 1}
 static const struct row rows[] = {
     UNARY("relu"), UNARY("gelu"), UNARY("tanh"), UNARY("sigmoid"), UNARY("exp"), UNARY("neg"), UNARY("sqrt"), UNARY("log"),
     {.op = "gelu", {F(1027)}, 1, {STR("approximate", "tanh")}, 1},
@@ -131,6 +136,7 @@ static const struct row rows[] = {
     {.op = "avg_pool2d_grad", {F(2, 3, 1, 3), F(2, 3, 2, 7)}, 2, {INTS("kernel", 3), INTS("stride", 2), INT("ceil_mode", 1)}, 3},
     {.op = "avg_pool2d", {F(2, 16, 6, 5)}, 1, {INTS("kernel", 3), INTS("stride", 2), INTS("padding", 1), INT("ceil_mode", 1)}, 4},
     {.op = "layer_norm", {F(7, 5), F(5)}, 2}, {.op = "batch_norm_eval", {F(1, 3, 1, 1), P(3), P(3), F(3)}, 4, .values = POSITIVE},
+    OVER(LT_F64), OVER(LT_BF16), OVER(LT_F16), {.op = "reduce_sum", {{D(7, 5), LT_I32, false}}, 1, .ints = 9},
     {.op = "avg_pool2d_grad", {F(2, 3, 5, 4), F(2, 3, 9, 8)}, 2, {INTS("kernel", 3), INTS("stride", 2), INTS("padding", 1)}, 3},
     {.op = "batch_norm", {F(7, 5), P(5), P(5), F(7), F(5), F(5)}, 6}, {.op = "batch_norm", {F(1, 5), P(5), P(5), F(1)}, 4},
     {.op = "batch_norm", {F(4, 19, 5, 6), P(19), P(19), F(4), F(19), F(19)}, 6},

@@ -143,4 +143,4 @@ static int chain_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_chain[] = {{"cpu_chain", chain_build}, {0}};
+const struct lt_builder lt_builders_chain[] = {{"cpu_chain", chain_build, true}, {0}};

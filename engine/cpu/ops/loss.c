@@ -184,10 +184,10 @@ static int accuracy_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_loss[] = {{"cross_entropy", forward_build},
-                                              {"cross_entropy_grad", grad_build},
-                                              {"cpu_cross_entropy", both_build},
-                                              {"mse", mse_build},
-                                              {"mse_grad", mse_grad_build},
-                                              {"accuracy", accuracy_build},
+const struct lt_builder lt_builders_loss[] = {{"cross_entropy", forward_build, false},
+                                              {"cross_entropy_grad", grad_build, false},
+                                              {"cpu_cross_entropy", both_build, false},
+                                              {"mse", mse_build, false},
+                                              {"mse_grad", mse_grad_build, false},
+                                              {"accuracy", accuracy_build, false},
                                               {0}};

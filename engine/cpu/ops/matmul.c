@@ -183,4 +183,4 @@ static int matmul_build(struct lt_build *b)
 }
 
 const struct lt_builder lt_builders_matmul[] = {
-    {"linear", linear_build}, {"matmul", matmul_build}, {0}};
+    {"linear", linear_build, false}, {"matmul", matmul_build, false}, {0}};

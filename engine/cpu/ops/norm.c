@@ -306,6 +306,6 @@ static int batch_norm_grad_build(struct lt_build *b)
 }
 
 const struct lt_builder lt_builders_norm[] = {
-    {"layer_norm", layer_norm_build},           {"layer_norm_grad", layer_norm_grad_build},
-    {"batch_norm", batch_norm_build},           {"batch_norm_eval", batch_norm_eval_build},
-    {"batch_norm_grad", batch_norm_grad_build}, {0}};
+    {"layer_norm", layer_norm_build, false},           {"layer_norm_grad", layer_norm_grad_build, false},
+    {"batch_norm", batch_norm_build, false},           {"batch_norm_eval", batch_norm_eval_build, false},
+    {"batch_norm_grad", batch_norm_grad_build, false}, {0}};

@@ -97,9 +97,9 @@ static int avg_pool_grad_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_pool[] = {{"max_pool2d", max_pool_build},
-                                              {"max_pool2d_grad", max_pool_grad_build},
-                                              {"cpu_max_pool2d_grad", max_pool_grad_build},
-                                              {"avg_pool2d", avg_pool_build},
-                                              {"avg_pool2d_grad", avg_pool_grad_build},
+const struct lt_builder lt_builders_pool[] = {{"max_pool2d", max_pool_build, false},
+                                              {"max_pool2d_grad", max_pool_grad_build, false},
+                                              {"cpu_max_pool2d_grad", max_pool_grad_build, false},
+                                              {"avg_pool2d", avg_pool_build, false},
+                                              {"avg_pool2d_grad", avg_pool_grad_build, false},
                                               {0}};

@@ -229,7 +229,7 @@ static int argmax_build(struct lt_build *b)
 }
 
 const struct lt_builder lt_builders_reduce[] = {
-    {"reduce_sum", sum_build}, {"reduce_mean", mean_build},
-    {"reduce_max", max_build}, {"reduce_min", min_build},
-    {"sum_to", sum_to_build},  {"cpu_relu_bias", relu_bias_build},
-    {"argmax", argmax_build},  {0}};
+    {"reduce_sum", sum_build, true}, {"reduce_mean", mean_build, true},
+    {"reduce_max", max_build, true}, {"reduce_min", min_build, true},
+    {"sum_to", sum_to_build, true},  {"cpu_relu_bias", relu_bias_build, false},
+    {"argmax", argmax_build, false},  {0}};

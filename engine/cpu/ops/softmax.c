@@ -55,8 +55,8 @@ static int log_grad_build(struct lt_build *b)
     return softmax_build(b, true, true);
 }
 
-const struct lt_builder lt_builders_softmax[] = {{"softmax", plain_build},
-                                                 {"log_softmax", log_build},
-                                                 {"softmax_grad", plain_grad_build},
-                                                 {"log_softmax_grad", log_grad_build},
+const struct lt_builder lt_builders_softmax[] = {{"softmax", plain_build, false},
+                                                 {"log_softmax", log_build, false},
+                                                 {"softmax_grad", plain_grad_build, false},
+                                                 {"log_softmax_grad", log_grad_build, false},
                                                  {0}};

@@ -2,8 +2,10 @@
  *
  * Updates that follow each other with the same settings become one step over a list of tensors.
  */
+#include <errno.h>
 #include <math.h>
 #include <string.h>
+#include "base/error.h"
 #include "engine/cpu/program.h"
 
 static int64_t elements(const struct lt_build *b, lt_id v)
@@ -192,6 +194,8 @@ static int accumulate_build(struct lt_build *b)
         lt_build_step(b, dtype == LT_F64 ? "add_double" : "add_int64", dtype == LT_F64 ? add_double : add_int64, a, n, (double)n);
         return 0;
     }
+    if (dtype != LT_F32)
+        return lt_error_set(b->err, -ENOTSUP, "not over %s", lt_dtype_names[dtype]);
     struct lt_chain *c = lt_build_args(b, sizeof *c);
 
     *c =
@@ -292,12 +296,12 @@ static int grad_scale_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_update[] = {{"adam", adam_build},
-                                                {"adam_amsgrad", adam_amsgrad_build},
-                                                {"sgd", sgd_build},
-                                                {"sgd_momentum", sgd_momentum_build},
-                                                {"zero", zero_build},
-                                                {"accumulate", accumulate_build},
-                                                {"sum_squares", sum_squares_build},
-                                                {"grad_scale", grad_scale_build},
+const struct lt_builder lt_builders_update[] = {{"adam", adam_build, false},
+                                                {"adam_amsgrad", adam_amsgrad_build, false},
+                                                {"sgd", sgd_build, false},
+                                                {"sgd_momentum", sgd_momentum_build, false},
+                                                {"zero", zero_build, true},
+                                                {"accumulate", accumulate_build, true},
+                                                {"sum_squares", sum_squares_build, false},
+                                                {"grad_scale", grad_scale_build, false},
                                                 {0}};

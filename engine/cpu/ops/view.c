@@ -143,7 +143,7 @@ static int transpose_build(struct lt_build *b)
     return strided_build(b, ndim, out, src, dst);
 }
 
-const struct lt_builder lt_builders_view[] = {{"reshape", reshape_build},
-                                              {"cpu_reorder", reorder_build},
-                                              {"transpose", transpose_build},
+const struct lt_builder lt_builders_view[] = {{"reshape", reshape_build, true},
+                                              {"cpu_reorder", reorder_build, true},
+                                              {"transpose", transpose_build, true},
                                               {0}};

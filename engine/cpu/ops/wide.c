@@ -16,23 +16,6 @@ static bool is_int(enum lt_dtype t)
     return t == LT_I32 || t == LT_I64 || t == LT_U8 || t == LT_BOOL;
 }
 
-static double get(const void *p, enum lt_dtype t, int64_t i)
-{
-    switch (t) {
-    case LT_F64:
-        return ((const double *)p)[i];
-    case LT_I32:
-        return ((const int32_t *)p)[i];
-    case LT_I64:
-        return (double)((const int64_t *)p)[i];
-    case LT_U8:
-    case LT_BOOL:
-        return ((const uint8_t *)p)[i];
-    default:
-        return (double)((const float *)p)[i];
-    }
-}
-
 static int64_t get_int(const void *p, enum lt_dtype t, int64_t i)
 {
     switch (t) {
@@ -60,18 +43,6 @@ static void put_int(void *p, enum lt_dtype t, int64_t i, int64_t v)
     default:
         ((uint8_t *)p)[i] = (uint8_t)v;
     }
-}
-
-static void put(void *p, enum lt_dtype t, int64_t i, double v)
-{
-    if (t == LT_F64)
-        ((double *)p)[i] = v;
-    else if (t == LT_F32)
-        ((float *)p)[i] = (float)v;
-    else if (t == LT_BOOL)
-        ((uint8_t *)p)[i] = v != 0;
-    else
-        put_int(p, t, i, (int64_t)v);
 }
 
 /* ---- pointwise */
@@ -223,8 +194,8 @@ static void wide_fn(const void *args, int64_t begin, int64_t end)
                     w->op->whole(get_int(w->in[0], w->in_t[0], at[0]),
                                  get_int(w->in[1], w->in_t[1], at[1])));
         else
-            put(w->out, w->out_t, i,
-                w->op->real(get(w->in[0], w->in_t[0], at[0]), get(w->in[1], w->in_t[1], at[1])));
+            lt_dtype_store(w->out_t, w->out, i,
+                           w->op->real(lt_dtype_load(w->in_t[0], w->in[0], at[0]), lt_dtype_load(w->in_t[1], w->in[1], at[1])));
     }
 }
 
@@ -311,7 +282,7 @@ static void reduce_fn(const void *args, int64_t begin, int64_t end)
 
         for (int64_t j = 0; j < w->n; j++) {
             int64_t at = base + offset_of(j, w->n_gone, w->gone, w->gone_stride);
-            double v = get(w->x, w->in_t, at);
+            double v = lt_dtype_load(w->in_t, w->x, at);
 
             if (is_int(w->in_t))
                 whole += get_int(w->x, w->in_t, at);
@@ -325,7 +296,7 @@ static void reduce_fn(const void *args, int64_t begin, int64_t end)
         if (w->kind == WIDE_SUM && is_int(w->in_t) && is_int(w->out_t))
             put_int(w->out, w->out_t, i, whole);
         else
-            put(w->out, w->out_t, i, w->kind == WIDE_MEAN ? r / (double)w->n : r);
+            lt_dtype_store(w->out_t, w->out, i, w->kind == WIDE_MEAN ? r / (double)w->n : r);
     }
 }
 
@@ -387,21 +358,21 @@ static int max_grad_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_wide[] = {{"add", wide_build},
-                                              {"sub", wide_build},
-                                              {"mul", wide_build},
-                                              {"div", wide_build},
-                                              {"neg", wide_build},
-                                              {"cast", wide_build},
-                                              {"expand", wide_build},
-                                              {"relu", wide_build},
-                                              {"exp", wide_build},
-                                              {"log", wide_build},
-                                              {"sqrt", wide_build},
-                                              {"tanh", wide_build},
-                                              {"sigmoid", wide_build},
-                                              {"relu_grad", wide_build},
-                                              {"tanh_grad", wide_build},
-                                              {"sigmoid_grad", wide_build},
-                                              {"reduce_max_grad", max_grad_build},
+const struct lt_builder lt_builders_wide[] = {{"add", wide_build, true},
+                                              {"sub", wide_build, true},
+                                              {"mul", wide_build, true},
+                                              {"div", wide_build, true},
+                                              {"neg", wide_build, true},
+                                              {"cast", wide_build, true},
+                                              {"expand", wide_build, true},
+                                              {"relu", wide_build, true},
+                                              {"exp", wide_build, true},
+                                              {"log", wide_build, true},
+                                              {"sqrt", wide_build, true},
+                                              {"tanh", wide_build, true},
+                                              {"sigmoid", wide_build, true},
+                                              {"relu_grad", wide_build, true},
+                                              {"tanh_grad", wide_build, true},
+                                              {"sigmoid_grad", wide_build, true},
+                                              {"reduce_max_grad", max_grad_build, false},
                                               {0}};
