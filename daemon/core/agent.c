@@ -100,6 +100,8 @@ static void emit_progress(struct lt_turn *t, struct lt_job *job, size_t i)
     if (s) {
         LT_SET(&p, step_ms, s->step_ms);
         LT_SET(&p, memory_bytes, s->memory_bytes);
+        LT_SET(&p, total_steps, s->total_steps);
+        LT_SET(&p, total_epochs, s->total_epochs);
     }
     e.type_case = LT__V1__EVENT__TYPE_PROGRESS_SAVED;
     e.progress_saved = &p;

@@ -48,10 +48,12 @@ static void signal_rank(struct lt_turn *t, struct lt_job *job, size_t i, uint64_
 }
 
 /* Without a checkpoint of its own: where the spec says. */
-static const char *spec_checkpoint(const Lt__V1__JobSpec *spec)
+static const char *spec_checkpoint(const Lt__V1__JobSpec *spec, uint64_t *step)
 {
-    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan->resume)
+    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan->resume) {
+        *step = spec->plan->resume->step;
         return spec->plan->resume->path;
+    }
     return spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION ? spec->evaluation->path : NULL;
 }
 
@@ -68,7 +70,7 @@ void lt_start_attempt(struct lt_turn *t, struct lt_job *job, const struct lt_nod
     LT_SET(&a, generation, job->fold->generation + 1);
     a.from_checkpoint = lt_restart_point(job->fold, &path, &step)
                             ? path.data
-                            : (char *)spec_checkpoint(job->fold->spec);
+                            : (char *)spec_checkpoint(job->fold->spec, &step);
     LT_SET(&a, from_step, step);
     a.ranks = places;
     a.n_ranks = 1;

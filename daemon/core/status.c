@@ -71,6 +71,9 @@ static void fill_position(const struct lt_job *job, const Lt__V1__JobFold *f,
     if (job->n_ranks && job->ranks[0].sample) {
         LT_SET(out, total_steps, job->ranks[0].sample->total_steps);
         LT_SET(out, total_epochs, job->ranks[0].sample->total_epochs);
+    } else if (f->progress) {
+        LT_SET(out, total_steps, f->progress->total_steps);
+        LT_SET(out, total_epochs, f->progress->total_epochs);
     }
 }
 

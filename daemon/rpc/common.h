@@ -45,8 +45,9 @@ void lt_ask_node(struct lt_rpc_call *call, const char *node, enum lt_input_kind 
 int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec);
 /* Fills in an evaluation's plan and checkpoint folder from its parent, in the arena of the call. */
 int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent);
-/* "best", "last", a name → absolute folder, in the call's arena. */
+/* "best", "last", a name → absolute folder, in the call's arena, and the updates that it holds
+ * (step may be NULL). */
 const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *fold,
-                               const char *name);
+                               const char *name, uint64_t *step);
 
 #endif

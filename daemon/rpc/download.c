@@ -117,7 +117,7 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 
     if (!fold)
         return;
-    path = lt_call_checkpoint(call, fold, q->checkpoint);
+    path = lt_call_checkpoint(call, fold, q->checkpoint, NULL);
     if (!path)
         return;
     run_len = strlen(fold->run_dir);

@@ -30,6 +30,7 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
                                     .uid = lt_rpc_call_peer(call)->uid};
     Lt__V1__JobSpec *spec;
     const char *path;
+    uint64_t step = 0;
     char hash[65];
 
     if (!fold)
@@ -43,7 +44,7 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
         lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s is no training job", fold->id);
         return;
     }
-    path = lt_call_checkpoint(call, fold, q->checkpoint);
+    path = lt_call_checkpoint(call, fold, q->checkpoint, &step);
     if (!path)
         return;
     spec = spec_of(lt_rpc_call_arena(call), q->plan ? q->plan : fold->spec->plan, fold->id,
@@ -52,6 +53,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
         return;
     lt_coord_spec_hash(spec, hash);
     spec->plan->resume->path = (char *)path;
+    spec->plan->resume->has_step = true;
+    spec->plan->resume->step = step;
     s.spec = spec;
     s.spec_hash = hash;
     s.parent = fold->id;

@@ -29,7 +29,7 @@ int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec)
 }
 
 const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *fold,
-                               const char *name)
+                               const char *name, uint64_t *step)
 {
     struct lt_arena *arena = lt_rpc_call_arena(call);
     const Lt__V1__CheckpointSaved *saved;
@@ -38,6 +38,8 @@ const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *
     int rc =
         lt_core_find_checkpoint(fold, name && name[0] ? name : NULL, arena, &path, &saved, &err);
 
+    if (rc == 0 && step)
+        *step = saved->step;
     if (rc == 0)
         return path[0] == '/' ? path : lt_arena_format(arena, "%s/%s", fold->run_dir, path);
     if (rc == -ENOENT)
@@ -64,7 +66,7 @@ int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **p
                       "job %s has no model: only a training job can be evaluated", fold->id);
         return -EINVAL;
     }
-    path = lt_call_checkpoint(call, fold, e->checkpoint);
+    path = lt_call_checkpoint(call, fold, e->checkpoint, NULL);
     if (!path)
         return -ENOENT;
     e->plan = fold->spec->plan; /* borrowed until the input is given, in this very turn */
