@@ -1,6 +1,6 @@
 /* page.c - maps the shared page
  *
- * Creation is two steps (size, then magic); the magic is written last, so that whoever maps it meanwhile
+ * Creation is two steps (zeros, then magic); the magic is written last, so that whoever maps it meanwhile
  * gets -EPROTO, not half a page.
  */
 #include "sys/page.h"
@@ -52,6 +52,7 @@ static int check(struct lt_page *p, const char *path, struct lt_error *err)
 
 int lt_page_create(const char *path, struct lt_page **out, struct lt_error *err)
 {
+    static const char zeros[PAGE_BYTES];
     int fd = lt_file_open(path, O_RDWR | O_CREAT, 0600, err);
     struct lt_page *p = NULL;
     struct stat st;
@@ -59,8 +60,10 @@ int lt_page_create(const char *path, struct lt_page **out, struct lt_error *err)
 
     if (fd < 0)
         return fd;
-    if (fstat(fd, &st) == 0 && st.st_size == 0)
-        rc = lt_file_truncate(fd, PAGE_BYTES, err);
+    if (fstat(fd, &st) == 0 && st.st_size == 0) /* no hole: touching it on a full disk would be a SIGBUS */
+        rc = lt_file_pwrite(fd, zeros, sizeof zeros, 0, err);
+    if (rc < 0)
+        lt_file_truncate(fd, 0, NULL); /* half a page would be refused for ever */
     if (rc == 0)
         rc = map_fd(fd, path, &p, err);
     close(fd);

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "sys/page.h"
+#include "tests/support/fault.h"
 #include "tests/support/tmp.h"
 
 static void both_see_the_same(void **state)
@@ -52,6 +53,20 @@ static void other_files_are_refused(void **state)
     assert_non_null(strstr(err.text, path));
 }
 
+static void a_full_disk_is_an_error_not_a_signal(void **state)
+{
+    (void)state;
+    const char *path = lt_test_path(lt_test_dir(), "page");
+    struct lt_error err = {0};
+    struct lt_page *p;
+
+    lt_fault_disk_full(100);
+    assert_int_equal(lt_page_create(path, &p, &err), -ENOSPC);
+    lt_fault_remove();
+    assert_int_equal(lt_page_create(path, &p, &err), 0);
+    lt_page_unmap(p);
+}
+
 static void every_phase_has_a_name(void **state)
 {
     (void)state;
@@ -64,6 +79,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_see_the_same),
         cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(a_full_disk_is_an_error_not_a_signal),
         cmocka_unit_test(every_phase_has_a_name),
     };
 
