@@ -104,6 +104,7 @@ void lt_rank_tell_gone(struct lt_rank *r)
 
     find_finish(r);
     classify(r, &x);
+    lt_rank_sample(r); /* what an ended job keeps */
     x.has_rank = true;
     x.rank = r->spec->rank;
     m.job = r->spec->job;

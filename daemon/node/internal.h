@@ -62,6 +62,7 @@ int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *tar
                     struct lt_error *err);
 /* ---- sample.c */
 void lt_node_sample(struct lt_node *n);
+void lt_rank_sample(const struct lt_rank *r); /* this one alone, whatever its state */
 /* ---- inventory.c; allocated by lt_malloc, lives as long as the process */
 Lt__V1__Inventory *lt_node_inventory(const char *worker);
 void lt_node_inventory_free(Lt__V1__Inventory *inv);

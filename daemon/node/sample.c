@@ -36,6 +36,19 @@ static void fill(const struct lt_rank *r, Lt__V1__Sample *s)
     s->loss = bits_to_double(atomic_load_explicit(&p->loss_bits, memory_order_relaxed));
 }
 
+void lt_rank_sample(const struct lt_rank *r)
+{
+    Lt__V1__Samples m = LT__V1__SAMPLES__INIT;
+    Lt__V1__Sample sample, *list[] = {&sample};
+
+    if (!r->page)
+        return;
+    fill(r, &sample);
+    m.samples = list;
+    m.n_samples = 1;
+    lt_node_try(r->node, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
+}
+
 void lt_node_sample(struct lt_node *n)
 {
     size_t max = lt_map_count(n->ranks);

@@ -67,8 +67,11 @@ class Client:
 
 
 def client(w):
+    """A client of a daemon that has a node."""
     w.ltd()
-    return Client(w)
+    c = Client(w)
+    wait_for(lambda: c.nodes.List(nodes_pb2.NodesListRequest()).nodes, "a node")
+    return c
 
 
 def refusal(code, call, *args, **kwargs):
@@ -155,6 +158,7 @@ def watched_to_its_end(w):
     last = seen[-1].status
     equal((last.id, last.name, last.state, last.result), (job, "client", ev.DONE, ev.SUCCEEDED), last.reason)
     equal((last.step, last.total_steps, last.total_epochs, last.kind), (200, 200, 2, "plan"))
+    check(last.ranks[0].step_ms > 0 and last.ranks[0].memory_bytes > 1 << 20, "what the rank's page last said:", last.ranks)
     steps = [r.status.step for r in seen]
     equal(steps, sorted(steps), "steps only grow")
     equal(last, c.get(job), "the last message is what Get says")
@@ -295,7 +299,7 @@ def refused_on_the_node(w):
 
 def nodes(w):
     c = client(w)
-    n, = wait_for(lambda: c.nodes.List(nodes_pb2.NodesListRequest()).nodes, "a node")
+    n, = c.nodes.List(nodes_pb2.NodesListRequest()).nodes
     equal(n.state, "ready")
     check(n.inventory.cpus >= 1 and n.inventory.memory_bytes > 1 << 20 and n.inventory.build, n)
     equal(c.nodes.Drain(nodes_pb2.NodeRequest(node=n.name)).state, "drained")
