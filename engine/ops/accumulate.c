@@ -1,12 +1,14 @@
 /* accumulate.c - acc += g, in place: gradients and sums of an open accumulation window */
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     out[0] = in[0];
-    return lt_type_eq(&in[0], &in[1]) ? 0 : lt_refuse(n, err, "accumulator and addend must be of one type");
+    return lt_type_eq(&in[0], &in[1])
+               ? 0
+               : lt_refuse(n, err, "accumulator and addend must be of one type");
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

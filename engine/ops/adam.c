@@ -4,8 +4,8 @@
  */
 #include "engine/ops/adam_update.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     for (int i = 0; i < n->op->n_out; i++)

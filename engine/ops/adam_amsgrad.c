@@ -1,11 +1,12 @@
 /* adam_amsgrad.c - torch.optim.Adam and (decoupled) AdamW, amsgrad; formula in adam_update.c
  *
- * In: p, g, m, v, vmax, lr float64[], opt_step int64[], scale float64[]. Out: the new p, m, v, vmax.
+ * In: p, g, m, v, vmax, lr float64[], opt_step int64[], scale float64[]. Out: the new p, m, v,
+ * vmax.
  */
 #include "engine/ops/adam_update.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     for (int i = 0; i < n->op->n_out; i++)

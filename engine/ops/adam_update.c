@@ -1,22 +1,24 @@
 /* adam_update.c - see adam_update.h
  *
- * t = opt_step; decoupled: p *= 1 - lr * weight_decay, else g += weight_decay * p. m += (g - m) * (1 - beta1);
- * v = beta2 * v + (1 - beta2) * g²; p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 - beta2^t) + eps); amsgrad takes
- * the greatest v so far.
+ * t = opt_step; decoupled: p *= 1 - lr * weight_decay, else g += weight_decay * p. m += (g - m) *
+ * (1 - beta1); v = beta2 * v + (1 - beta2) * g²; p -= lr / (1 - beta1^t) * m / (sqrt(v) / sqrt(1 -
+ * beta2^t) + eps); amsgrad takes the greatest v so far.
  */
 #include "engine/ops/adam_update.h"
 
 #include <math.h>
 
 const struct lt_attr_spec lt_adam_attrs[] = {
-    LT_ATTR_FLOAT_DEF("beta1", 0.9),      LT_ATTR_FLOAT_DEF("beta2", 0.999), LT_ATTR_FLOAT_DEF("eps", 1e-8),
-    LT_ATTR_FLOAT_DEF("weight_decay", 0), LT_ATTR_INT_DEF("decoupled", 0),   LT_ATTR_INT_DEF("maximize", 0),
-    LT_ATTR_FLOAT_DEF("clip_value", 0),   LT_ATTR_END,
+    LT_ATTR_FLOAT_DEF("beta1", 0.9),    LT_ATTR_FLOAT_DEF("beta2", 0.999),
+    LT_ATTR_FLOAT_DEF("eps", 1e-8),     LT_ATTR_FLOAT_DEF("weight_decay", 0),
+    LT_ATTR_INT_DEF("decoupled", 0),    LT_ATTR_INT_DEF("maximize", 0),
+    LT_ATTR_FLOAT_DEF("clip_value", 0), LT_ATTR_END,
 };
 
 int lt_adam_ref(const struct lt_kernel_args *k, int scalars, bool amsgrad)
 {
-    double lr = lt_get(&k->in[scalars], 0), t = lt_get(&k->in[scalars + 1], 0), scale = lt_get(&k->in[scalars + 2], 0);
+    double lr = lt_get(&k->in[scalars], 0), t = lt_get(&k->in[scalars + 1], 0),
+           scale = lt_get(&k->in[scalars + 2], 0);
     double b1 = lt_node_float(k->node, "beta1"), b2 = lt_node_float(k->node, "beta2");
     double eps = lt_node_float(k->node, "eps"), wd = lt_node_float(k->node, "weight_decay");
     bool decoupled = lt_node_int(k->node, "decoupled");

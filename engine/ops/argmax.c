@@ -1,11 +1,12 @@
-/* argmax.c - index of the greatest element along an axis; the first among equals; NaN counts as greatest (torch.argmax) */
+/* argmax.c - index of the greatest element along an axis; the first among equals; NaN counts as
+ * greatest (torch.argmax) */
 #include <errno.h>
 #include <math.h>
 
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int axis = lt_axis(n, lt_node_int(n, "axis"), in[0].ndim, err);
 
@@ -45,7 +46,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     return 0;
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("axis", -1), LT_ATTR_INT_DEF("keepdims", 0), LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("axis", -1),
+                                            LT_ATTR_INT_DEF("keepdims", 0), LT_ATTR_END};
 
 const struct lt_op lt_op_argmax = {
     .name = "argmax",

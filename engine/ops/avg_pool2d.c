@@ -1,8 +1,8 @@
 /* avg_pool2d.c - mean of each window (F.avg_pool2d) */
 #include "engine/ops/avg_pool.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_window w;
 
@@ -14,7 +14,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
 
-    return lt_op_emit(g, &n, "dx", "avg_pool2d_grad", (lt_id[]){dout[0], n.in[0]}, 2, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "avg_pool2d_grad", (lt_id[]){dout[0], n.in[0]}, 2, NULL, 0,
+                      &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

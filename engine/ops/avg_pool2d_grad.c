@@ -2,8 +2,8 @@
 #include "base/mem.h"
 #include "engine/ops/avg_pool.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_window w;
     struct lt_type y;

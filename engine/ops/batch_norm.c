@@ -1,17 +1,18 @@
 /* batch_norm.c - batch normalisation in training (Ioffe & Szegedy, arXiv:1502.03167; F.batch_norm)
  *
- * In: x [n, c, …], running_mean [c], running_var [c], weight [n] (sample weights), gamma [c], beta [c].
- * Out: y, mean [c], invstd [c], the new running_mean, the new running_var.
- * Statistics are over the samples whose weight isn't 0: y uses the biased variance, running_var the unbiased one;
- * running = (1 - momentum) * running + momentum * batch. Batches without samples change nothing; one value alone has no
- * unbiased variance and leaves running_var as it was (torch refuses such a batch).
+ * In: x [n, c, …], running_mean [c], running_var [c], weight [n] (sample weights), gamma [c], beta
+ * [c]. Out: y, mean [c], invstd [c], the new running_mean, the new running_var. Statistics are over
+ * the samples whose weight isn't 0: y uses the biased variance, running_var the unbiased one;
+ * running = (1 - momentum) * running + momentum * batch. Batches without samples change nothing;
+ * one value alone has no unbiased variance and leaves running_var as it was (torch refuses such a
+ * batch).
  */
 #include <math.h>
 
 #include "engine/ops/norm.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int rc = lt_norm_check_channels(n, &in[0], in, 1, 2, err);
 
@@ -27,10 +28,12 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
 {
     struct lt_node n = g->nodes[node];
-    lt_id in[] = {dout[0], n.in[0], n.out[1], n.out[2], n.in[3], n.n_in > 4 ? n.in[4] : LT_NONE}, dx;
+    lt_id in[] = {dout[0], n.in[0], n.out[1], n.out[2], n.in[3], n.n_in > 4 ? n.in[4] : LT_NONE},
+          dx;
     int rc = lt_op_only_first(&n, dout, err), made;
 
-    rc = rc ? rc : lt_op_emit(g, &n, "dx", "batch_norm_grad", in, n.n_in > 4 ? 6 : 5, NULL, 0, &dx, err);
+    rc = rc ? rc
+            : lt_op_emit(g, &n, "dx", "batch_norm_grad", in, n.n_in > 4 ? 6 : 5, NULL, 0, &dx, err);
     if (rc)
         return rc;
     made = g->values[dx].node;
@@ -77,7 +80,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     return 0;
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("eps", 1e-5), LT_ATTR_FLOAT_DEF("momentum", 0.1), LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("eps", 1e-5),
+                                            LT_ATTR_FLOAT_DEF("momentum", 0.1), LT_ATTR_END};
 
 const struct lt_op lt_op_batch_norm = {
     .name = "batch_norm",

@@ -1,10 +1,11 @@
-/* batch_norm_eval.c - batch normalisation with the running statistics: (x - mean) / sqrt(var + eps) * gamma + beta */
+/* batch_norm_eval.c - batch normalisation with the running statistics: (x - mean) / sqrt(var + eps)
+ * * gamma + beta */
 #include <math.h>
 
 #include "engine/ops/norm.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     out[0] = in[0];

@@ -1,13 +1,15 @@
-/* batch_norm_grad.c - dx, dgamma, dbeta of batch_norm from dy, x, mean, invstd, sample weights, gamma
+/* batch_norm_grad.c - dx, dgamma, dbeta of batch_norm from dy, x, mean, invstd, sample weights,
+ * gamma
  *
  * With h = (x - mean) * invstd over the m elements that count: dbeta = Σ dy, dgamma = Σ dy h,
- * dx = gamma * invstd * (dy - dbeta / m - h * dgamma / m). Samples of weight 0 took no part in the statistics: the sums for
- * dx's correction run over all dy (they do depend on the statistics), the correction itself goes to counting samples only.
+ * dx = gamma * invstd * (dy - dbeta / m - h * dgamma / m). Samples of weight 0 took no part in the
+ * statistics: the sums for dx's correction run over all dy (they do depend on the statistics), the
+ * correction itself goes to counting samples only.
  */
 #include "engine/ops/norm.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int rc = lt_check_same(n, &in[1], &in[0], "dy", err);
 

@@ -3,8 +3,8 @@
 
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     const char *name = lt_node_str(n, "dtype");
 
@@ -27,7 +27,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     return lt_op_emit(g, &n, "dx", "cast", dout, 1, &to, 1, &din[0], err);
 }
 
-static const struct lt_attr_spec attrs[] = {{.name = "dtype", .kind = LT_ATTR_STR, .required = true}, LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {
+    {.name = "dtype", .kind = LT_ATTR_STR, .required = true}, LT_ATTR_END};
 
 const struct lt_op lt_op_cast = {
     .name = "cast",

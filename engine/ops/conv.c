@@ -2,12 +2,12 @@
 #include "engine/ops/conv.h"
 
 const struct lt_attr_spec lt_conv_attrs[] = {
-    LT_ATTR_INTS_OPT("stride"),     LT_ATTR_INTS_OPT("padding"), LT_ATTR_INTS_OPT("dilation"),
+    LT_ATTR_INTS_OPT("stride"),   LT_ATTR_INTS_OPT("padding"), LT_ATTR_INTS_OPT("dilation"),
     LT_ATTR_INT_DEF("groups", 1), LT_ATTR_STR_DEF("act", ""),  LT_ATTR_END,
 };
 
-int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight, struct lt_conv *c,
-               struct lt_error *err)
+int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight,
+               struct lt_conv *c, struct lt_error *err)
 {
     int64_t kernel[2];
     bool numbers = true;
@@ -21,7 +21,8 @@ int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt
     for (int d = 0; weight->ndim == 4 && d < 4; d++)
         numbers &= weight->dim[d].sym == LT_SYM_NONE;
     if (weight->ndim != 4 || weight->dtype != x->dtype || !numbers)
-        return lt_refuse(n, err, "the weight must be [out, in / groups, kh, kw] of the input's dtype");
+        return lt_refuse(n, err,
+                         "the weight must be [out, in / groups, kh, kw] of the input's dtype");
     kernel[0] = weight->dim[2].k;
     kernel[1] = weight->dim[3].k;
     rc = lt_window_of(n, kernel, &c->win, err);
@@ -34,7 +35,8 @@ int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt
     c->o = weight->dim[0].k;
     c->groups = lt_node_int(n, "groups");
     if (c->groups < 1 || c->c % c->groups || c->o % c->groups)
-        return lt_refuse(n, err, "groups = %lld does not divide %lld input and %lld output channels",
+        return lt_refuse(n, err,
+                         "groups = %lld does not divide %lld input and %lld output channels",
                          (long long)c->groups, (long long)c->c, (long long)c->o);
     c->cg = c->c / c->groups;
     c->og = c->o / c->groups;
@@ -44,13 +46,14 @@ int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt
     c->oh = lt_window_out(&c->win, 0, c->h);
     c->ow = lt_window_out(&c->win, 1, c->w);
     if (c->oh < 1 || c->ow < 1)
-        return lt_refuse(n, err, "a %lldx%lld kernel does not fit into %lldx%lld", (long long)kernel[0],
-                         (long long)kernel[1], (long long)c->h, (long long)c->w);
+        return lt_refuse(n, err, "a %lldx%lld kernel does not fit into %lldx%lld",
+                         (long long)kernel[0], (long long)kernel[1], (long long)c->h,
+                         (long long)c->w);
     return 0;
 }
 
-int lt_conv_check_dy(const struct lt_node *n, const struct lt_type *x, const struct lt_conv *c, const struct lt_type *dy,
-                     struct lt_error *err)
+int lt_conv_check_dy(const struct lt_node *n, const struct lt_type *x, const struct lt_conv *c,
+                     const struct lt_type *dy, struct lt_error *err)
 {
     struct lt_type y = *x;
 
@@ -69,8 +72,8 @@ static struct lt_type type_of(const struct lt_operand *o)
     return t;
 }
 
-void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand *x, const struct lt_operand *weight,
-                         struct lt_conv *c)
+void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand *x,
+                         const struct lt_operand *weight, struct lt_conv *c)
 {
     struct lt_type tx = type_of(x), tw = type_of(weight);
 
@@ -78,7 +81,8 @@ void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand
     c->n = x->dim[0];
 }
 
-bool lt_conv_at(const struct lt_conv *c, int64_t oy, int64_t ox, int64_t i, int64_t j, int64_t *iy, int64_t *ix)
+bool lt_conv_at(const struct lt_conv *c, int64_t oy, int64_t ox, int64_t i, int64_t j, int64_t *iy,
+                int64_t *ix)
 {
     *iy = oy * c->win.stride[0] - c->win.padding[0] + i * c->win.dilation[0];
     *ix = ox * c->win.stride[1] - c->win.padding[1] + j * c->win.dilation[1];

@@ -5,25 +5,26 @@
 #include "engine/ops/window.h"
 
 struct lt_conv {
-    int64_t n, c, h, w;      /* input */
-    int64_t o, oh, ow;       /* output */
-    int64_t groups, cg, og;  /* channels per group */
+    int64_t n, c, h, w;     /* input */
+    int64_t o, oh, ow;      /* output */
+    int64_t groups, cg, og; /* channels per group */
     struct lt_window win;
 };
 
 extern const struct lt_attr_spec lt_conv_attrs[]; /* stride, padding, dilation, groups, act */
 
 /* Checks input type, weight type and attributes; fills everything but n. */
-int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight, struct lt_conv *out,
-               struct lt_error *err);
+int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight,
+               struct lt_conv *out, struct lt_error *err);
 /* dy has the type of the convolution's output. */
-int lt_conv_check_dy(const struct lt_node *n, const struct lt_type *x, const struct lt_conv *c, const struct lt_type *dy,
-                     struct lt_error *err);
+int lt_conv_check_dy(const struct lt_node *n, const struct lt_type *x, const struct lt_conv *c,
+                     const struct lt_type *dy, struct lt_error *err);
 /* The same from a kernel's operands, n included. */
-void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand *x, const struct lt_operand *weight,
-                         struct lt_conv *out);
+void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand *x,
+                         const struct lt_operand *weight, struct lt_conv *out);
 /* For output position (y, x) and tap (i, j): the input position, false outside. */
-bool lt_conv_at(const struct lt_conv *c, int64_t oy, int64_t ox, int64_t i, int64_t j, int64_t *iy, int64_t *ix);
+bool lt_conv_at(const struct lt_conv *c, int64_t oy, int64_t ox, int64_t i, int64_t j, int64_t *iy,
+                int64_t *ix);
 /* 2 * output elements * taps: forward, dx and dw cost the same. */
 int64_t lt_conv_flops(const struct lt_conv *c, int64_t n);
 

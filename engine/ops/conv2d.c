@@ -1,4 +1,5 @@
-/* conv2d.c - 2-d cross-correlation (F.conv2d): x [n, c, h, w], w [o, c / groups, kh, kw], b [o]; act: an activation behind it
+/* conv2d.c - 2-d cross-correlation (F.conv2d): x [n, c, h, w], w [o, c / groups, kh, kw], b [o];
+ * act: an activation behind it
  *
  * Gradients: conv2d_dx, conv2d_dw, and sums of dy over n, h, w for the bias.
  */
@@ -6,8 +7,8 @@
 
 #include "engine/ops/conv.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_conv c;
     int rc = lt_conv_of(n, &in[0], &in[1], &c, err);
@@ -15,7 +16,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     if (rc)
         return rc;
-    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != in[0].dtype || !lt_dim_eq(in[2].dim[0], lt_dim_num(c.o))))
+    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != in[0].dtype ||
+                         !lt_dim_eq(in[2].dim[0], lt_dim_num(c.o))))
         return lt_refuse(n, err, "the bias must have %lld elements", (long long)c.o);
     out[0] = in[0];
     out[0].dim[1] = lt_dim_num(c.o);
@@ -35,8 +37,12 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     if (lt_node_str(&n, "act")[0])
         rc = lt_op_emit(g, &n, "dact", "relu_grad", (lt_id[]){dy, n.out[0]}, 2, NULL, 0, &dy, err);
-    rc = rc ? rc : lt_op_emit(g, &n, "dx", "conv2d_dx", (lt_id[]){dy, w, x}, 3, &no_act, 1, &din[0], err);
-    rc = rc ? rc : lt_op_emit(g, &n, "dw", "conv2d_dw", (lt_id[]){dy, x, w}, 3, &no_act, 1, &din[1], err);
+    rc =
+        rc ? rc
+           : lt_op_emit(g, &n, "dx", "conv2d_dx", (lt_id[]){dy, w, x}, 3, &no_act, 1, &din[0], err);
+    rc =
+        rc ? rc
+           : lt_op_emit(g, &n, "dw", "conv2d_dw", (lt_id[]){dy, x, w}, 3, &no_act, 1, &din[1], err);
     if (!rc && n.n_in == 3)
         rc = lt_op_emit(g, &n, "db", "reduce_sum", &dy, 1, &axes, 1, &din[2], err);
     return rc;
@@ -52,7 +58,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     lt_conv_of_operands(k, &k->in[0], &k->in[1], &c);
     taps = c.win.kernel[0] * c.win.kernel[1];
     for (int64_t f = 0; f < k->out[0].count; f++) {
-        int64_t ox = f % c.ow, oy = f / c.ow % c.oh, o = f / (c.ow * c.oh) % c.o, s = f / (c.ow * c.oh * c.o);
+        int64_t ox = f % c.ow, oy = f / c.ow % c.oh, o = f / (c.ow * c.oh) % c.o,
+                s = f / (c.ow * c.oh * c.o);
         double sum = k->n_in == 3 ? lt_get(&k->in[2], o) : 0;
 
         for (int64_t ci = 0; ci < c.cg; ci++)
@@ -60,7 +67,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
                 int64_t i = t / c.win.kernel[1], j = t % c.win.kernel[1];
 
                 if (lt_conv_at(&c, oy, ox, i, j, &iy, &ix))
-                    sum += lt_get(&k->in[0], ((s * c.c + o / c.og * c.cg + ci) * c.h + iy) * c.w + ix) *
+                    sum += lt_get(&k->in[0],
+                                  ((s * c.c + o / c.og * c.cg + ci) * c.h + iy) * c.w + ix) *
                            lt_get(&k->in[1], (o * c.cg + ci) * taps + t);
             }
         lt_set(&k->out[0], f, relu && sum < 0 ? 0 : sum);

@@ -2,8 +2,8 @@
 #include "base/mem.h"
 #include "engine/ops/conv.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_conv c;
     int rc = lt_conv_of(n, &in[2], &in[1], &c, err);
@@ -24,7 +24,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     lt_conv_of_operands(k, &k->in[2], &k->in[1], &c);
     taps = c.win.kernel[0] * c.win.kernel[1];
     for (int64_t f = 0; f < dy->count; f++) {
-        int64_t ox = f % c.ow, oy = f / c.ow % c.oh, o = f / (c.ow * c.oh) % c.o, s = f / (c.ow * c.oh * c.o);
+        int64_t ox = f % c.ow, oy = f / c.ow % c.oh, o = f / (c.ow * c.oh) % c.o,
+                s = f / (c.ow * c.oh * c.o);
 
         for (int64_t ci = 0; ci < c.cg; ci++)
             for (int64_t t = 0; t < taps; t++) {

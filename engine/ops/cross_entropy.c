@@ -1,15 +1,16 @@
 /* cross_entropy.c - Σ over samples of weight * F.cross_entropy, and the weight to divide by
  *
- * In: logits [n, c], target int[n], weight [n], class_weight [c]. Out: loss_sum, weight_sum (float64).
- * A sample's loss with log-probabilities l, class weights w and smoothing s: (1 - s) * w_y * -l_y + s / c * Σ_j w_j * -l_j;
- * its part of weight_sum is weight * w_y. Ignored samples have neither.
+ * In: logits [n, c], target int[n], weight [n], class_weight [c]. Out: loss_sum, weight_sum
+ * (float64). A sample's loss with log-probabilities l, class weights w and smoothing s: (1 - s) *
+ * w_y * -l_y + s / c * Σ_j w_j * -l_j; its part of weight_sum is weight * w_y. Ignored samples have
+ * neither.
  */
 #include <math.h>
 
 #include "engine/ops/loss.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     lt_loss_outputs(out);
@@ -42,7 +43,8 @@ static double sample_loss(const struct lt_kernel_args *k, int64_t i, int64_t y)
         double share = s / (double)c + (j == y ? 1 - s : 0);
 
         if (share != 0)
-            loss -= share * (k->n_in > 3 ? lt_get(&k->in[3], j) : 1) * (lt_get(x, i * c + j) - top - log(sum));
+            loss -= share * (k->n_in > 3 ? lt_get(&k->in[3], j) : 1) *
+                    (lt_get(x, i * c + j) - top - log(sum));
     }
     return loss;
 }

@@ -1,13 +1,15 @@
-/* cross_entropy_grad.c - dlogits of cross_entropy: (dloss float64[], logits, target, weight, class_weight)
+/* cross_entropy_grad.c - dlogits of cross_entropy: (dloss float64[], logits, target, weight,
+ * class_weight)
  *
- * With p = softmax(logits): weight * dloss * ((1 - s) * w_y * (p_j - [j = y]) + s / c * (p_j * Σ w - w_j)).
+ * With p = softmax(logits): weight * dloss * ((1 - s) * w_y * (p_j - [j = y]) + s / c * (p_j * Σ w
+ * - w_j)).
  */
 #include <math.h>
 
 #include "engine/ops/loss.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     const struct lt_type scalar = lt_scalar_type(LT_F64);
     int rc = lt_check_same(n, &scalar, &in[0], "dloss", err);

@@ -1,8 +1,9 @@
 /* dropout.c - zeroes each element with probability p, scales the rest by 1 / (1 - p) (F.dropout)
  *
- * In: x [n, …], rng_step int64[], sample_index int64[n]. Out: y, mask uint8 (1: kept). Element e of the sample with global
- * index s is kept iff uniform(key(seed, DROPOUT, hash of the node's name), a = rng_step, b = s, e) >= p: neither batch size,
- * rank nor thread changes what is dropped (base/philox.h).
+ * In: x [n, …], rng_step int64[], sample_index int64[n]. Out: y, mask uint8 (1: kept). Element e of
+ * the sample with global index s is kept iff uniform(key(seed, DROPOUT, hash of the node's name), a
+ * = rng_step, b = s, e) >= p: neither batch size, rank nor thread changes what is dropped
+ * (base/philox.h).
  */
 #include <errno.h>
 #include <string.h>
@@ -11,8 +12,8 @@
 #include "base/str.h"
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     double p = lt_node_float(n, "p");
 
@@ -35,7 +36,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
 
-    return lt_op_emit(g, &n, "dx", "dropout_grad", (lt_id[]){dout[0], n.out[1]}, 2, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "dropout_grad", (lt_id[]){dout[0], n.out[1]}, 2, NULL, 0,
+                      &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
@@ -43,7 +45,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     const struct lt_operand *x = &k->in[0];
     double p = lt_node_float(k->node, "p");
     const char *name = k->node->name ? k->node->name : "";
-    struct lt_rng rng = lt_rng_make((uint64_t)lt_node_int(k->node, "seed"), LT_RNG_DROPOUT, lt_hash64(name, strlen(name)));
+    struct lt_rng rng = lt_rng_make((uint64_t)lt_node_int(k->node, "seed"), LT_RNG_DROPOUT,
+                                    lt_hash64(name, strlen(name)));
     uint64_t step = (uint64_t)lt_get_int(&k->in[1], 0);
     int64_t per_sample = x->dim[0] ? x->count / x->dim[0] : 0;
 
@@ -58,7 +61,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     return 0;
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("p", 0.5), LT_ATTR_INT_DEF("seed", 0), LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("p", 0.5), LT_ATTR_INT_DEF("seed", 0),
+                                            LT_ATTR_END};
 
 const struct lt_op lt_op_dropout = {
     .name = "dropout",

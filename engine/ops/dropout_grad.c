@@ -1,8 +1,8 @@
 /* dropout_grad.c - dx of dropout: dy where the mask kept, scaled by 1 / (1 - p) */
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_type mask = in[0];
     double p = lt_node_float(n, "p");
@@ -21,7 +21,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
     (void)err;
     for (int64_t i = 0; i < k->out[0].count; i++)
-        lt_set(&k->out[0], i, ((const uint8_t *)k->in[1].data)[i] ? lt_get(&k->in[0], i) / (1 - p) : 0);
+        lt_set(&k->out[0], i,
+               ((const uint8_t *)k->in[1].data)[i] ? lt_get(&k->in[0], i) / (1 - p) : 0);
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /* expand.c - x broadcast to the shape of `like` (torch's expand); dx = sum_to */
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_type pair[2] = {in[0], in[1]};
     int rc;

@@ -1,6 +1,7 @@
 /* gelu.c - Gaussian error linear unit (Hendrycks & Gimpel, arXiv:1606.08415)
  *
- * none: x * Phi(x) = x/2 * (1 + erf(x / sqrt 2)); tanh: x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3))).
+ * none: x * Phi(x) = x/2 * (1 + erf(x / sqrt 2)); tanh: x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715
+ * x^3))).
  */
 #include <math.h>
 #include <string.h>
@@ -17,8 +18,8 @@ static double by_tanh(double x)
     return 0.5 * x * (1 + tanh(M_2_SQRTPI * M_SQRT1_2 * (x + 0.044715 * x * x * x)));
 }
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     static const char *const words[] = {"none", "tanh", NULL};
     int rc = lt_check_word(n, "approximate", words, err);

@@ -20,8 +20,8 @@ static double by_tanh(double dy, double x)
     return dy * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x));
 }
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     static const char *const words[] = {"none", "tanh", NULL};
     int rc = lt_check_word(n, "approximate", words, err);

@@ -1,14 +1,16 @@
-/* layer_norm.c - normalisation over the last `ndim` dimensions (Ba et al., arXiv:1607.06450; F.layer_norm)
+/* layer_norm.c - normalisation over the last `ndim` dimensions (Ba et al., arXiv:1607.06450;
+ * F.layer_norm)
  *
- * In: x, gamma, beta (shape of those dimensions). Out: y, mean and rstd of each row ([leading dimensions]).
+ * In: x, gamma, beta (shape of those dimensions). Out: y, mean and rstd of each row ([leading
+ * dimensions]).
  */
 #include <errno.h>
 #include <math.h>
 
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int64_t nd = lt_node_int(n, "ndim");
 
@@ -16,14 +18,17 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     if (lt_check_float(n, &in[0], "the input", err))
         return -EINVAL;
     if (nd < 1 || nd > in[0].ndim)
-        return lt_refuse(n, err, "%lld normalised dimensions of a tensor of %d", (long long)nd, in[0].ndim);
+        return lt_refuse(n, err, "%lld normalised dimensions of a tensor of %d", (long long)nd,
+                         in[0].ndim);
     for (int i = 1; i < n->n_in; i++) {
         bool fits = in[i].ndim == nd && in[i].dtype == in[0].dtype;
 
         for (int d = 0; fits && d < nd; d++)
             fits = lt_dim_eq(in[i].dim[d], in[0].dim[in[0].ndim - nd + d]);
         if (!fits)
-            return lt_refuse(n, err, "input %d must have dtype and shape of the last %lld dimensions", i, (long long)nd);
+            return lt_refuse(n, err,
+                             "input %d must have dtype and shape of the last %lld dimensions", i,
+                             (long long)nd);
     }
     out[0] = in[0];
     out[1] = in[0];
@@ -38,7 +43,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     lt_id in[] = {dout[0], n.in[0], n.out[1], n.out[2], n.n_in > 1 ? n.in[1] : LT_NONE}, dx;
     int rc = lt_op_only_first(&n, dout, err), made;
 
-    rc = rc ? rc : lt_op_emit(g, &n, "dx", "layer_norm_grad", in, n.n_in > 1 ? 5 : 4, NULL, 0, &dx, err);
+    rc = rc ? rc
+            : lt_op_emit(g, &n, "dx", "layer_norm_grad", in, n.n_in > 1 ? 5 : 4, NULL, 0, &dx, err);
     if (rc)
         return rc;
     made = g->values[dx].node;
@@ -75,7 +81,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     return 0;
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("ndim", 1), LT_ATTR_FLOAT_DEF("eps", 1e-5), LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("ndim", 1),
+                                            LT_ATTR_FLOAT_DEF("eps", 1e-5), LT_ATTR_END};
 
 const struct lt_op lt_op_layer_norm = {
     .name = "layer_norm",

@@ -1,13 +1,13 @@
 /* layer_norm_grad.c - dx, dgamma, dbeta of layer_norm from dy, x, mean, rstd, gamma
  *
- * With h = (x - mean) * rstd, d = dy * gamma, over a row of length m: dx = rstd * (d - Σd / m - h * Σ(d h) / m);
- * dgamma = Σ rows dy h, dbeta = Σ rows dy.
+ * With h = (x - mean) * rstd, d = dy * gamma, over a row of length m: dx = rstd * (d - Σd / m - h *
+ * Σ(d h) / m); dgamma = Σ rows dy h, dbeta = Σ rows dy.
  */
 #include "base/mem.h"
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int nd = (int)lt_node_int(n, "ndim");
 

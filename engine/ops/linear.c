@@ -1,14 +1,16 @@
-/* linear.c - y = x wᵀ + b over the last dimension (F.linear): x [.., k], w [o, k], b [o]; act: an activation behind it
+/* linear.c - y = x wᵀ + b over the last dimension (F.linear): x [.., k], w [o, k], b [o]; act: an
+ * activation behind it
  *
- * Gradients: dx = dy w, dw = dyᵀ x (rows joined), db = column sums of dy. With act = relu, dy first passes relu_grad.
+ * Gradients: dx = dy w, dw = dyᵀ x (rows joined), db = column sums of dy. With act = relu, dy first
+ * passes relu_grad.
  */
 #include <errno.h>
 #include <string.h>
 
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     static const char *const acts[] = {"", "relu", NULL};
     const struct lt_type *x = &in[0], *w = &in[1];
@@ -19,9 +21,11 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     lt_type_print(tw, sizeof tw, w);
     if (lt_check_float(n, x, "the input", err))
         return -EINVAL;
-    if (x->ndim < 1 || w->ndim != 2 || x->dtype != w->dtype || !lt_dim_eq(x->dim[x->ndim - 1], w->dim[1]))
+    if (x->ndim < 1 || w->ndim != 2 || x->dtype != w->dtype ||
+        !lt_dim_eq(x->dim[x->ndim - 1], w->dim[1]))
         return lt_refuse(n, err, "input %s does not fit weight %s", tx, tw);
-    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != x->dtype || !lt_dim_eq(in[2].dim[0], w->dim[0])))
+    if (n->n_in == 3 &&
+        (in[2].ndim != 1 || in[2].dtype != x->dtype || !lt_dim_eq(in[2].dim[0], w->dim[0])))
         return lt_refuse(n, err, "the bias does not fit weight %s", tw);
     out[0] = *x;
     out[0].dim[x->ndim - 1] = w->dim[0];
@@ -29,7 +33,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 }
 
 /* [.., k] as [rows, k]. */
-static int rows(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id *out, struct lt_error *err)
+static int rows(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v,
+                lt_id *out, struct lt_error *err)
 {
     const struct lt_type t = g->values[v].type;
     int64_t shape[] = {-1, t.dim[t.ndim - 1].k};
@@ -56,7 +61,9 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
         rc = lt_op_emit(g, &n, "dx", "matmul", (lt_id[]){dy, n.in[1]}, 2, NULL, 0, &din[0], err);
     else if (!rc) {
         rc = lt_op_emit(g, &n, "dx2", "matmul", (lt_id[]){dy2, n.in[1]}, 2, NULL, 0, &dx2, err);
-        rc = rc ? rc : lt_op_emit(g, &n, "dx", "reshape", (lt_id[]){dx2, n.in[0]}, 2, NULL, 0, &din[0], err);
+        rc = rc ? rc
+                : lt_op_emit(g, &n, "dx", "reshape", (lt_id[]){dx2, n.in[0]}, 2, NULL, 0, &din[0],
+                             err);
     }
     rc = rc ? rc : lt_op_emit(g, &n, "dw", "matmul", (lt_id[]){dy2, x2}, 2, &ta, 1, &din[1], err);
     if (!rc && n.n_in == 3)
@@ -83,7 +90,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
 {
-    return 2 * lt_type_count(&g->values[n->out[0]].type, b) * lt_dim_value(g->values[n->in[1]].type.dim[1], b);
+    return 2 * lt_type_count(&g->values[n->out[0]].type, b) *
+           lt_dim_value(g->values[n->in[1]].type.dim[1], b);
 }
 
 static const struct lt_attr_spec attrs[] = {LT_ATTR_STR_DEF("act", ""), LT_ATTR_END};

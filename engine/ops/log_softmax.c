@@ -3,8 +3,8 @@
 
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int axis = lt_axis(n, lt_node_int(n, "axis"), in[0].ndim, err);
 
@@ -15,7 +15,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
 
-    return lt_op_emit(g, &n, "dx", "log_softmax_grad", (lt_id[]){dout[0], n.out[0]}, 2, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "log_softmax_grad", (lt_id[]){dout[0], n.out[0]}, 2, NULL, 0,
+                      &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

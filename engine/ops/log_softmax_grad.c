@@ -3,8 +3,8 @@
 
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int axis = lt_axis(n, lt_node_int(n, "axis"), in[0].ndim, err);
 

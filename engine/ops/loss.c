@@ -11,8 +11,8 @@ const struct lt_attr_spec lt_cross_entropy_attrs[] = {
     LT_ATTR_END,
 };
 
-int lt_loss_check_batch(const struct lt_node *n, const struct lt_type *x, const struct lt_type *v, const char *what,
-                        struct lt_error *err)
+int lt_loss_check_batch(const struct lt_node *n, const struct lt_type *x, const struct lt_type *v,
+                        const char *what, struct lt_error *err)
 {
     char text[128];
 
@@ -24,11 +24,13 @@ int lt_loss_check_batch(const struct lt_node *n, const struct lt_type *x, const 
     return 0;
 }
 
-int lt_loss_check_labels(const struct lt_node *n, const struct lt_type *target, struct lt_error *err)
+int lt_loss_check_labels(const struct lt_node *n, const struct lt_type *target,
+                         struct lt_error *err)
 {
     if (target->dtype == LT_I64 || target->dtype == LT_I32 || target->dtype == LT_U8)
         return 0;
-    return lt_refuse(n, err, "the target must hold class numbers, not %s", lt_dtype_names[target->dtype]);
+    return lt_refuse(n, err, "the target must hold class numbers, not %s",
+                     lt_dtype_names[target->dtype]);
 }
 
 void lt_loss_outputs(struct lt_type *out)
@@ -37,7 +39,8 @@ void lt_loss_outputs(struct lt_type *out)
     out[1] = lt_scalar_type(LT_F64);
 }
 
-int lt_cross_entropy_check(const struct lt_node *n, const struct lt_type *in, int count, struct lt_error *err)
+int lt_cross_entropy_check(const struct lt_node *n, const struct lt_type *in, int count,
+                           struct lt_error *err)
 {
     char text[128];
     int rc;
@@ -58,8 +61,8 @@ int lt_cross_entropy_check(const struct lt_node *n, const struct lt_type *in, in
     return rc;
 }
 
-int lt_cross_entropy_label(const struct lt_kernel_args *k, const struct lt_operand *in, int64_t i, int64_t *label,
-                           struct lt_error *err)
+int lt_cross_entropy_label(const struct lt_kernel_args *k, const struct lt_operand *in, int64_t i,
+                           int64_t *label, struct lt_error *err)
 {
     int64_t y = lt_get_int(&in[1], i), classes = in[0].dim[1];
 
@@ -67,8 +70,9 @@ int lt_cross_entropy_label(const struct lt_kernel_args *k, const struct lt_opera
     if (lt_get(&in[2], i) == 0 || y == lt_node_int(k->node, "ignore_index"))
         return 0;
     if (y < 0 || y >= classes)
-        return lt_error_set(err, -EDOM, "label %lld of sample %lld in the batch is outside 0 … %lld", (long long)y,
-                            (long long)i, (long long)classes - 1);
+        return lt_error_set(err, -EDOM,
+                            "label %lld of sample %lld in the batch is outside 0 … %lld",
+                            (long long)y, (long long)i, (long long)classes - 1);
     *label = y;
     return 0;
 }

@@ -1,6 +1,8 @@
-/* matmul.c - c = op(a) op(b) over the last two dimensions; leading dimensions are equal, or b has two only
+/* matmul.c - c = op(a) op(b) over the last two dimensions; leading dimensions are equal, or b has
+ * two only
  *
- * Gradients: da = dc bᵀ, db = aᵀ dc, transposed as the operands were; summed over the leading dimensions where b has none.
+ * Gradients: da = dc bᵀ, db = aᵀ dc, transposed as the operands were; summed over the leading
+ * dimensions where b has none.
  */
 #include <errno.h>
 
@@ -18,11 +20,12 @@ static struct mkn sizes(const struct lt_node *n, const struct lt_type *a, const 
     return (struct mkn){da[ta], da[!ta], db[tb], db[!tb]};
 }
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     const struct lt_type *a = &in[0], *b = &in[1];
-    bool bad = a->ndim < 2 || b->ndim < 2 || (b->ndim != 2 && b->ndim != a->ndim) || a->dtype != b->dtype;
+    bool bad =
+        a->ndim < 2 || b->ndim < 2 || (b->ndim != 2 && b->ndim != a->ndim) || a->dtype != b->dtype;
     char ta[128], tb[128];
     struct mkn s;
 
@@ -46,8 +49,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     return 0;
 }
 
-static int product(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id a, lt_id b, bool ta, bool tb,
-                   lt_id *out, struct lt_error *err)
+static int product(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id a,
+                   lt_id b, bool ta, bool tb, lt_id *out, struct lt_error *err)
 {
     lt_id in[] = {a, b};
     struct lt_attr attrs[] = {{.name = "transpose_a", .kind = LT_ATTR_INT, .i = ta},
@@ -57,7 +60,8 @@ static int product(struct lt_graph *g, const struct lt_node *n, const char *suff
 }
 
 /* Joins all dimensions but the last. */
-static int flat(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id *out, struct lt_error *err)
+static int flat(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v,
+                lt_id *out, struct lt_error *err)
 {
     const struct lt_type t = g->values[v].type;
     int64_t shape[] = {-1, t.dim[t.ndim - 1].k};
@@ -70,7 +74,8 @@ static int flat(struct lt_graph *g, const struct lt_node *n, const char *suffix,
 }
 
 /* Swaps the last two dimensions. */
-static int swap(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id *out, struct lt_error *err)
+static int swap(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v,
+                lt_id *out, struct lt_error *err)
 {
     int nd = g->values[v].type.ndim;
     int64_t perm[LT_DIMS_MAX];
@@ -81,8 +86,10 @@ static int swap(struct lt_graph *g, const struct lt_node *n, const char *suffix,
     return lt_op_emit(g, n, suffix, "transpose", &v, 1, &a, 1, out, err);
 }
 
-/* b has two dimensions, a more: a's own transposition comes first, so that its rows can be joined. */
-static int grad_shared(struct lt_graph *g, const struct lt_node *n, lt_id dy, lt_id *din, struct lt_error *err)
+/* b has two dimensions, a more: a's own transposition comes first, so that its rows can be joined.
+ */
+static int grad_shared(struct lt_graph *g, const struct lt_node *n, lt_id dy, lt_id *din,
+                       struct lt_error *err)
 {
     bool ta = lt_node_int(n, "transpose_a"), tb = lt_node_int(n, "transpose_b");
     lt_id a = n->in[0], b = n->in[1], a2, dy2;
@@ -109,10 +116,12 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     if (g->values[b].type.ndim == 2 && g->values[a].type.ndim > 2)
         return grad_shared(g, &n, dy, din, err);
-    rc = ta ? product(g, &n, "da", b, dy, tb, true, &din[0], err) : product(g, &n, "da", dy, b, false, !tb, &din[0], err);
+    rc = ta ? product(g, &n, "da", b, dy, tb, true, &din[0], err)
+            : product(g, &n, "da", dy, b, false, !tb, &din[0], err);
     if (rc)
         return rc;
-    return tb ? product(g, &n, "db", dy, a, true, ta, &din[1], err) : product(g, &n, "db", a, dy, !ta, false, &din[1], err);
+    return tb ? product(g, &n, "db", dy, a, true, ta, &din[1], err)
+              : product(g, &n, "db", a, dy, !ta, false, &din[1], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
@@ -143,7 +152,8 @@ static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const st
     return 2 * lt_type_count(&g->values[n->out[0]].type, b) * lt_dim_value(s.ka, b);
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("transpose_a", 0), LT_ATTR_INT_DEF("transpose_b", 0), LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("transpose_a", 0),
+                                            LT_ATTR_INT_DEF("transpose_b", 0), LT_ATTR_END};
 
 const struct lt_op lt_op_matmul = {
     .name = "matmul",

@@ -1,13 +1,15 @@
-/* max_pool2d.c - greatest of each window (F.max_pool2d with return_indices): y, and int32 index = h * W + w in the input plane
+/* max_pool2d.c - greatest of each window (F.max_pool2d with return_indices): y, and int32 index = h
+ * * W + w in the input plane
  *
- * Among equals the first in row order; NaN wins. dx: dy goes to where the greatest was (max_pool2d_grad).
+ * Among equals the first in row order; NaN wins. dx: dy goes to where the greatest was
+ * (max_pool2d_grad).
  */
 #include <math.h>
 
 #include "engine/ops/window.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_window w;
     int rc = lt_window_pool(n, &in[0], &w, &out[0], err);
@@ -22,7 +24,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 {
     struct lt_node n = g->nodes[node];
 
-    return lt_op_emit(g, &n, "dx", "max_pool2d_grad", (lt_id[]){dout[0], n.out[1], n.in[0]}, 3, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "max_pool2d_grad", (lt_id[]){dout[0], n.out[1], n.in[0]}, 3,
+                      NULL, 0, &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "engine/ops/window.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_type index = in[0];
     int rc = lt_window_check_input(n, &in[2], err);
@@ -15,8 +15,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     index.dtype = LT_I32;
     out[0] = in[2];
-    if (!rc && (in[0].ndim != 4 || in[0].dtype != in[2].dtype || !lt_dim_eq(in[0].dim[0], in[2].dim[0]) ||
-                !lt_dim_eq(in[0].dim[1], in[2].dim[1])))
+    if (!rc && (in[0].ndim != 4 || in[0].dtype != in[2].dtype ||
+                !lt_dim_eq(in[0].dim[0], in[2].dim[0]) || !lt_dim_eq(in[0].dim[1], in[2].dim[1])))
         return lt_refuse(n, err, "dy must have samples, channels and dtype of the input");
     return rc ? rc : lt_check_same(n, &index, &in[1], "the index", err);
 }
@@ -32,7 +32,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
         int64_t at = ((const int32_t *)k->in[1].data)[f];
 
         if (at < 0 || at >= in_plane)
-            rc = lt_error_set(err, -EDOM, "index %lld is outside a plane of %lld", (long long)at, (long long)in_plane);
+            rc = lt_error_set(err, -EDOM, "index %lld is outside a plane of %lld", (long long)at,
+                              (long long)in_plane);
         else
             sums[f / out_plane * in_plane + at] += lt_get(dy, f);
     }

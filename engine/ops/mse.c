@@ -1,10 +1,11 @@
-/* mse.c - Σ over samples of weight * mean over its features of (x - target)², and Σ weight (F.mse_loss when divided) */
+/* mse.c - Σ over samples of weight * mean over its features of (x - target)², and Σ weight
+ * (F.mse_loss when divided) */
 #include <errno.h>
 
 #include "engine/ops/loss.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     char tx[128], tt[128];
 
@@ -25,7 +26,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     if (dout[0] == LT_NONE) /* the weight doesn't depend on x */
         return 0;
-    return lt_op_emit(g, &n, "dx", "mse_grad", (lt_id[]){dout[0], n.in[0], n.in[1], n.in[2]}, 4, NULL, 0, &din[0], err);
+    return lt_op_emit(g, &n, "dx", "mse_grad", (lt_id[]){dout[0], n.in[0], n.in[1], n.in[2]}, 4,
+                      NULL, 0, &din[0], err);
 }
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)

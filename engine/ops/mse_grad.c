@@ -1,8 +1,8 @@
 /* mse_grad.c - dx of mse: dloss * weight * 2 * (x - target) / features */
 #include "engine/ops/loss.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     const struct lt_type scalar = lt_scalar_type(LT_F64);
     int rc = lt_check_same(n, &scalar, &in[0], "dloss", err);
@@ -24,7 +24,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     for (int64_t i = 0; i < x->count; i++) {
         double w = lt_get(&k->in[3], i / per);
 
-        lt_set(&k->out[0], i, w == 0 ? 0 : dloss * w * 2 * (lt_get(x, i) - lt_get(&k->in[2], i)) / (double)per);
+        lt_set(&k->out[0], i,
+               w == 0 ? 0 : dloss * w * 2 * (lt_get(x, i) - lt_get(&k->in[2], i)) / (double)per);
     }
     return 0;
 }

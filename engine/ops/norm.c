@@ -3,8 +3,8 @@
 
 #include "engine/ops/norm.h"
 
-int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in, int first,
-                           int count, struct lt_error *err)
+int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x,
+                           const struct lt_type *in, int first, int count, struct lt_error *err)
 {
     char text[128];
 
@@ -15,17 +15,21 @@ int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, con
         return lt_refuse(n, err, "expected [n, c, …], got %s", text);
     for (int i = first; i < first + count; i++)
         if (in[i].ndim != 1 || in[i].dtype != x->dtype || !lt_dim_eq(in[i].dim[0], x->dim[1]))
-            return lt_refuse(n, err, "input %d must have one element for each of the %lld channels of %s, of its dtype", i,
-                             (long long)x->dim[1].k, text);
+            return lt_refuse(
+                n, err,
+                "input %d must have one element for each of the %lld channels of %s, of its dtype",
+                i, (long long)x->dim[1].k, text);
     return 0;
 }
 
-int lt_norm_check_weight(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight, struct lt_error *err)
+int lt_norm_check_weight(const struct lt_node *n, const struct lt_type *x,
+                         const struct lt_type *weight, struct lt_error *err)
 {
     char text[LT_TYPE_TEXT];
 
     lt_type_print(text, sizeof text, weight);
-    if (weight->ndim != 1 || !lt_dtype_is_float(weight->dtype) || !lt_dim_eq(weight->dim[0], x->dim[0]))
+    if (weight->ndim != 1 || !lt_dtype_is_float(weight->dtype) ||
+        !lt_dim_eq(weight->dim[0], x->dim[0]))
         return lt_refuse(n, err, "weight must be one number for each sample, not %s", text);
     return 0;
 }

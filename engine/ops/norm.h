@@ -5,10 +5,11 @@
 #include "engine/ops/util.h"
 
 /* in[first … first+count-1] are [c], of x's dtype, where x is [n, c, …]. */
-int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in, int first,
-                           int count, struct lt_error *err);
+int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x,
+                           const struct lt_type *in, int first, int count, struct lt_error *err);
 /* Sample weights: [n], floating. */
-int lt_norm_check_weight(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight, struct lt_error *err);
+int lt_norm_check_weight(const struct lt_node *n, const struct lt_type *x,
+                         const struct lt_type *weight, struct lt_error *err);
 
 /* Walks the elements of one channel of [n, c, …]. */
 struct lt_channel {

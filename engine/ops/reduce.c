@@ -3,7 +3,8 @@
 
 #include "base/mem.h"
 
-const struct lt_attr_spec lt_reduce_attrs[] = {LT_ATTR_INTS_OPT("axes"), LT_ATTR_INT_DEF("keepdims", 0), LT_ATTR_END};
+const struct lt_attr_spec lt_reduce_attrs[] = {LT_ATTR_INTS_OPT("axes"),
+                                               LT_ATTR_INT_DEF("keepdims", 0), LT_ATTR_END};
 
 int lt_reduce_mask(const struct lt_node *n, int ndim, unsigned *mask, struct lt_error *err)
 {
@@ -23,8 +24,8 @@ int lt_reduce_mask(const struct lt_node *n, int ndim, unsigned *mask, struct lt_
     return 0;
 }
 
-int lt_infer_reduce(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                    struct lt_error *err)
+int lt_infer_reduce(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                    struct lt_type *out, struct lt_error *err)
 {
     bool keep = lt_node_int(n, "keepdims");
     unsigned mask;
@@ -78,8 +79,8 @@ int lt_ref_reduce(const struct lt_kernel_args *k, double start, double (*fold)(d
     return 0;
 }
 
-int lt_op_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id dy, lt_id x, lt_id *out,
-                     struct lt_error *err)
+int lt_op_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id dy,
+                        lt_id x, lt_id *out, struct lt_error *err)
 {
     const struct lt_type tx = g->values[x].type;
     int64_t shape[LT_DIMS_MAX];
@@ -100,7 +101,8 @@ int lt_op_emit_keepdims(struct lt_graph *g, const struct lt_node *n, const char 
     return rc;
 }
 
-int64_t lt_reduce_flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
+int64_t lt_reduce_flops(const struct lt_graph *g, const struct lt_node *n,
+                        const struct lt_binding *b)
 {
     return lt_type_count(&g->values[n->in[0]].type, b);
 }

@@ -1,10 +1,10 @@
-/* reduce_max_grad.c - dx of reduce_max and reduce_min from dy, x and the extreme y: dy shared evenly among the elements
- * that equal y (torch.amax); nothing equals NaN, which gives nothing */
+/* reduce_max_grad.c - dx of reduce_max and reduce_min from dy, x and the extreme y: dy shared
+ * evenly among the elements that equal y (torch.amax); nothing equals NaN, which gives nothing */
 #include "base/mem.h"
 #include "engine/ops/reduce.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_type y;
     int rc = lt_infer_reduce(g, n, &in[1], &y, err);

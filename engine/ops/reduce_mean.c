@@ -13,7 +13,8 @@ static double finish(double acc, double count)
     return acc / count;
 }
 
-/* 1 / count: a constant where the reduced dimensions are numbers, else mean of ones is not needed: symbols are refused. */
+/* 1 / count: a constant where the reduced dimensions are numbers, else mean of ones is not needed:
+ * symbols are refused. */
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)
 {
     struct lt_node n = g->nodes[node];
@@ -25,7 +26,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
 
     for (int i = 0; !rc && i < tx.ndim; i++) {
         if (mask & 1u << i && tx.dim[i].sym != LT_SYM_NONE)
-            return lt_refuse(&n, err, "the gradient of a mean over a symbolic dimension; use reduce_sum");
+            return lt_refuse(&n, err,
+                             "the gradient of a mean over a symbolic dimension; use reduce_sum");
         count *= mask & 1u << i ? (double)tx.dim[i].k : 1;
     }
     rc = rc ? rc : lt_op_emit_keepdims(g, &n, "dy", dout[0], n.in[0], &dy, err);
@@ -37,8 +39,8 @@ static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, str
     return rc ? rc : lt_op_emit(g, &n, "dx", "expand", in, 2, NULL, 0, &din[0], err);
 }
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int rc = lt_check_float(n, &in[0], "the input", err);
 

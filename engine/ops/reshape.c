@@ -1,12 +1,14 @@
 /* reshape.c - the same elements in row-major order under another shape
  *
- * shape: 0 keeps the input's dimension at that place, -1 (once) is what remains. With a second input: that one's shape.
- * A symbol stays whole: n * 28 * 28 elements may become [n, 784] or [28, n*28], never [n*28/3, …].
+ * shape: 0 keeps the input's dimension at that place, -1 (once) is what remains. With a second
+ * input: that one's shape. A symbol stays whole: n * 28 * 28 elements may become [n, 784] or [28,
+ * n*28], never [n*28/3, …].
  */
 #include "engine/ops/util.h"
 
 /* The number of elements as k times at most one symbol. */
-static int product(const struct lt_node *n, const struct lt_dim *d, int ndim, struct lt_dim *out, struct lt_error *err)
+static int product(const struct lt_node *n, const struct lt_dim *d, int ndim, struct lt_dim *out,
+                   struct lt_error *err)
 {
     *out = lt_dim_num(1);
     for (int i = 0; i < ndim; i++)
@@ -15,7 +17,8 @@ static int product(const struct lt_node *n, const struct lt_dim *d, int ndim, st
     return 0;
 }
 
-static int from_attr(const struct lt_node *n, const struct lt_type *in, struct lt_type *out, struct lt_error *err)
+static int from_attr(const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
+                     struct lt_error *err)
 {
     int count, hole = -1;
     const int64_t *shape = lt_node_ints(n, "shape", &count);
@@ -38,15 +41,19 @@ static int from_attr(const struct lt_node *n, const struct lt_type *in, struct l
     rc = rc ? rc : product(n, out->dim, count, &known, err);
     if (rc)
         return rc;
-    if (hole >= 0 && known.k > 0 && all.k % known.k == 0 && (known.sym == all.sym || known.sym == LT_SYM_NONE)) {
-        out->dim[hole] = (struct lt_dim){all.k / known.k, known.sym == all.sym ? LT_SYM_NONE : all.sym};
+    if (hole >= 0 && known.k > 0 && all.k % known.k == 0 &&
+        (known.sym == all.sym || known.sym == LT_SYM_NONE)) {
+        out->dim[hole] =
+            (struct lt_dim){all.k / known.k, known.sym == all.sym ? LT_SYM_NONE : all.sym};
         return 0;
     }
-    return hole < 0 && lt_dim_eq(all, known) ? 0 : lt_refuse(n, err, "the shapes hold different numbers of elements");
+    return hole < 0 && lt_dim_eq(all, known)
+               ? 0
+               : lt_refuse(n, err, "the shapes hold different numbers of elements");
 }
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_dim a, b;
     int rc;

@@ -6,8 +6,8 @@
 
 #include "engine/ops/update.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     out[0] = in[0];
@@ -16,7 +16,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
-    double lr = lt_get(&k->in[2], 0), scale = lt_get(&k->in[3], 0), wd = lt_node_float(k->node, "weight_decay");
+    double lr = lt_get(&k->in[2], 0), scale = lt_get(&k->in[3], 0),
+           wd = lt_node_float(k->node, "weight_decay");
 
     (void)err;
     if (isnan(scale)) {
@@ -28,7 +29,8 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
     return 0;
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("weight_decay", 0), LT_ATTR_INT_DEF("maximize", 0),
+static const struct lt_attr_spec attrs[] = {LT_ATTR_FLOAT_DEF("weight_decay", 0),
+                                            LT_ATTR_INT_DEF("maximize", 0),
                                             LT_ATTR_FLOAT_DEF("clip_value", 0), LT_ATTR_END};
 
 const struct lt_op lt_op_sgd = {

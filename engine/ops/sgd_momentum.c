@@ -8,8 +8,8 @@
 
 #include "engine/ops/update.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     out[0] = in[0];
@@ -19,8 +19,10 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
 
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
-    double lr = lt_get(&k->in[3], 0), scale = lt_get(&k->in[5], 0), wd = lt_node_float(k->node, "weight_decay");
-    double momentum = lt_node_float(k->node, "momentum"), damp = lt_node_float(k->node, "dampening");
+    double lr = lt_get(&k->in[3], 0), scale = lt_get(&k->in[5], 0),
+           wd = lt_node_float(k->node, "weight_decay");
+    double momentum = lt_node_float(k->node, "momentum"),
+           damp = lt_node_float(k->node, "dampening");
     bool first = lt_get_int(&k->in[4], 0) == 1, nesterov = lt_node_int(k->node, "nesterov");
 
     (void)err;
@@ -40,8 +42,12 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 }
 
 static const struct lt_attr_spec attrs[] = {
-    LT_ATTR_FLOAT_DEF("momentum", 0),     LT_ATTR_FLOAT_DEF("dampening", 0), LT_ATTR_INT_DEF("nesterov", 0),
-    LT_ATTR_FLOAT_DEF("weight_decay", 0), LT_ATTR_INT_DEF("maximize", 0),    LT_ATTR_FLOAT_DEF("clip_value", 0),
+    LT_ATTR_FLOAT_DEF("momentum", 0),
+    LT_ATTR_FLOAT_DEF("dampening", 0),
+    LT_ATTR_INT_DEF("nesterov", 0),
+    LT_ATTR_FLOAT_DEF("weight_decay", 0),
+    LT_ATTR_INT_DEF("maximize", 0),
+    LT_ATTR_FLOAT_DEF("clip_value", 0),
     LT_ATTR_END,
 };
 

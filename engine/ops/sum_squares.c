@@ -1,8 +1,9 @@
-/* sum_squares.c - Σ of the squares of all elements of all inputs, float64: for the global gradient norm */
+/* sum_squares.c - Σ of the squares of all elements of all inputs, float64: for the global gradient
+ * norm */
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     (void)g, (void)n, (void)in, (void)err;
     out[0] = lt_scalar_type(LT_F64);

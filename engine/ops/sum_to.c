@@ -1,11 +1,12 @@
-/* sum_to.c - sums x over the dimensions that broadcasting repeated, to the shape of `like` (the gradient of broadcasting) */
+/* sum_to.c - sums x over the dimensions that broadcasting repeated, to the shape of `like` (the
+ * gradient of broadcasting) */
 #include <stdlib.h>
 
 #include "base/mem.h"
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     struct lt_type pair[2] = {in[0], in[1]};
     int rc;

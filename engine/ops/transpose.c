@@ -1,8 +1,8 @@
 /* transpose.c - permutes dimensions: out.dim[i] = x.dim[perm[i]] (torch.permute) */
 #include "engine/ops/util.h"
 
-static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                 struct lt_error *err)
+static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                 struct lt_type *out, struct lt_error *err)
 {
     int count;
     const int64_t *perm = lt_node_ints(n, "perm", &count);

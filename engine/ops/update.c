@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-int lt_update_check(const struct lt_node *n, const struct lt_type *in, int n_tensors, struct lt_error *err)
+int lt_update_check(const struct lt_node *n, const struct lt_type *in, int n_tensors,
+                    struct lt_error *err)
 {
     const struct lt_type f64 = lt_scalar_type(LT_F64), i64 = lt_scalar_type(LT_I64);
     bool has_step = n->n_in - n_tensors == 3; /* lr, opt_step, scale; or lr, scale */
@@ -18,7 +19,8 @@ int lt_update_check(const struct lt_node *n, const struct lt_type *in, int n_ten
     return rc ? rc : lt_check_same(n, &f64, &in[n->n_in - 1], "scale", err);
 }
 
-double lt_update_gradient(const struct lt_kernel_args *k, int64_t i, double scale, double weight_decay)
+double lt_update_gradient(const struct lt_kernel_args *k, int64_t i, double scale,
+                          double weight_decay)
 {
     double clip = lt_node_float(k->node, "clip_value"), g = lt_get(&k->in[1], i) * scale;
 

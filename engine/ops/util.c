@@ -35,16 +35,16 @@ int lt_refuse(const struct lt_node *n, struct lt_error *err, const char *format,
     return lt_error_set(err, -EINVAL, "%s: %s", n->op->name, text);
 }
 
-int lt_infer_same(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                  struct lt_error *err)
+int lt_infer_same(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                  struct lt_type *out, struct lt_error *err)
 {
     (void)g, (void)n, (void)err;
     out[0] = in[0];
     return 0;
 }
 
-int lt_check_same(const struct lt_node *n, const struct lt_type *should, const struct lt_type *is, const char *what,
-                  struct lt_error *err)
+int lt_check_same(const struct lt_node *n, const struct lt_type *should, const struct lt_type *is,
+                  const char *what, struct lt_error *err)
 {
     char a[LT_TYPE_TEXT], b[LT_TYPE_TEXT];
 
@@ -55,15 +55,19 @@ int lt_check_same(const struct lt_node *n, const struct lt_type *should, const s
     return lt_refuse(n, err, "%s must be %s, not %s", what, a, b);
 }
 
-int lt_check_float(const struct lt_node *n, const struct lt_type *is, const char *what, struct lt_error *err)
+int lt_check_float(const struct lt_node *n, const struct lt_type *is, const char *what,
+                   struct lt_error *err)
 {
     char text[LT_TYPE_TEXT];
 
     lt_type_print(text, sizeof text, is);
-    return lt_dtype_is_float(is->dtype) ? 0 : lt_refuse(n, err, "%s must be floating, not %s", what, text);
+    return lt_dtype_is_float(is->dtype)
+               ? 0
+               : lt_refuse(n, err, "%s must be floating, not %s", what, text);
 }
 
-int lt_check_word(const struct lt_node *n, const char *attr, const char *const *words, struct lt_error *err)
+int lt_check_word(const struct lt_node *n, const char *attr, const char *const *words,
+                  struct lt_error *err)
 {
     const char *is = lt_node_str(n, attr);
 
@@ -73,24 +77,24 @@ int lt_check_word(const struct lt_node *n, const char *attr, const char *const *
     return lt_refuse(n, err, "%s can't be '%s'", attr, is);
 }
 
-int lt_infer_same_float(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                        struct lt_error *err)
+int lt_infer_same_float(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                        struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     out[0] = in[0];
     return lt_check_float(n, &in[0], "the input", err);
 }
 
-int lt_infer_pair(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in, struct lt_type *out,
-                  struct lt_error *err)
+int lt_infer_pair(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
+                  struct lt_type *out, struct lt_error *err)
 {
     (void)g;
     out[0] = in[0];
     return lt_check_same(n, &in[0], &in[1], "the second input", err);
 }
 
-int lt_infer_same_second(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
-                         struct lt_type *out, struct lt_error *err)
+int lt_infer_same_second(const struct lt_graph *g, const struct lt_node *n,
+                         const struct lt_type *in, struct lt_type *out, struct lt_error *err)
 {
     (void)g, (void)n, (void)err;
     out[0] = in[1];
@@ -108,8 +112,8 @@ int lt_infer_broadcast(const struct lt_graph *g, const struct lt_node *n, const 
     (void)g;
     out[0] = (struct lt_type){.dtype = a->dtype, .ndim = ndim};
     if (a->dtype != b->dtype)
-        return lt_refuse(n, err, "operands are %s and %s; both must have one dtype", lt_dtype_names[a->dtype],
-                         lt_dtype_names[b->dtype]);
+        return lt_refuse(n, err, "operands are %s and %s; both must have one dtype",
+                         lt_dtype_names[a->dtype], lt_dtype_names[b->dtype]);
     for (int i = 1; i <= ndim; i++) {
         struct lt_dim da = i <= a->ndim ? a->dim[a->ndim - i] : lt_dim_num(1);
         struct lt_dim db = i <= b->ndim ? b->dim[b->ndim - i] : lt_dim_num(1);
@@ -135,7 +139,8 @@ struct lt_type lt_scalar_type(enum lt_dtype dtype)
 int lt_axis(const struct lt_node *n, int64_t axis, int ndim, struct lt_error *err)
 {
     if (axis < -ndim || axis >= ndim)
-        return lt_refuse(n, err, "axis %lld is outside a tensor of %d dimensions", (long long)axis, ndim);
+        return lt_refuse(n, err, "axis %lld is outside a tensor of %d dimensions", (long long)axis,
+                         ndim);
     return (int)(axis < 0 ? axis + ndim : axis);
 }
 
@@ -147,8 +152,9 @@ static bool has_attr(const struct lt_op *op, const char *name)
     return false;
 }
 
-int lt_op_emit(struct lt_graph *g, const struct lt_node *like, const char *suffix, const char *op_name, const lt_id *in,
-            int n_in, const struct lt_attr *attrs, int n_attrs, lt_id *out, struct lt_error *err)
+int lt_op_emit(struct lt_graph *g, const struct lt_node *like, const char *suffix,
+               const char *op_name, const lt_id *in, int n_in, const struct lt_attr *attrs,
+               int n_attrs, lt_id *out, struct lt_error *err)
 {
     const struct lt_op *op = lt_op_find(op_name);
     struct lt_attr all[16];
@@ -181,8 +187,8 @@ int lt_op_only_first(const struct lt_node *n, const lt_id *dout, struct lt_error
     return 0;
 }
 
-int lt_op_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v, lt_id like, lt_id *out,
-                   struct lt_error *err)
+int lt_op_emit_sum_to(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id v,
+                      lt_id like, lt_id *out, struct lt_error *err)
 {
     lt_id in[] = {v, like};
 
@@ -245,7 +251,8 @@ int lt_ref_copy(const struct lt_kernel_args *k, struct lt_error *err)
     if (k->out[0].data == k->in[0].data || !k->out[0].count)
         return 0;
     if (k->out[0].dtype == k->in[0].dtype) /* whole numbers beyond 2^53 too */
-        memcpy(k->out[0].data, k->in[0].data, (size_t)k->out[0].count * lt_dtype_sizes[k->out[0].dtype]);
+        memcpy(k->out[0].data, k->in[0].data,
+               (size_t)k->out[0].count * lt_dtype_sizes[k->out[0].dtype]);
     else
         for (int64_t i = 0; i < k->out[0].count; i++)
             lt_set(&k->out[0], i, lt_get(&k->in[0], i));

@@ -12,8 +12,8 @@ static bool has(const struct lt_node *n, const char *name)
 }
 
 /* One value for both directions, or two; `def` where absent. */
-static int pair(const struct lt_node *n, const char *name, const int64_t *def, int64_t least, int64_t out[2],
-                struct lt_error *err)
+static int pair(const struct lt_node *n, const char *name, const int64_t *def, int64_t least,
+                int64_t out[2], struct lt_error *err)
 {
     int count = 0;
     const int64_t *v = has(n, name) ? lt_node_ints(n, name, &count) : NULL;
@@ -23,12 +23,14 @@ static int pair(const struct lt_node *n, const char *name, const int64_t *def, i
     for (int i = 0; i < 2; i++) {
         out[i] = count ? v[count == 2 ? i : 0] : def[i];
         if (out[i] < least || out[i] > 1 << 20)
-            return lt_refuse(n, err, "%s is %lld; at least %lld", name, (long long)out[i], (long long)least);
+            return lt_refuse(n, err, "%s is %lld; at least %lld", name, (long long)out[i],
+                             (long long)least);
     }
     return 0;
 }
 
-int lt_window_of(const struct lt_node *n, const int64_t *weight_kernel, struct lt_window *out, struct lt_error *err)
+int lt_window_of(const struct lt_node *n, const int64_t *weight_kernel, struct lt_window *out,
+                 struct lt_error *err)
 {
     static const int64_t ones[2] = {1, 1}, zeros[2] = {0, 0};
     int rc = pair(n, "kernel", weight_kernel ? weight_kernel : zeros, 1, out->kernel, err);
@@ -39,8 +41,8 @@ int lt_window_of(const struct lt_node *n, const int64_t *weight_kernel, struct l
     out->ceil_mode = has(n, "ceil_mode") && lt_node_int(n, "ceil_mode");
     for (int d = 0; !rc && d < 2; d++)
         if (!weight_kernel && out->padding[d] > out->kernel[d] / 2)
-            return lt_refuse(n, err, "padding %lld is more than half of kernel %lld", (long long)out->padding[d],
-                             (long long)out->kernel[d]);
+            return lt_refuse(n, err, "padding %lld is more than half of kernel %lld",
+                             (long long)out->padding[d], (long long)out->kernel[d]);
     return rc;
 }
 
@@ -73,8 +75,8 @@ static bool sees(const struct lt_window *w, int d, int64_t in, int64_t out)
     return true;
 }
 
-int lt_window_pool(const struct lt_node *n, const struct lt_type *x, struct lt_window *w, struct lt_type *y,
-                   struct lt_error *err)
+int lt_window_pool(const struct lt_node *n, const struct lt_type *x, struct lt_window *w,
+                   struct lt_type *y, struct lt_error *err)
 {
     int rc = lt_window_check_input(n, x, err);
 
@@ -87,8 +89,9 @@ int lt_window_pool(const struct lt_node *n, const struct lt_type *x, struct lt_w
         int64_t in = x->dim[2 + d].k, out = lt_window_out(w, d, in);
 
         if (out < 1 || !sees(w, d, in, out))
-            return lt_refuse(n, err, "a %lldx%lld window does not fit into %lldx%lld", (long long)w->kernel[0],
-                             (long long)w->kernel[1], (long long)x->dim[2].k, (long long)x->dim[3].k);
+            return lt_refuse(n, err, "a %lldx%lld window does not fit into %lldx%lld",
+                             (long long)w->kernel[0], (long long)w->kernel[1],
+                             (long long)x->dim[2].k, (long long)x->dim[3].k);
         y->dim[2 + d] = lt_dim_num(out);
     }
     return 0;
@@ -98,7 +101,8 @@ int lt_window_check_input(const struct lt_node *n, const struct lt_type *x, stru
 {
     char text[128];
 
-    if (x->ndim == 4 && x->dim[1].sym == LT_SYM_NONE && x->dim[2].sym == LT_SYM_NONE && x->dim[3].sym == LT_SYM_NONE)
+    if (x->ndim == 4 && x->dim[1].sym == LT_SYM_NONE && x->dim[2].sym == LT_SYM_NONE &&
+        x->dim[3].sym == LT_SYM_NONE)
         return 0;
     lt_type_print(text, sizeof text, x);
     return lt_refuse(n, err, "expected [n, c, h, w], got %s", text);

@@ -24,13 +24,16 @@ struct player {
     double lr;
 };
 
-static const Lt__V1__TrainingPlan *parse(const char *text, struct lt_arena *arena, struct lt_error *err)
+static const Lt__V1__TrainingPlan *parse(const char *text, struct lt_arena *arena,
+                                         struct lt_error *err)
 {
     struct lt_problems problems = {0};
-    Lt__V1__JobSpec *spec = text ? lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems) : NULL;
+    Lt__V1__JobSpec *spec =
+        text ? lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems) : NULL;
 
     if (!spec)
-        lt_error_set(err, -EINVAL, "plan: %s", problems.len ? problems.items[0].reason : "not there");
+        lt_error_set(err, -EINVAL, "plan: %s",
+                     problems.len ? problems.items[0].reason : "not there");
     lt_problems_done(&problems);
     return spec ? spec->plan : NULL;
 }
@@ -44,10 +47,12 @@ static struct lt_field field_of(const char *name, const struct lt_operand *o)
     return f;
 }
 
-static int session_open(struct player *p, const Lt__V1__TrainingPlan *plan, const struct lt_backend *backend, struct lt_error *err)
+static int session_open(struct player *p, const Lt__V1__TrainingPlan *plan,
+                        const struct lt_backend *backend, struct lt_error *err)
 {
     struct lt_field fields[] = {field_of("x", p->x), field_of("label", p->y)};
-    struct lt_session_config config = {.plan = plan, .fields = fields, .n_fields = 2, .backend = backend};
+    struct lt_session_config config = {
+        .plan = plan, .fields = fields, .n_fields = 2, .backend = backend};
 
     return lt_session_open(&config, &p->session, err);
 }
@@ -68,7 +73,8 @@ static int tensors_write(struct player *p, struct lt_error *err)
             return lt_error_set(err, -EINVAL, "no start for %s", t->name);
         if (!start)
             continue;
-        if (t->dtype != start->dtype || t->bytes != (size_t)start->count * lt_dtype_sizes[start->dtype])
+        if (t->dtype != start->dtype ||
+            t->bytes != (size_t)start->count * lt_dtype_sizes[start->dtype])
             return lt_error_set(err, -EINVAL, "%s has another size", t->name);
         rc = lt_session_write(p->session, i, start->data, err);
         found++;
@@ -78,7 +84,8 @@ static int tensors_write(struct player *p, struct lt_error *err)
     return rc || !found ? rc : lt_error_set(err, -EINVAL, "the session lacks some of the tensors");
 }
 
-static int run(struct player *p, enum lt_program_kind kind, int64_t first, int64_t n, struct lt_error *err)
+static int run(struct player *p, enum lt_program_kind kind, int64_t first, int64_t n,
+               struct lt_error *err)
 {
     const size_t row_x = (size_t)(p->x->count / p->x->dim[0]) * lt_dtype_sizes[p->x->dtype];
     const size_t row_y = (size_t)(p->y->count / p->y->dim[0]) * lt_dtype_sizes[p->y->dtype];
@@ -117,14 +124,18 @@ static int window(struct player *p, int64_t at, int64_t micro, double *loss, str
     int rc = 0;
 
     for (int64_t k = 0; !rc && k < micro; k++)
-        rc = run(p, k + 1 < micro ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP, b[2 * k], b[2 * k + 1], err);
+        rc =
+            run(p, k + 1 < micro ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP, b[2 * k], b[2 * k + 1], err);
     *loss = scalar(p, LT_PROGRAM_STEP, "window.loss") / scalar(p, LT_PROGRAM_STEP, "window.weight");
     return rc;
 }
 
-static int train(struct player *p, const Lt__V1__TrainingPlan *plan, struct play *out, struct lt_error *err)
+static int train(struct player *p, const Lt__V1__TrainingPlan *plan, struct play *out,
+                 struct lt_error *err)
 {
-    int64_t micro = plan->trainer && plan->trainer->accumulate_grad_batches > 1 ? (int64_t)plan->trainer->accumulate_grad_batches : 1;
+    int64_t micro = plan->trainer && plan->trainer->accumulate_grad_batches > 1
+                        ? (int64_t)plan->trainer->accumulate_grad_batches
+                        : 1;
     const int64_t *first = p->batches->data;
     struct lt_schedule schedule;
     int rc = 0;
@@ -144,9 +155,12 @@ static int train(struct player *p, const Lt__V1__TrainingPlan *plan, struct play
     return rc;
 }
 
-int play_case(const struct golden_case *c, const struct lt_backend *backend, struct play *out, struct lt_error *err)
+int play_case(const struct golden_case *c, const struct lt_backend *backend, struct play *out,
+              struct lt_error *err)
 {
-    struct player p = {.c = c, .x = golden_tensor(c, "x", -1), .y = golden_tensor(c, "label", -1),
+    struct player p = {.c = c,
+                       .x = golden_tensor(c, "x", -1),
+                       .y = golden_tensor(c, "label", -1),
                        .batches = golden_tensor(c, "batches", -1)};
     const Lt__V1__TrainingPlan *plan;
     int rc;

@@ -1,4 +1,5 @@
-/* play.h - trains the plan of a case (nets.py) from its initial tensors through its batches, in a session */
+/* play.h - trains the plan of a case (nets.py) from its initial tensors through its batches, in a
+ * session */
 #ifndef LT_TESTS_GOLDEN_PLAY_H
 #define LT_TESTS_GOLDEN_PLAY_H
 
@@ -17,7 +18,8 @@ struct play {
     double eval; /* loss of the first batch, evaluated afterwards */
 };
 
-int play_case(const struct golden_case *c, const struct lt_backend *backend, struct play *out, struct lt_error *err);
+int play_case(const struct golden_case *c, const struct lt_backend *backend, struct play *out,
+              struct lt_error *err);
 void play_done(struct play *p);
 
 #endif

@@ -1,4 +1,5 @@
-/* run_plan.c - lt-run-plan FILE: trains every case of a file of cases and prints losses and final tensors in the same format
+/* run_plan.c - lt-run-plan FILE: trains every case of a file of cases and prints losses and final
+ * tensors in the same format
  *
  * LT_BACKEND: cpu (when not set) or ref. What live.py compares with PyTorch.
  */
@@ -12,8 +13,8 @@
 #include "engine/session/session.h"
 #include "tests/golden/play.h"
 
-static void print_tensor(const char *prefix, const char *name, enum lt_dtype dtype, const int64_t *dim, int ndim, const void *data,
-                         size_t bytes)
+static void print_tensor(const char *prefix, const char *name, enum lt_dtype dtype,
+                         const int64_t *dim, int ndim, const void *data, size_t bytes)
 {
     const unsigned char *p = data;
 
@@ -49,7 +50,8 @@ static int print_case(const struct golden_case *c, struct play *p, struct lt_err
 int main(int argc, char **argv)
 {
     const char *name = getenv("LT_BACKEND");
-    const struct lt_backend *backend = name && !strcmp(name, "ref") ? &lt_backend_ref : &lt_backend_cpu;
+    const struct lt_backend *backend =
+        name && !strcmp(name, "ref") ? &lt_backend_ref : &lt_backend_cpu;
     struct golden_file f;
     int rc = 0;
 

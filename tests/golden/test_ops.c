@@ -1,4 +1,5 @@
-/* test_ops.c - reference kernels and gradient rules against PyTorch's values, one test per operator with golden cases */
+/* test_ops.c - reference kernels and gradient rules against PyTorch's values, one test per operator
+ * with golden cases */
 #include "tests/golden/file.h"
 #include "tests/ops/kit.h"
 
@@ -88,15 +89,18 @@ static void copy_in(struct kit_memory *m, lt_id v, const struct lt_operand *from
         lt_set(&m->value[v], i, lt_get(from, i));
 }
 
-static void compare(const struct gold *t, const char *what, int number, const struct lt_operand *is, const struct lt_operand *should)
+static void compare(const struct gold *t, const char *what, int number, const struct lt_operand *is,
+                    const struct lt_operand *should)
 {
     if (is->count != should->count)
-        fail_msg("%s: %s%d has %d elements, not %d", t->c->name, what, number, (int)is->count, (int)should->count);
+        fail_msg("%s: %s%d has %d elements, not %d", t->c->name, what, number, (int)is->count,
+                 (int)should->count);
     for (int64_t i = 0; i < is->count; i++) {
         double a = lt_get(is, i), b = lt_get(should, i);
 
         if (!(fabs(a - b) <= TOLERANCE * (1 + fabs(b))) && !(a == b || (isnan(a) && isnan(b))))
-            fail_msg("%s {%s}: %s%d[%d] is %.9g, in PyTorch %.9g", t->c->name, golden_text(t->c, "attrs"), what, number, (int)i, a, b);
+            fail_msg("%s {%s}: %s%d[%d] is %.9g, in PyTorch %.9g", t->c->name,
+                     golden_text(t->c, "attrs"), what, number, (int)i, a, b);
     }
 }
 

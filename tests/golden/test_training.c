@@ -22,14 +22,16 @@ static void open_file(struct golden_file *f, const char *name)
     assert_true(f->n > 0);
 }
 
-static void compare(const char *name, const char *what, const struct lt_operand *is, const struct lt_operand *should, double tolerance)
+static void compare(const char *name, const char *what, const struct lt_operand *is,
+                    const struct lt_operand *should, double tolerance)
 {
     assert_int_equal(is->count, should->count);
     for (int64_t i = 0; i < is->count; i++) {
         double a = lt_get(is, i), b = lt_get(should, i);
 
         if (!(fabs(a - b) <= tolerance * (1 + fabs(b))))
-            fail_msg("%s: %s[%d] is %.9g, in PyTorch %.9g, allowed %.2g", name, what, (int)i, a, b, tolerance * (1 + fabs(b)));
+            fail_msg("%s: %s[%d] is %.9g, in PyTorch %.9g, allowed %.2g", name, what, (int)i, a, b,
+                     tolerance * (1 + fabs(b)));
     }
 }
 
@@ -43,7 +45,8 @@ struct update {
 
 static void update_build(struct update *u, const struct golden_case *c, const struct lt_op *op)
 {
-    struct lt_type t = golden_type(golden_tensor(c, "p", -1)), f64 = lt_scalar_type(LT_F64), i64 = lt_scalar_type(LT_I64);
+    struct lt_type t = golden_type(golden_tensor(c, "p", -1)), f64 = lt_scalar_type(LT_F64),
+                   i64 = lt_scalar_type(LT_I64);
     struct lt_error err = {0};
     struct kit_attrs attrs;
 
@@ -51,12 +54,16 @@ static void update_build(struct update *u, const struct golden_case *c, const st
     u->n_in = op->max_in;
     u->n_tensors = !strcmp(op->name, "sgd") ? 2 : op->max_in - 3;
     for (int i = 0; i < u->n_in; i++) {
-        bool step = i == u->n_tensors + 1 && u->n_in == u->n_tensors + 3; /* lr, opt_step, scale; or lr, scale */
+        bool step = i == u->n_tensors + 1 &&
+                    u->n_in == u->n_tensors + 3; /* lr, opt_step, scale; or lr, scale */
         char name[8];
 
         snprintf(name, sizeof name, "in%d", i);
-        u->in[i] = lt_graph_value(u->g, i < u->n_tensors && i != 1 ? LT_VALUE_PARAM : LT_VALUE_INPUT, name,
-                                  i < u->n_tensors ? &t : step ? &i64 : &f64);
+        u->in[i] =
+            lt_graph_value(u->g, i < u->n_tensors && i != 1 ? LT_VALUE_PARAM : LT_VALUE_INPUT, name,
+                           i < u->n_tensors ? &t
+                           : step           ? &i64
+                                            : &f64);
     }
     kit_attrs_read(golden_text(c, "attrs"), op, &attrs);
     if (lt_graph_add(u->g, op, "update", u->in, u->n_in, attrs.attr, attrs.n, &err) < 0)
@@ -65,7 +72,8 @@ static void update_build(struct update *u, const struct golden_case *c, const st
 
 static void check_optimizer(const struct golden_case *c)
 {
-    const struct lt_operand *grads = golden_tensor(c, "grads", -1), *after = golden_tensor(c, "after", -1), *state;
+    const struct lt_operand *grads = golden_tensor(c, "grads", -1),
+                            *after = golden_tensor(c, "after", -1), *state;
     struct lt_binding binding = kit_binding(1);
     struct kit_memory m;
     struct update u;
@@ -80,7 +88,9 @@ static void check_optimizer(const struct golden_case *c)
         should.count = grads->dim[1];
         should.data = (float *)after->data + step * should.count;
         for (int64_t e = 0; e < should.count; e++)
-            lt_set(&m.value[u.in[1]], e, 4 * lt_get(grads, step * should.count + e)); /* gradients are sums; the scale divides */
+            lt_set(&m.value[u.in[1]], e,
+                   4 * lt_get(grads,
+                              step * should.count + e)); /* gradients are sums; the scale divides */
         lt_set(&m.value[u.in[u.n_tensors]], 0, lt_get(golden_tensor(c, "lr", -1), step));
         if (u.n_in == u.n_tensors + 3)
             lt_set(&m.value[u.in[u.n_tensors + 1]], 0, step + 1);
@@ -120,7 +130,8 @@ static lt_id node(struct lt_graph *g, const char *op, const lt_id *in, int n, co
     return g->nodes[made].out[0];
 }
 
-/* Gradient sums of a window of weight 8, zero parameters, learning rate 1: the new parameters are the clipped gradients, negated. */
+/* Gradient sums of a window of weight 8, zero parameters, learning rate 1: the new parameters are
+ * the clipped gradients, negated. */
 static void check_clipping(const struct golden_case *c)
 {
     bool by_norm = golden_tensor(c, "norm", -1);
@@ -152,7 +163,8 @@ static void check_clipping(const struct golden_case *c)
         for (int64_t e = 0; e < m.value[grads[i]].count; e++)
             lt_set(&m.value[grads[i]], e, 8 * lt_get(golden_tensor(c, "grad", i), e));
     assert_int_equal(kit_run(&m, NULL), 0);
-    for (int i = 0; i < 3; i++) { /* as multiples of the bound; the learning rate was the weight, too */
+    for (int i = 0; i < 3;
+         i++) { /* as multiples of the bound; the learning rate was the weight, too */
         const struct lt_operand *should = golden_tensor(c, "clipped", i);
 
         for (int64_t e = 0; e < should->count; e++) {
@@ -191,14 +203,16 @@ static void learning_rates_are_pytorchs(void **state)
         const char *text = golden_text(&f.cases[i], "plan");
         struct lt_arena *arena = lt_arena_new(0);
         struct lt_problems problems = {0};
-        Lt__V1__JobSpec *spec = lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems);
+        Lt__V1__JobSpec *spec =
+            lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems);
         struct lt_schedule s;
 
         assert_non_null(spec);
         lt_schedule_init(&s, spec->plan->optimizer, spec->plan->lr_scheduler);
         for (int64_t k = 0; k < lr->count; k++, lt_schedule_step(&s))
             if (!(fabs(s.lr - lt_get(lr, k)) <= 1e-15))
-                fail_msg("%s: rate %d is %.17g, in PyTorch %.17g", text, (int)k, s.lr, lt_get(lr, k));
+                fail_msg("%s: rate %d is %.17g, in PyTorch %.17g", text, (int)k, s.lr,
+                         lt_get(lr, k));
         lt_problems_done(&problems);
         lt_arena_free(arena);
     }
@@ -264,8 +278,10 @@ int main(void)
         cmocka_unit_test(optimizers_update_as_pytorch_does),
         cmocka_unit_test(gradients_are_clipped_as_in_pytorch),
         cmocka_unit_test(learning_rates_are_pytorchs),
-        {"nets_train_as_in_pytorch_on_ref", nets_train_as_in_pytorch, NULL, NULL, (void *)(uintptr_t)&lt_backend_ref},
-        {"nets_train_as_in_pytorch_on_cpu", nets_train_as_in_pytorch, NULL, NULL, (void *)(uintptr_t)&lt_backend_cpu},
+        {"nets_train_as_in_pytorch_on_ref", nets_train_as_in_pytorch, NULL, NULL,
+         (void *)(uintptr_t)&lt_backend_ref},
+        {"nets_train_as_in_pytorch_on_cpu", nets_train_as_in_pytorch, NULL, NULL,
+         (void *)(uintptr_t)&lt_backend_cpu},
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,8 @@ static const char *read_dim(const char *p, struct lt_dim *d)
 
 static const char *read_dtype(const char *p, enum lt_dtype *out)
 {
-    static const char *const names[LT_DTYPE_N] = {"f32", "f64", "bf16", "f16", "i32", "i64", "u8", "bool"};
+    static const char *const names[LT_DTYPE_N] = {"f32", "f64", "bf16", "f16",
+                                                  "i32", "i64", "u8",   "bool"};
 
     *out = LT_F32;
     for (int i = 0; i < LT_DTYPE_N; i++)
@@ -132,10 +133,12 @@ static bool is_updated(const struct lt_op *op, int input)
     return false;
 }
 
-void kit_inputs(struct lt_graph *g, const struct lt_op *op, const struct kit_spec *spec, int n, bool params, lt_id *out)
+void kit_inputs(struct lt_graph *g, const struct lt_op *op, const struct kit_spec *spec, int n,
+                bool params, lt_id *out)
 {
     for (int i = 0; i < n; i++) {
-        bool param = is_updated(op, i) || (params && lt_dtype_is_float(spec[i].type.dtype) && !spec[i].constant);
+        bool param = is_updated(op, i) ||
+                     (params && lt_dtype_is_float(spec[i].type.dtype) && !spec[i].constant);
         char name[16];
 
         snprintf(name, sizeof name, "in%d", i);
@@ -206,20 +209,23 @@ void kit_fill(const struct lt_operand *o, const struct kit_spec *spec, uint64_t 
 
 struct lt_operand kit_operand(const struct lt_type *t, const struct lt_binding *b, void *data)
 {
-    struct lt_operand o = {.data = data, .dtype = t->dtype, .ndim = t->ndim, .count = lt_type_count(t, b)};
+    struct lt_operand o = {
+        .data = data, .dtype = t->dtype, .ndim = t->ndim, .count = lt_type_count(t, b)};
 
     for (int i = 0; i < t->ndim; i++)
         o.dim[i] = lt_dim_value(t->dim[i], b);
     return o;
 }
 
-void kit_memory_init(struct kit_memory *m, const struct lt_graph *g, const struct lt_binding *b, unsigned char poison)
+void kit_memory_init(struct kit_memory *m, const struct lt_graph *g, const struct lt_binding *b,
+                     unsigned char poison)
 {
     *m = (struct kit_memory){.g = g, .binding = *b, .n_values = g->n_values};
     m->value = lt_calloc((size_t)g->n_values + 1, sizeof *m->value);
     for (lt_id v = 0; v < g->n_values; v++) {
         const struct lt_value *val = &g->values[v];
-        void *data = val->alias != LT_NONE ? m->value[val->alias].data : kit_block(lt_type_bytes(&val->type, b), poison);
+        void *data = val->alias != LT_NONE ? m->value[val->alias].data
+                                           : kit_block(lt_type_bytes(&val->type, b), poison);
 
         m->value[v] = kit_operand(&val->type, b, data);
         if (val->kind == LT_VALUE_CONST)
@@ -235,7 +241,8 @@ void kit_memory_done(struct kit_memory *m)
         if (val->alias != LT_NONE)
             continue;
         if (!kit_block_whole(m->value[v].data, lt_type_bytes(&val->type, &m->binding)))
-            fail_msg("written outside value %d of node %s", v, val->node < 0 ? val->name : m->g->nodes[val->node].name);
+            fail_msg("written outside value %d of node %s", v,
+                     val->node < 0 ? val->name : m->g->nodes[val->node].name);
         kit_block_free(m->value[v].data);
     }
     lt_free(m->value);
@@ -246,7 +253,8 @@ int kit_run(struct kit_memory *m, struct lt_error *err)
     for (int i = 0; i < m->g->n_nodes; i++) {
         const struct lt_node *n = &m->g->nodes[i];
         struct lt_operand in[LT_NODE_IN_MAX], out[LT_NODE_OUT_MAX];
-        struct lt_kernel_args k = {.node = n, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out};
+        struct lt_kernel_args k = {
+            .node = n, .n_in = n->n_in, .n_out = n->n_out, .in = in, .out = out};
         int rc;
 
         for (int j = 0; j < n->n_in; j++)

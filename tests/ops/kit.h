@@ -1,8 +1,9 @@
 /* kit.h - operators from text, and their reference kernels on memory that is watched
  *
- * Types are written `[n,3,5]`, `f64[]`, `i64[n]<10`: a dtype (f32 when absent; f64 bf16 f16 i32 i64 u8 bool), dimensions (numbers or
- * multiples of n and t, e.g. 2n) and what the tensor is filled with: nothing: -2 … 2; `+`: 0.5 … 2.5; `<K`: integers below K; `w`:
- * sample weights, some of them 0; `d`: all different, 0.1 apart; `=V`: V. A `!` behind it: no gradient is expected for it.
+ * Types are written `[n,3,5]`, `f64[]`, `i64[n]<10`: a dtype (f32 when absent; f64 bf16 f16 i32 i64
+ * u8 bool), dimensions (numbers or multiples of n and t, e.g. 2n) and what the tensor is filled
+ * with: nothing: -2 … 2; `+`: 0.5 … 2.5; `<K`: integers below K; `w`: sample weights, some of them
+ * 0; `d`: all different, 0.1 apart; `=V`: V. A `!` behind it: no gradient is expected for it.
  * Attributes are written `stride=2,1 groups=2 act=relu`.
  */
 #ifndef LT_TESTS_OPS_KIT_H
@@ -45,8 +46,10 @@ void kit_attrs_read(const char *text, const struct lt_op *op, struct kit_attrs *
 /* A graph with symbols n and t. */
 struct lt_graph *kit_graph(void);
 struct lt_binding kit_binding(int64_t n);
-/* Adds one value per spec: "in0", …; PARAM where `params` and it is floating and not constant, or where op updates it. */
-void kit_inputs(struct lt_graph *g, const struct lt_op *op, const struct kit_spec *spec, int n, bool params, lt_id *out);
+/* Adds one value per spec: "in0", …; PARAM where `params` and it is floating and not constant, or
+ * where op updates it. */
+void kit_inputs(struct lt_graph *g, const struct lt_op *op, const struct kit_spec *spec, int n,
+                bool params, lt_id *out);
 
 /* A block of exactly so many bytes with guards around it. */
 void *kit_block(size_t bytes, unsigned char poison);
@@ -64,7 +67,8 @@ struct kit_memory {
     struct lt_operand *value; /* n_values */
     int n_values;
 };
-void kit_memory_init(struct kit_memory *m, const struct lt_graph *g, const struct lt_binding *b, unsigned char poison);
+void kit_memory_init(struct kit_memory *m, const struct lt_graph *g, const struct lt_binding *b,
+                     unsigned char poison);
 void kit_memory_done(struct kit_memory *m); /* fails the test when a guard was written over */
 /* Runs every node's reference kernel. */
 int kit_run(struct kit_memory *m, struct lt_error *err);

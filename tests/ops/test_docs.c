@@ -76,16 +76,22 @@ static void row(const struct lt_op *op, struct lt_buf *out)
 
 static void document(struct lt_buf *out)
 {
-    lt_buf_printf(out, "# Operators\n\nWhat nodes of a model in its general form (`model.graph.nodes[].op`, plan-reference.md) can name. "
-                       "Images are [n, c, h, w], their\nweights [out, in, h, w]; attributes that are lists have one value for both "
-                       "directions or [height, width].\n\nMade from the operators' table by `LT_GOLDEN_WRITE=1` and test ops/docs; "
-                       "don't edit.\n\n| operator | inputs | outputs | attributes and what they are without a value | gradient | what it "
+    lt_buf_printf(out, "# Operators\n\nWhat nodes of a model in its general form "
+                       "(`model.graph.nodes[].op`, plan-reference.md) can name. "
+                       "Images are [n, c, h, w], their\nweights [out, in, h, w]; attributes that "
+                       "are lists have one value for both "
+                       "directions or [height, width].\n\nMade from the operators' table by "
+                       "`LT_GOLDEN_WRITE=1` and test ops/docs; "
+                       "don't edit.\n\n| operator | inputs | outputs | attributes and what they "
+                       "are without a value | gradient | what it "
                        "is |\n| --- | --- | --- | --- | --- | --- |\n");
     for (int i = 0; lt_ops[i]; i++)
         if (lt_ops[i]->cls != LT_OP_UPDATE && !lt_ops[i]->internal)
             row(lt_ops[i], out);
-    lt_buf_printf(out, "\n`batch_norm` is written (x, running_mean, running_var, [gamma, beta]) and `dropout` (x): sample weights and random stream "
-                       "come by\nthemselves; in evaluation the one uses its running statistics and the other does nothing.\n");
+    lt_buf_printf(out, "\n`batch_norm` is written (x, running_mean, running_var, [gamma, beta]) "
+                       "and `dropout` (x): sample weights and random stream "
+                       "come by\nthemselves; in evaluation the one uses its running statistics and "
+                       "the other does nothing.\n");
 }
 
 static void the_page_is_up_to_date(void **state)
@@ -106,7 +112,8 @@ static void the_page_is_up_to_date(void **state)
     }
     there = read_file("docs/operators.md");
     if (strcmp(there, made.data) != 0)
-        fail_msg("docs/operators.md is not what the operators say; LT_GOLDEN_WRITE=1 writes it anew");
+        fail_msg(
+            "docs/operators.md is not what the operators say; LT_GOLDEN_WRITE=1 writes it anew");
     lt_free(there);
 }
 

@@ -1,7 +1,7 @@
 /* test_gradients.c - every gradient rule against central differences in float64
  *
- * The sample's operator, then a weighted sum of its first output; the autodiff pass makes the gradient's nodes, the reference
- * kernels compute them. One test per operator that has a rule.
+ * The sample's operator, then a weighted sum of its first output; the autodiff pass makes the
+ * gradient's nodes, the reference kernels compute them. One test per operator that has a rule.
  */
 #include "tests/ops/kit.h"
 #include "tests/ops/samples.h"
@@ -12,7 +12,9 @@
 #include "engine/ops/util.h"
 
 #define STEP 1e-5
-#define TOLERANCE 2e-7 /* differences of step 1e-5: truncation 1e-10, rounding 1e-11, times what a sum of some hundred does */
+#define TOLERANCE                                                                                  \
+    2e-7 /* differences of step 1e-5: truncation 1e-10, rounding 1e-11, times what a sum of some   \
+            hundred does */
 
 struct check {
     const struct sample *s;
@@ -23,7 +25,8 @@ struct check {
     lt_id ids[KIT_IN_MAX], weights, loss;
 };
 
-static lt_id add_node(struct check *c, const char *op, const lt_id *in, int n_in, const struct lt_attr *attrs, int n)
+static lt_id add_node(struct check *c, const char *op, const lt_id *in, int n_in,
+                      const struct lt_attr *attrs, int n)
 {
     struct lt_error err = {0};
     int node = lt_graph_add(c->g, lt_op_find(op), op, in, n_in, attrs, n, &err);
@@ -64,7 +67,8 @@ static void fill(const struct check *c, struct kit_memory *m)
     kit_fill(&m->value[c->weights], &weights, 9);
 }
 
-static double loss_at(const struct check *c, struct kit_memory *m, int input, int64_t e, double delta)
+static double loss_at(const struct check *c, struct kit_memory *m, int input, int64_t e,
+                      double delta)
 {
     struct lt_error err = {0};
 
@@ -98,12 +102,14 @@ static void compare(const struct check *c, struct kit_memory *m, int input)
     copy.data = lt_malloc((size_t)grad.count * sizeof(double) + 1);
     memcpy(copy.data, grad.data, (size_t)grad.count * sizeof(double));
     for (int64_t e = 0; e < grad.count; e++) {
-        double numeric = (loss_at(c, m, input, e, STEP) - loss_at(c, m, input, e, -STEP)) / (2 * STEP);
+        double numeric =
+            (loss_at(c, m, input, e, STEP) - loss_at(c, m, input, e, -STEP)) / (2 * STEP);
         double rule = lt_get(&copy, e);
 
         if (!(fabs(rule - numeric) <= TOLERANCE * (1 + fabs(numeric))))
-            fail_msg("%s %s {%s}: d input %d [%d] is %.9g by the rule, %.9g by differences", c->s->op, c->s->in,
-                     c->s->attrs ? c->s->attrs : "", input, (int)e, rule, numeric);
+            fail_msg("%s %s {%s}: d input %d [%d] is %.9g by the rule, %.9g by differences",
+                     c->s->op, c->s->in, c->s->attrs ? c->s->attrs : "", input, (int)e, rule,
+                     numeric);
     }
     lt_free(copy.data);
 }
@@ -129,7 +135,8 @@ static void gradient_is_right(void **state)
     int samples_seen = 0;
 
     for (const struct sample *s = samples; s->op; s++) {
-        if (strcmp(s->op, op->name) != 0 || (!strcmp(s->op, "cast") && strncmp(s->out, "f64", 3) != 0))
+        if (strcmp(s->op, op->name) != 0 ||
+            (!strcmp(s->op, "cast") && strncmp(s->out, "f64", 3) != 0))
             continue; /* casts to whole numbers have none worth the name */
         check_sample(s);
         samples_seen++;

@@ -1,5 +1,6 @@
-/* test_samples.c - what holds for every operator, on every sample of samples.c: its types are the promised ones; kernels write
- * every element of every output and nothing else, read nothing they shouldn't, do the same in place, in every size and dtype */
+/* test_samples.c - what holds for every operator, on every sample of samples.c: its types are the
+ * promised ones; kernels write every element of every output and nothing else, read nothing they
+ * shouldn't, do the same in place, in every size and dtype */
 #include "tests/ops/kit.h"
 #include "tests/ops/samples.h"
 
@@ -17,7 +18,8 @@ struct bench {
     int n_in;
 };
 
-static int bench_make(struct bench *b, const struct sample *s, const struct kit_spec *in, int n_in, struct lt_error *err)
+static int bench_make(struct bench *b, const struct sample *s, const struct kit_spec *in, int n_in,
+                      struct lt_error *err)
 {
     struct kit_attrs attrs;
     lt_id ids[KIT_IN_MAX];
@@ -91,13 +93,15 @@ static void outputs_have_the_promised_types(void **state)
             lt_type_print(is, sizeof is, &b.g->values[b.n->out[i]].type);
             lt_type_print(should, sizeof should, &out[i].type);
             if (strcmp(is, should) != 0)
-                fail_msg("%s %s {%s}: output %d is %s, not %s", s->op, s->in, s->attrs, i, is, should);
+                fail_msg("%s %s {%s}: output %d is %s, not %s", s->op, s->in, s->attrs, i, is,
+                         should);
         }
         lt_graph_free(b.g);
     }
 }
 
-/* Whatever lay in the outputs before, the results are the same: every element is written, none is read. */
+/* Whatever lay in the outputs before, the results are the same: every element is written, none is
+ * read. */
 static void every_element_is_written(void **state)
 {
     (void)state;
@@ -111,7 +115,8 @@ static void every_element_is_written(void **state)
             bench_run(&b, &y, n, 0xff);
             for (int o = 0; o < b.n->n_out; o++)
                 if (!kit_same(&x.value[b.n->out[o]], &y.value[b.n->out[o]]))
-                    fail_msg("%s %s {%s} n = %d: output %d depends on what lay there", s->op, s->in, s->attrs, (int)n, o);
+                    fail_msg("%s %s {%s} n = %d: output %d depends on what lay there", s->op, s->in,
+                             s->attrs, (int)n, o);
             kit_memory_done(&x);
             kit_memory_done(&y);
             lt_graph_free(b.g);
@@ -145,11 +150,14 @@ static void inputs_are_not_written(void **state)
     }
 }
 
-/* Runs the kernel with one input and one output (-1: none) elsewhere, all other operands where they are. */
-static void run_moved(const struct bench *b, const struct kit_memory *m, int input, void *in_data, int output, void *out_data)
+/* Runs the kernel with one input and one output (-1: none) elsewhere, all other operands where they
+ * are. */
+static void run_moved(const struct bench *b, const struct kit_memory *m, int input, void *in_data,
+                      int output, void *out_data)
 {
     struct lt_operand in[KIT_IN_MAX], out[LT_NODE_OUT_MAX];
-    struct lt_kernel_args k = {.node = b->n, .n_in = b->n->n_in, .n_out = b->n->n_out, .in = in, .out = out};
+    struct lt_kernel_args k = {
+        .node = b->n, .n_in = b->n->n_in, .n_out = b->n->n_out, .in = in, .out = out};
     struct lt_error err = {0};
 
     for (int i = 0; i < b->n->n_in; i++)
@@ -170,7 +178,8 @@ static void check_in_place(const struct bench *b, const struct kit_memory *m, in
     struct lt_operand moved = *y;
     size_t bytes = (size_t)y->count * lt_dtype_sizes[y->dtype];
 
-    if (!(b->op->inplace[o] >> i & 1) || bytes != (size_t)m->value[i].count * lt_dtype_sizes[m->value[i].dtype])
+    if (!(b->op->inplace[o] >> i & 1) ||
+        bytes != (size_t)m->value[i].count * lt_dtype_sizes[m->value[i].dtype])
         return;
     moved.data = kit_block(bytes, 0);
     memcpy(moved.data, m->value[i].data, bytes);
@@ -253,7 +262,8 @@ static void as_double(struct kit_spec *in, int n)
         in[i].type.dtype = in[i].type.dtype == LT_F32 ? LT_F64 : in[i].type.dtype;
 }
 
-/* float32 and float64 agree to float32's rounding: the arithmetic is in double, only storage differs. */
+/* float32 and float64 agree to float32's rounding: the arithmetic is in double, only storage
+ * differs. */
 static void float32_follows_float64(void **state)
 {
     (void)state;
@@ -314,7 +324,8 @@ static bool mutate(struct kit_spec *in, int input, int what)
     if (what < t->ndim)
         t->dim[what].k++;
     else if (what < 2 * t->ndim)
-        t->dim[what - t->ndim] = t->dim[what - t->ndim].sym == 0 ? lt_dim_num(2) : (struct lt_dim){1, 0};
+        t->dim[what - t->ndim] =
+            t->dim[what - t->ndim].sym == 0 ? lt_dim_num(2) : (struct lt_dim){1, 0};
     else if (what == 2 * t->ndim)
         t->dim[t->ndim++] = lt_dim_num(2);
     else if (what == 2 * t->ndim + 1 && t->ndim > 0)
@@ -328,7 +339,8 @@ static bool mutate(struct kit_spec *in, int input, int what)
     return true;
 }
 
-/* Either the operator refuses, naming itself and the shapes, or its kernel runs inside its memory. */
+/* Either the operator refuses, naming itself and the shapes, or its kernel runs inside its memory.
+ */
 static void try_mutant(const struct sample *s, const struct kit_spec *in, int n, int *refused)
 {
     struct lt_error err = {0};
@@ -340,8 +352,10 @@ static void try_mutant(const struct sample *s, const struct kit_spec *in, int n,
         char text[LT_TYPE_TEXT];
 
         lt_type_print(text, sizeof text, &in[0].type);
-        if (rc != -EINVAL || !strstr(err.text, s->op) || !strstr(err.text, "node") || !strchr(err.text, '['))
-            fail_msg("%s %s: the refusal '%s' (%d) names no operator, node or shape", s->op, s->in, err.text, rc);
+        if (rc != -EINVAL || !strstr(err.text, s->op) || !strstr(err.text, "node") ||
+            !strchr(err.text, '['))
+            fail_msg("%s %s: the refusal '%s' (%d) names no operator, node or shape", s->op, s->in,
+                     err.text, rc);
         ++*refused;
     } else {
         struct lt_binding binding = kit_binding(2);
@@ -375,7 +389,8 @@ static void shapes_that_do_not_fit_are_refused_or_harmless(void **state)
     assert_true(refused > 300);
 }
 
-/* Some mutant of every input of every operator with more than one is refused: no input goes unchecked. */
+/* Some mutant of every input of every operator with more than one is refused: no input goes
+ * unchecked. */
 static void every_input_is_checked(void **state)
 {
     (void)state;
@@ -406,7 +421,8 @@ static void the_number_of_inputs_is_checked(void **state)
     (void)state;
     for (const struct sample *s = samples; s->op; s++) {
         struct kit_spec in[KIT_IN_MAX + 1];
-        int n = kit_types(s->in, in), min = lt_op_find(s->op)->min_in, max = lt_op_find(s->op)->max_in;
+        int n = kit_types(s->in, in), min = lt_op_find(s->op)->min_in,
+            max = lt_op_find(s->op)->max_in;
         struct lt_error err = {0};
         struct bench b;
 
