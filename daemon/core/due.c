@@ -160,10 +160,26 @@ static void emit_attempt_ended(struct lt_turn *t, struct lt_job *job)
     }
 }
 
+/* An end that more retries would have put off says how many there were. */
+static void emit_done_for_good(struct lt_turn *t, struct lt_job *job)
+{
+    struct lt_verdict v = lt_judge(job->fold);
+    uint32_t used = v.class == LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE
+                        ? job->fold->infrastructure_used
+                    : v.class == LT__V1__FAILURE_CLASS__CLASS_JOB ? job->fold->job_used
+                                                                  : 0;
+    LT_AUTO(lt_free) char *reason = NULL;
+
+    if (v.result == LT__V1__JOB_RESULT__FAILED && used > 0)
+        v.reason = reason = lt_format("%s; its %u retr%s used up", v.reason ? v.reason : "failed", used,
+                                      used == 1 ? "y is" : "ies are");
+    emit_done(t, job, v);
+}
+
 static bool due_cleanup(struct lt_turn *t, struct lt_job *job)
 {
     if (job->fold->ended) {
-        emit_done(t, job, lt_judge(job->fold));
+        emit_done_for_good(t, job);
         return true;
     }
     if (lt_kill_rest(t, job))

@@ -266,7 +266,7 @@ static void a_start_that_fails_is_tried_again(void **state)
     start_failed(w, 0, "a", 2);
     expect(w, "a rank_exited\na attempt_ended infrastructure\n> n0 forget a.2\n"
               "a done failed infrastructure\n");
-    assert_string_equal(fold(w, "a")->reason, "no such user");
+    assert_string_equal(fold(w, "a")->reason, "no such user; its 1 retry is used up");
 }
 
 static void a_newer_session_replaces_the_old_one(void **state)

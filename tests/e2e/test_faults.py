@@ -1,0 +1,304 @@
+"""Faults other than kill -9 of a process (test_kill.py): each has a documented outcome (docs/faults.md), and the reason is said."""
+import glob
+import os
+import re
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import (FASHION, Page, RECOVERY, World, alive, check, equal, identity, make, plan, read, recovered, result, run, run_dir,
+                    same_result, wait_for, wait_recovery)
+from disk import Disk
+
+undisturbed = {}
+
+
+def short_plan(w, name="fashion", **replace):
+    return plan(w, name, samples=22000, epochs=2, **replace)
+
+
+def long_plan(w, **replace):
+    """One that doesn't end before it is told to."""
+    return plan(w, "long", epochs=200, **replace)
+
+
+def expected(w):
+    if not undisturbed:
+        job = w.submit(short_plan(w))
+        equal(w.wait_done(job).returncode, 0)
+        undisturbed.update(result(w, job))
+    return undisturbed
+
+
+def finish(w, job):
+    p = w.wait_done(job)
+    check(p.returncode == 0, "the job ended with", p.returncode, w.out("status", job), w.out("events", job))
+    same_result(result(w, job), undisturbed)
+
+
+def training(w, job, steps=1):
+    """The rank's page, once it has done so many steps."""
+    wait_for(lambda: os.path.exists(os.path.join(w.attempt_dir(job), "page")), "the rank's page")
+    page = Page(w.attempt_dir(job))
+    wait_for(lambda: page.step >= steps, "training")
+    return page
+
+
+def conditions(w, job):
+    return [(e["kind"], e.get("active", True), e.get("detail", "")) for e in w.events(job, "condition")]
+
+
+# ---- disks
+
+def state_disk_full(w):
+    """New work is refused with the reason; what was acknowledged is all there; it goes on when there is room."""
+    with Disk(os.path.join(w.dir, "state"), 8) as disk:
+        w.ltd()
+        expected(w)
+        before = [w.submit(short_plan(w)) for _ in range(2)]
+        disk.fill()
+        accepted = []
+        for _ in range(50):  # a few may still fit into what SQLite has
+            p = w.ctl("submit", "-q", short_plan(w), "--hold", code=None)
+            if p.returncode:
+                break
+            accepted.append(p.stdout.strip())
+        check(p.returncode not in (0, 3, 4), "a submission into a full disk:", p.returncode, p.stderr)
+        check("full" in p.stderr or "No space" in p.stderr, "the reason is said:", p.stderr)
+        known = w.out("ps", "--all", "-q").split()  # reading goes on
+        check(set(before + accepted) <= set(known), "an acknowledged job is gone")
+        disk.make_room()
+        wait_for(lambda: w.ctl("submit", "-q", short_plan(w), "--hold", code=None).returncode == 0, "submissions to work again")
+        for job in before:
+            finish(w, job)
+        w.kill_daemon()
+        w.ltd()
+        check(set(before + accepted) <= set(w.out("ps", "--all", "-q").split()), "an acknowledged job is gone after a restart")
+
+
+def run_disk_full(w):
+    """The system's checkpoint: DEGRADED, and training goes on. The user's, or a logger's file: the attempt fails as
+    INFRASTRUCTURE, and the next one ends with the undisturbed run's bits once there is room."""
+    w.ltd()
+    expected(w)
+    with Disk(os.path.join(w.dir, "small"), 16) as disk:
+        job = w.submit(short_plan(w, **{"trainer: {": f"trainer: {{default_root_dir: {disk.path}, "}))
+        training(w, job)
+        disk.fill()
+        wait_for(lambda: w.status(job)["attempt"] > 1 or conditions(w, job), "trouble")
+        disk.make_room()
+        finish(w, job)
+        said = [e for e in w.events(job, "attempt_ended") if "space" in e.get("reason", "")]
+        said += [c for c in conditions(w, job) if "space" in c[2]]
+        check(said, "the reason is in no event:", w.out("events", job))
+
+
+def run_folder_read_only(w):
+    """It fails with the reason: nothing that is tried again makes it writable."""
+    w.ltd()
+    with Disk(os.path.join(w.dir, "locked"), 1, read_only=True) as disk:
+        job = w.submit(short_plan(w, **{"trainer: {": f"trainer: {{default_root_dir: {disk.path}, ",
+                                        "job: {": "job: {retries: {infrastructure: 1}, "}))
+        equal(w.wait_done(job).returncode, 106, "exit code")
+        done, = w.events(job, "done")
+        equal((done["result"], done["class"]), ("failed", "infrastructure"))
+        check("Read-only file system" in done["reason"] and disk.path in done["reason"], done)
+
+
+def recovery_folder_read_only(w):
+    """Training goes on without recovery checkpoints, and says that it does."""
+    w.ltd()
+    expected(w)
+    job = w.submit(short_plan(w))
+    training(w, job)
+    with Disk(os.path.join(run_dir(w, job), "recovery"), 1, read_only=True):
+        finish(w, job)
+    found = conditions(w, job)
+    check(any(kind == "degraded" and "Read-only" in detail for kind, _, detail in found), found)
+
+
+# ---- clock
+
+def clock_set_back_a_day(w):
+    offset = w.file("offset", "0")
+    env = {"LT_CLOCK_OFFSET_FILE": offset}
+    w.ltd(env=env)
+    expected(w)
+    job = w.submit(short_plan(w, **{"job: {": "job: {time_limit: 1h, "}))
+    wait_recovery(w, job)
+    w.file("offset", "-86400")
+    os.kill(w.worker(job)[0], signal.SIGKILL)
+    recovered(w, job)
+    w.kill_daemon()
+    w.ltd(env=env)
+    finish(w, job)
+    events = w.events(job)
+    seqs, times = [e["seq"] for e in events], [e["time"] for e in events]
+    equal(seqs, sorted(set(seqs)), "events are in the order in which they happened")
+    check(times[-1] < times[0], "the clock was turned back:", times[0], times[-1])
+    equal(events[-1]["type"], "done")
+    other = w.submit(short_plan(w))
+    w.file("offset", "86400")
+    finish(w, other)
+
+
+# ---- the log
+
+def a_flipped_bit_in_the_store(w):
+    w.ltd()
+    for i in range(3):
+        w.submit(short_plan(w, f"victim-{i}"), "--hold")
+    for d in w.daemons:
+        d.send_signal(signal.SIGTERM)
+    for d in w.daemons:
+        equal(d.wait(timeout=30), 0, "ltd's exit code")
+    path = os.path.join(w.state, "coord", "events.db")
+    data = bytearray(read(path))
+    at = data.index(b"victim-1")
+    data[at] ^= 4
+    with open(path, "wb") as f:
+        f.write(data)
+    w.log_is_sound = False
+    World.ltd(w, *(["--role", "coordinator"] if make is not World else []), wait=False)
+    code = w.daemons[-1].wait(timeout=30)
+    check(code == 1, "exit code", code)
+    said = w.log().splitlines()[-1]
+    check("events.db" in said and re.search(r"row seq=\d+", said), "the row is named:", said)
+    check("Restore" in said and "move it away" in said, "what to do is said:", said)
+    with open(path, "rb") as f:
+        check(f.read() == data, "the file was changed")
+
+
+def two_daemons(w):
+    """The second one says who has it, and leaves."""
+    w.ltd()
+    role = ["--role", "coordinator"] if make is not World else []
+    pid = w.daemon_pid("coord")
+    for args, what in ((["--socket", os.path.join(w.dir, "other.sock")], "state"), (["--state-dir", os.path.join(w.dir, "other")], "sock")):
+        World.ltd(w, *role, *args, wait=False)
+        equal(w.daemons[-1].wait(timeout=30), 1, "exit code of the second ltd")
+        said = w.log().splitlines()[-1]
+        check(str(pid) in said and what in said, "who has it:", said)
+        check(not os.path.exists(os.path.join(w.dir, "other.sock")), "it left a socket behind")
+    w.ctl("ps")
+
+
+# ---- checkpoints
+
+def damaged_recovery_checkpoint(w):
+    """The older one is used, and that is said."""
+    w.ltd()
+    expected(w)
+    job = w.submit(short_plan(w))
+    page = training(w, job)
+    folder = os.path.join(run_dir(w, job), "recovery")
+
+    def saved():
+        return sorted(e["name"] for e in w.events(job, "checkpoint_saved") if e.get("recovery"))
+    wait_for(lambda: page.step >= 2 * RECOVERY and len(saved()) >= 2, "two recovery checkpoints")
+    worker = w.worker(job)
+    os.kill(worker[0], signal.SIGSTOP)
+    newest = saved()[-1]
+    path = os.path.join(folder, os.path.basename(newest), "model.safetensors")
+    data = bytearray(read(path))
+    data[-5] ^= 1
+    with open(path, "wb") as f:
+        f.write(data)
+    os.kill(worker[0], signal.SIGKILL)
+    finish(w, job)
+    log = read(run_dir(w, job), "logs", "2", "0.err") + read(run_dir(w, job), "logs", "2", "0.out")
+    check(os.path.basename(newest).encode() in log and b"damaged" in log, "the log of attempt 2:", log)
+    began = w.events(job, "rewound")[-1]
+    check(int(began["to_step"]) < int(newest.rsplit("-", 1)[1]), "it began before the damaged one:", began)
+
+
+# ---- ends
+
+def time_limit(w):
+    w.ltd()
+    job = w.submit(long_plan(w, **{"job: {": "job: {time_limit: 1.5s, "}))
+    equal(w.wait_done(job).returncode, 104)
+    equal(w.status(job)["result"], "timed_out")
+
+
+def cancelled(w):
+    w.ltd()
+    job = w.submit(long_plan(w))
+    worker = w.worker(job)
+    training(w, job)
+    w.ctl("cancel", job)
+    equal(w.wait_done(job).returncode, 103)
+    check(not alive(worker))
+    equal(w.ctl("logs", "-f", job, code=None).returncode, 103)
+
+
+def stopped_and_resumed(w):
+    """The stop keeps a checkpoint; what goes on from there ends with the undisturbed run's bits."""
+    w.ltd()
+    expected(w)
+    job = w.submit(short_plan(w))
+    training(w, job, 300)
+    w.ctl("stop", job)
+    equal(w.wait_done(job).returncode, 107)
+    step = int(w.status(job)["step"])
+    check(0 < step < 2750, "stopped at", step)
+    last = read(run_dir(w, job), "last").decode().strip()
+    check(os.path.exists(os.path.join(run_dir(w, job), last, "MANIFEST")), last)
+    again = w.out("resume", "-q", job)
+    equal(w.wait_done(again).returncode, 0)
+    status = w.status(again)
+    equal(status["parent"], job)
+    got = result(w, again)
+    for what in ("model", "optimizer"):
+        check(got[what] == undisturbed[what], what, "differs from the undisturbed run's")
+    first = w.events(again, "attempt_started")[0]
+    equal(int(first["from_step"]), step, "where the resumed job began")
+
+
+def held_and_released(w):
+    w.ltd()
+    job = w.submit(short_plan(w), "--hold")
+    equal(w.status(job)["state"], "held(user)")
+    check("release" in w.out("explain", job), w.out("explain", job))
+    check(not os.path.exists(w.attempt_dir(job)))
+    w.ctl("release", job)
+    equal(w.wait_done(job).returncode, 0)
+    p = w.ctl("release", job, code=None)
+    check(p.returncode != 0 and p.stderr, "release of an ended job")
+    held = w.submit(short_plan(w), "--hold")
+    w.ctl("cancel", held)
+    equal(w.wait_done(held).returncode, 103)
+
+
+def retries_used_up(w):
+    w.ltd()
+    job = w.submit(long_plan(w, **{"every_n_steps: 1100}": "every_n_steps: 100}, retries: {infrastructure: 2}"}))
+    for attempt in (1, 2, 3):
+        worker = w.worker(job, attempt)
+        wait_for(lambda: any(e["attempt"] == attempt and e.get("recovery") for e in w.events(job, "checkpoint_saved")), "a checkpoint")
+        os.kill(worker[0], (signal.SIGKILL, signal.SIGSEGV, signal.SIGBUS)[attempt - 1])
+    equal(w.wait_done(job).returncode, 106)
+    done, = w.events(job, "done")
+    equal((done["result"], done["class"]), ("failed", "infrastructure"))
+    check("signal" in done["reason"].lower(), done)
+    equal(len(w.events(job, "attempt_started")), 3)
+    check("2 retries" in done["reason"] and "2 retries" in w.out("explain", job), w.out("explain", job))
+
+
+def loss_not_finite(w):
+    w.ltd()
+    explode = {"adam: {lr: 1.0e-3}": "sgd: {lr: 1.0e+30}", "gradient_clip_val: 1.0, ": ""}
+    job = w.submit(short_plan(w, **explode))
+    equal(w.wait_done(job).returncode, 100)
+    done, = w.events(job, "done")
+    equal((done["result"], done["class"]), ("failed", "nonfinite"))
+    check("step" in done["reason"] or "update" in done["reason"], done)
+    equal(len(w.events(job, "attempt_started")), 1, "it isn't tried again")
+    job = w.submit(short_plan(w, **explode, **{"max_epochs: 2": "max_epochs: 1, on_nonfinite: skip", "T_max: 2": "T_max: 1"}))
+    equal(w.wait_done(job).returncode, 0)
+    check(int(w.status(job)["step"]) > 0, "updates that were left out count as steps")
+
+
+run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, clock_set_back_a_day, a_flipped_bit_in_the_store,
+     two_daemons, damaged_recovery_checkpoint, time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up,
+     loss_not_finite], make)
