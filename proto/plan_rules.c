@@ -135,7 +135,9 @@ static void apply(const struct rule *r, const ProtobufCMessage *m, struct lt_buf
         protobuf_c_message_descriptor_get_field_by_name(m->descriptor, r->field);
     const size_t n = lt_field_count(m, f), len = path->len;
 
-    lt_buf_printf(path, len ? ".%s" : "%s", f->name);
+    if (len)
+        lt_buf_char(path, '.');
+    lt_buf_str(path, f->name);
     if (r->kind == KIND_NEEDED)
         check_needed(m, f, path->data, problems);
     else if (r->kind == KIND_ITEMS && n && ((double)n < r->low || (double)n > r->high))

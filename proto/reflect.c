@@ -138,7 +138,9 @@ size_t lt_path_push(struct lt_buf *path, const ProtobufCFieldDescriptor *f, size
 {
     const size_t len = path->len;
 
-    lt_buf_printf(path, len ? ".%s" : "%s", f->name);
+    if (len)
+        lt_buf_char(path, '.');
+    lt_buf_str(path, f->name); /* of every field of every plan: no printf */
     if (f->label == PROTOBUF_C_LABEL_REPEATED)
         lt_buf_printf(path, "[%zu]", index);
     return len;

@@ -18,6 +18,7 @@
 #include "sys/log.h"
 
 #define LIMIT_MS 10000
+#define HELD_LIMIT_MS 100000
 #define KEPT 64
 #define ARENA_MAX (256u << 20)
 
@@ -27,6 +28,7 @@ struct check {
     struct lt_check_run *run;
     char *job;
     char key[65];
+    bool held; /* by its user: nobody waits for the answer */
     struct lt_buf spec;
 };
 
@@ -147,6 +149,22 @@ static void on_done(void *arg, const struct lt_buf *answer, const char *reason)
     checks_release(c);
 }
 
+static int start(struct check *k)
+{
+    const struct lt_check_start s = {
+        .loop = k->owner->node->loop,
+        .worker = k->owner->node->worker,
+        .spec = &k->spec,
+        .limit_ms = k->held ? HELD_LIMIT_MS : LIMIT_MS,
+        .yields = k->held,
+        .progress = on_progress,
+        .done = on_done,
+        .arg = k,
+    };
+
+    return lt_check_run_start(&s, &k->run);
+}
+
 static void start_next(struct lt_node_checks *c)
 {
     while (c->running < c->max && c->first) {
@@ -156,8 +174,7 @@ static void start_next(struct lt_node_checks *c)
         c->first = k->next;
         if (!c->first)
             c->last = &c->first;
-        rc = lt_check_run_start(c->node->loop, c->node->worker, &k->spec, LIMIT_MS, on_progress,
-                                on_done, k, &k->run);
+        rc = start(k);
         if (rc < 0) {
             LT_AUTO(lt_free)
             char *reason = lt_format("%s can't be started: %s", c->node->worker, uv_strerror(rc));
@@ -185,6 +202,11 @@ static bool is_known(const struct lt_node_checks *c, const char *job)
     return false;
 }
 
+static bool on_hold(const Lt__V1__JobSpec *s)
+{
+    return s->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && s->plan->job && s->plan->job->hold;
+}
+
 void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m)
 {
     const struct lt_buf *kept;
@@ -201,6 +223,7 @@ void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m)
     }
     k->owner = c;
     k->job = lt_strdup(m->job);
+    k->held = on_hold(m->spec);
     lt_buf_reserve(&k->spec, lt__v1__job_spec__get_packed_size(m->spec) + 1);
     k->spec.len = lt__v1__job_spec__pack(m->spec, (uint8_t *)k->spec.data);
     *c->last = k;

@@ -18,12 +18,20 @@ typedef void lt_check_progress_fn(void *arg, const char *text);
 /* answer: CheckDone's bytes, or NULL with the reason why there is none. */
 typedef void lt_check_done_fn(void *arg, const struct lt_buf *answer, const char *reason);
 
-/* Starts the program with the spec's bytes on its stdin. limit_ms: until it says that it reads data
- * (a line on stderr), it is over, or it is killed. done comes once, on the loop; without it when
- * start fails. Returns 0 or a uv error. */
-int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf *spec,
-                       unsigned limit_ms, lt_check_progress_fn *progress, lt_check_done_fn *done,
-                       void *arg, struct lt_check_run **out);
+/* What is started: the program with the spec's bytes on its stdin. */
+struct lt_check_start {
+    uv_loop_t *loop;
+    const char *worker;
+    const struct lt_buf *spec; /* for the call */
+    unsigned limit_ms;         /* until it says that it reads data (a line on stderr), it is over, or
+                                  it is killed */
+    bool yields;               /* to whatever else wants a processor: nobody waits for the answer */
+    lt_check_progress_fn *progress;
+    lt_check_done_fn *done; /* once, on the loop; not when start fails */
+    void *arg;
+};
+/* Returns 0 or a uv error. */
+int lt_check_run_start(const struct lt_check_start *s, struct lt_check_run **out);
 /* Kills it; done still comes, with a reason. */
 void lt_check_run_kill(struct lt_check_run *run);
 

@@ -20,6 +20,7 @@
 #define ANSWER_MAX (16u << 20)
 #define NOTE_MAX 2000
 #define CHUNK 65536
+#define NICE 10
 /* A sanitizer's shadow memory takes more addresses than any limit would leave. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SHADOWED true
@@ -194,6 +195,21 @@ static void limit(pid_t pid)
     prlimit(pid, RLIMIT_AS, &memory, NULL);
 }
 
+/* Threads that find nothing to do sleep at once: what a check computes is not worth a spinning
+ * processor. The caller frees the array, not its strings. */
+static char **environment(void)
+{
+    size_t n = 0;
+    char **env;
+
+    while (environ[n])
+        n++;
+    env = lt_calloc(n + 2, sizeof *env);
+    env[0] = (char *)"GOMP_SPINCOUNT=0"; /* the first of a name counts */
+    memcpy(env + 1, environ, n * sizeof *env);
+    return env;
+}
+
 static void init_handles(struct lt_check_run *r, uv_loop_t *loop)
 {
     uv_pipe_init(loop, &r->in, 0);
@@ -204,20 +220,19 @@ static void init_handles(struct lt_check_run *r, uv_loop_t *loop)
     r->handles = 5;
 }
 
-int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf *spec,
-                       unsigned limit_ms, lt_check_progress_fn *progress, lt_check_done_fn *done,
-                       void *arg, struct lt_check_run **out)
+int lt_check_run_start(const struct lt_check_start *s, struct lt_check_run **out)
 {
     struct lt_check_run *r = lt_calloc(1, sizeof *r);
-    char *argv[] = {(char *)worker, (char *)"--plan-only", NULL};
+    char *argv[] = {(char *)s->worker, (char *)"--plan-only", NULL}, **env = environment();
     uv_stdio_container_t io[] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->in},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->err},
     };
     const uv_process_options_t options = {
-        .file = worker,
+        .file = s->worker,
         .args = argv,
+        .env = env,
         .exit_cb = on_process_exit,
         .stdio = io,
         .stdio_count = 3,
@@ -225,23 +240,26 @@ int lt_check_run_start(uv_loop_t *loop, const char *worker, const struct lt_buf 
     uv_buf_t bytes;
     int rc;
 
-    init_handles(r, loop);
-    r->progress = progress;
-    r->done = done;
-    r->arg = arg;
-    rc = uv_spawn(loop, &r->process, &options);
+    init_handles(r, s->loop);
+    r->progress = s->progress;
+    r->done = s->done;
+    r->arg = s->arg;
+    rc = uv_spawn(s->loop, &r->process, &options);
+    lt_free(env);
     if (rc < 0) {
         close_all(r);
         return rc;
     }
     r->waiting = 3;
     limit(r->process.pid);
-    lt_buf_append(&r->spec, spec->data, spec->len);
+    if (s->yields)
+        setpriority(PRIO_PROCESS, (id_t)r->process.pid, NICE);
+    lt_buf_append(&r->spec, s->spec->data, s->spec->len);
     bytes = uv_buf_init(r->spec.data, (unsigned)r->spec.len);
     uv_write(&r->write, (uv_stream_t *)&r->in, &bytes, 1, on_written);
     uv_read_start((uv_stream_t *)&r->out, on_alloc, on_answer);
     uv_read_start((uv_stream_t *)&r->err, on_alloc, on_note);
-    uv_timer_start(&r->timer, on_late, limit_ms, 0);
+    uv_timer_start(&r->timer, on_late, s->limit_ms, 0);
     *out = r;
     return 0;
 }
