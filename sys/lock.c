@@ -106,11 +106,16 @@ bool lt_lock_held(const char *path)
     return held;
 }
 
-/* Field 3 (state) and 22 (start time): behind the last ')', as a name may hold anything. */
-static int read_stat(pid_t pid, char *state, uint64_t *start_ticks)
+struct stat_fields {
+    char state;                     /* field 3 */
+    long threads;                   /* 20 */
+    unsigned long long start_ticks; /* 22 */
+};
+
+/* The fields stand behind the last ')', as a name may hold anything. */
+static int read_stat(pid_t pid, struct stat_fields *out)
 {
     char path[40], text[1024], *p;
-    unsigned long long ticks;
     int fd;
     ssize_t n;
 
@@ -125,11 +130,10 @@ static int read_stat(pid_t pid, char *state, uint64_t *start_ticks)
     text[n] = '\0';
     p = strrchr(text, ')');
     if (!p || sscanf(p + 1,
-                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d "
+                     " %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %ld %*d "
                      "%llu",
-                     state, &ticks) != 2)
+                     &out->state, &out->threads, &out->start_ticks) != 3)
         return -EPROTO;
-    *start_ticks = ticks;
     return 0;
 }
 
@@ -152,23 +156,27 @@ static int read_boot_id(char out[40])
 int lt_identity_of(pid_t pid, struct lt_identity *out)
 {
     struct lt_identity id = {.pid = pid};
-    char state;
-    int rc = read_stat(pid, &state, &id.start_ticks);
+    struct stat_fields stat;
+    int rc = read_stat(pid, &stat);
 
     if (rc == 0)
         rc = read_boot_id(id.boot_id);
-    if (rc == 0)
-        *out = id;
-    return rc;
+    if (rc < 0)
+        return rc;
+    id.start_ticks = stat.start_ticks;
+    *out = id;
+    return 0;
 }
 
 bool lt_identity_alive(const struct lt_identity *id)
 {
-    uint64_t ticks;
-    char state, boot_id[40];
+    struct stat_fields stat;
+    char boot_id[40];
 
-    if (id->pid <= 0 || read_stat(id->pid, &state, &ticks) < 0 || read_boot_id(boot_id) < 0)
+    if (id->pid <= 0 || read_stat(id->pid, &stat) < 0 || read_boot_id(boot_id) < 0)
         return false;
-    return ticks == id->start_ticks && strcmp(boot_id, id->boot_id) == 0 && state != 'Z' &&
-           state != 'X';
+    if (stat.start_ticks != id->start_ticks || strcmp(boot_id, id->boot_id) != 0)
+        return false;
+    /* A first thread that has ended is a zombie while others still run, and hold files and locks. */
+    return stat.state != 'X' && (stat.state != 'Z' || stat.threads > 1);
 }

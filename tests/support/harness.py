@@ -60,14 +60,15 @@ def identity(path):
 
 
 def alive(who):
-    """Is that very process (an identity, or a plain pid) there, and no zombie?"""
+    """Is that very process (an identity, or a plain pid) there, and no zombie? (One whose other threads are still
+    dying isn't dead: it holds its files and locks.)"""
     pid, ticks = who if isinstance(who, tuple) else (who, None)
     try:
         with open(f"/proc/{pid}/stat") as f:
             fields = f.read().rsplit(")", 1)[1].split()
     except OSError:
         return False
-    return fields[0] != "Z" and (ticks is None or int(fields[19]) == ticks)
+    return (fields[0] != "Z" or int(fields[17]) > 1) and (ticks is None or int(fields[19]) == ticks)
 
 
 class World:

@@ -4,8 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -133,6 +135,41 @@ static void identity_ends_with_the_process(void **state)
     assert_int_equal(lt_identity_of(pid, &id), -ESRCH);
 }
 
+static void *run_on(void *arg)
+{
+    for (;;)
+        pause();
+    return arg;
+}
+
+static void other_threads_keep_a_process_alive(void **state)
+{
+    (void)state;
+    pid_t pid = child();
+    struct lt_identity id;
+    char path[40], *text = NULL;
+    siginfo_t info;
+
+    if (pid == 0) {
+        pthread_t t;
+
+        pthread_create(&t, NULL, run_on, NULL);
+        pthread_exit(NULL);
+    }
+    assert_int_equal(lt_identity_of(pid, &id), 0);
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    do { /* until the first thread has ended */
+        free(text);
+        text = lt_test_read(path, NULL);
+    } while (!strstr(text, ") Z "));
+    free(text);
+    assert_true(lt_identity_alive(&id));
+    kill(pid, SIGKILL);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    assert_false(lt_identity_alive(&id));
+    waitpid(pid, NULL, 0);
+}
+
 static void attempt_files_come_back(void **state)
 {
     (void)state;
@@ -181,6 +218,7 @@ int main(void)
         cmocka_unit_test(asking_does_not_take),
         cmocka_unit_test(removed_lock_file_is_not_the_lock),
         cmocka_unit_test(identity_ends_with_the_process),
+        cmocka_unit_test(other_threads_keep_a_process_alive),
         cmocka_unit_test(attempt_files_come_back),
         cmocka_unit_test(damaged_attempt_files_are_refused),
     };
