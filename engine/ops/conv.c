@@ -1,6 +1,8 @@
 /* conv.c - see conv.h */
 #include "engine/ops/conv.h"
 
+#include "base/mem.h"
+
 const struct lt_attr_spec lt_conv_attrs[] = {
     LT_ATTR_INTS_OPT("stride"),   LT_ATTR_INTS_OPT("padding"), LT_ATTR_INTS_OPT("dilation"),
     LT_ATTR_INT_DEF("groups", 1), LT_ATTR_STR_DEF("act", ""),  LT_ATTR_END,
@@ -89,7 +91,53 @@ bool lt_conv_at(const struct lt_conv *c, int64_t oy, int64_t ox, int64_t i, int6
     return *iy >= 0 && *iy < c->h && *ix >= 0 && *ix < c->w;
 }
 
-int64_t lt_conv_flops(const struct lt_conv *c, int64_t n)
+int lt_conv_ref_grad(const struct lt_kernel_args *k, int x_in, int weight_in, bool by_weight)
 {
-    return 2 * n * c->o * c->oh * c->ow * c->cg * c->win.kernel[0] * c->win.kernel[1];
+    const struct lt_operand *dy = &k->in[0], *other = &k->in[1];
+    double *sums = lt_calloc((size_t)k->out[0].count + 1, sizeof *sums);
+    struct lt_conv c;
+    int64_t taps, iy, ix;
+
+    lt_conv_of_operands(k, &k->in[x_in], &k->in[weight_in], &c);
+    taps = c.win.kernel[0] * c.win.kernel[1];
+    for (int64_t f = 0; f < dy->count; f++) {
+        int64_t ox = f % c.ow, oy = f / c.ow % c.oh, o = f / (c.ow * c.oh) % c.o,
+                s = f / (c.ow * c.oh * c.o);
+
+        for (int64_t ci = 0; ci < c.cg; ci++)
+            for (int64_t t = 0; t < taps; t++) {
+                int64_t at_w = (o * c.cg + ci) * taps + t, at_x;
+
+                if (!lt_conv_at(&c, oy, ox, t / c.win.kernel[1], t % c.win.kernel[1], &iy, &ix))
+                    continue;
+                at_x = ((s * c.c + o / c.og * c.cg + ci) * c.h + iy) * c.w + ix;
+                sums[by_weight ? at_w : at_x] +=
+                    lt_get(dy, f) * lt_get(other, by_weight ? at_x : at_w);
+            }
+    }
+    for (int64_t i = 0; i < k->out[0].count; i++)
+        lt_set(&k->out[0], i, sums[i]);
+    lt_free(sums);
+    return 0;
+}
+
+int lt_conv_infer_grad(const struct lt_node *n, const struct lt_type *in, int x_in, int weight_in,
+                       struct lt_type *out, struct lt_error *err)
+{
+    struct lt_conv c;
+    int rc = lt_conv_of(n, &in[x_in], &in[weight_in], &c, err);
+
+    out[0] = in[2];
+    return rc ? rc : lt_conv_check_dy(n, &in[x_in], &c, &in[0], err);
+}
+
+int64_t lt_conv_flops(const struct lt_graph *g, const struct lt_node *n, int x_in, int weight_in,
+                      const struct lt_binding *b)
+{
+    const struct lt_type *x = &g->values[n->in[x_in]].type;
+    struct lt_conv c;
+
+    lt_conv_of(n, x, &g->values[n->in[weight_in]].type, &c, NULL);
+    return 2 * lt_dim_value(x->dim[0], b) * c.o * c.oh * c.ow * c.cg * c.win.kernel[0] *
+           c.win.kernel[1];
 }

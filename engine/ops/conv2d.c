@@ -78,10 +78,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 
 static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const struct lt_binding *b)
 {
-    struct lt_conv c;
-
-    lt_conv_of(n, &g->values[n->in[0]].type, &g->values[n->in[1]].type, &c, NULL);
-    return lt_conv_flops(&c, lt_dim_value(g->values[n->in[0]].type.dim[0], b));
+    return lt_conv_flops(g, n, 0, 1, b);
 }
 
 const struct lt_op lt_op_conv2d = {
