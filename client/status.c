@@ -158,6 +158,16 @@ static void metric_lines(struct lt_buf *out, const char *key, Lt__V1__MetricValu
     }
 }
 
+/* A rank's last phase is no news once it has ended. */
+static const char *doing(const Lt__V1__RankStatus *r)
+{
+    bool running = !r->state || strcmp(r->state, "running") == 0;
+
+    if (running && r->phase && r->phase[0])
+        return r->phase;
+    return r->state ? r->state : "?";
+}
+
 static void rank_lines(struct lt_buf *out, const Lt__V1__JobStatus *s)
 {
     for (size_t i = 0; i < s->n_ranks; i++) {
@@ -166,10 +176,7 @@ static void rank_lines(struct lt_buf *out, const Lt__V1__JobStatus *s)
 
         lt_print_size(size, sizeof size, r->memory_bytes);
         lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu, %.3g ms a step, %s\n",
-                      i ? "" : "rank", r->rank, r->node ? r->node : "?", r->pid,
-                      r->phase && r->phase[0] ? r->phase
-                      : r->state              ? r->state
-                                              : "?",
+                      i ? "" : "rank", r->rank, r->node ? r->node : "?", r->pid, doing(r),
                       (unsigned long long)r->step, r->step_ms, size);
     }
 }
