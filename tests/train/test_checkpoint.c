@@ -73,9 +73,11 @@ typedef int operation(const char *dir);
 /* Dies at every operation of `op`, loses what wasn't synced, then `check`s. */
 static void power_cuts(operation *op, void (*check)(const char *dir, bool finished))
 {
+    LT_AUTO(lt_free) char *base = make_dir();
+
     for (uint32_t seed = 0; seed < 3; seed++)
         for (unsigned k = 0;; k++) {
-            LT_AUTO(lt_free) char *dir = make_dir();
+            LT_AUTO(lt_free) char *dir = lt_format("%s/%u-%u", base, seed, k);
             bool finished;
 
             assert_int_equal(write_version(dir, "a", 1, NULL), 0);
@@ -145,9 +147,11 @@ static void cut_while_replacing(void **state)
 /* An operation that fails is an error with the old state kept, and no rubbish left. */
 static void every_failure_is_told(void **state)
 {
+    LT_AUTO(lt_free) char *base = make_dir();
+
     (void)state;
     for (unsigned k = 0;; k++) {
-        LT_AUTO(lt_free) char *dir = make_dir();
+        LT_AUTO(lt_free) char *dir = lt_format("%s/%u", base, k);
         struct lt_error err = {0};
         bool fired;
         int rc;

@@ -15,6 +15,13 @@
 
 #define EXIT_STOPPED 107
 
+/* Shadow memory is not ours to plan. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool sanitized = true;
+#else
+static const bool sanitized = false;
+#endif
+
 /* Long enough to be hit in the middle, a recovery checkpoint every 50 updates. */
 static const char plan[] =
     "trainer: {max_epochs: 40, log_every_n_steps: 10}\nloggers: [csv]\n"
@@ -141,7 +148,7 @@ static void memory_is_as_planned(void **state)
     };
 
     (void)state;
-    if (getenv("LT_SANITIZED")) /* their shadow memory is not ours to plan */
+    if (sanitized)
         return;
     for (size_t i = 0; i < LT_ARRAY_LEN(models); i++) {
         static const char tail[] =
