@@ -1,0 +1,99 @@
+"""The worker's anonymous memory is what the plan said before it ran: after step 1 and at the end of every epoch, on six nets."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import FASHION, Page, Skipped, check, equal, make, run, wait_for
+
+MIB = 1 << 20
+EPOCHS = 3  # ends of epochs that are looked at
+
+PLAN = """name: {name}
+model:
+  layers:
+{layers}
+data:
+  source: {{idx: {{dir: {data}}}}}
+  train: {{split: train, range: [0, 55000], shuffle: true}}
+  val: {{split: train, range: [55000, 60000]}}
+  batch_size: {batch}
+  transforms: [scale]
+step: {{loss: cross_entropy, metrics: [accuracy]}}
+optimizer: {optimizer}
+trainer: {{max_epochs: 1000, limit_train_batches: {batches}, limit_val_batches: 4, gradient_clip_val: 1.0}}
+callbacks: [{{model_checkpoint: {{monitor: val_loss, save_top_k: 1}}}}]
+"""
+
+
+def anonymous(pid):
+    """RssAnon + RssShmem, bytes."""
+    with open(f"/proc/{pid}/status") as f:
+        rows = dict(line.split(":", 1) for line in f)
+    return sum(int(rows[k].split()[0]) * 1024 for k in ("RssAnon", "RssShmem"))
+
+
+def agrees(held, planned):
+    return abs(held - planned) <= (8 * MIB if planned < 256 * MIB else planned * 0.02)
+
+
+def watch(w, name, layers, batch, batches, optimizer="{adam: {lr: 1.0e-3}}"):
+    if os.environ.get("LT_SANITIZED"):
+        raise Skipped("a sanitizer's memory is in no plan")
+    text = PLAN.format(name=name, layers="\n".join("    - " + layer for layer in layers), data=FASHION, batch=batch, batches=batches,
+                       optimizer=optimizer)
+    w.ltd()
+    job = w.submit(w.file(name + ".yaml", text))
+    planned = int(w.events(job, "checked")[0]["memory_bytes"])
+    pid = w.worker(job)[0]
+    wait_for(lambda: os.path.exists(os.path.join(w.attempt_dir(job), "page")), "the rank's page")
+    page = Page(w.attempt_dir(job))
+    found = []
+    for moment in range(1 + EPOCHS):
+        step = 1 if moment == 0 else moment * batches + 1
+        wait_for(lambda: page.step >= step, f"step {step}", pause=0.001)
+        found.append(anonymous(pid))
+    shown = wait_for(lambda: w.status(job)["ranks"][0].get("memory"), "memory in status")
+    w.ctl("cancel", job)
+    equal(w.wait_done(job).returncode, 103)
+    print(f"# {name}: planned {planned / MIB:.1f} MiB, held", *(f"{f / MIB:.1f}" for f in found), flush=True)
+    for held in found + [int(shown)]:
+        check(agrees(held, planned), f"{name}: planned {planned / MIB:.1f} MiB, held {held / MIB:.1f} MiB")
+
+
+def tiny_mlp(w):
+    watch(w, "tiny-mlp", ["flatten", "linear: {out_features: 8}", "relu", "linear: {out_features: 10}"], 16, 200,
+          "{sgd: {lr: 0.01}}")
+
+
+def large_mlp(w):
+    watch(w, "large-mlp", ["flatten", "linear: {out_features: 4096}", "gelu", "linear: {out_features: 2048}", "gelu", "dropout",
+                           "linear: {out_features: 10}"], 128, 4)
+
+
+def cnn(w):
+    watch(w, "cnn", ["conv2d: {out_channels: 16, kernel_size: 3, padding: 1}", "relu", "max_pool2d: {kernel_size: 2}",
+                     "conv2d: {out_channels: 32, kernel_size: 3, padding: 1}", "relu", "max_pool2d: {kernel_size: 2}", "flatten",
+                     "linear: {out_features: 64}", "relu", "linear: {out_features: 10}"], 64, 10)
+
+
+def cnn_with_batch_norm(w):
+    watch(w, "cnn-norm", ["conv2d: {out_channels: 24, kernel_size: 3, padding: 1, bias: false}", "batch_norm", "relu",
+                          "conv2d: {out_channels: 24, kernel_size: 3, stride: 2, padding: 1, bias: false}", "batch_norm", "relu",
+                          "avg_pool2d: {kernel_size: 2}", "flatten", "dropout: {p: 0.3}", "linear: {out_features: 10}"], 100, 6,
+          "{sgd: {lr: 0.01, momentum: 0.9}}")
+
+
+def residual_net(w):
+    block = ("residual: {layers: [{conv2d: {out_channels: 16, kernel_size: 3, padding: 1}}, batch_norm, relu, "
+             "{conv2d: {out_channels: 16, kernel_size: 3, padding: 1}}, batch_norm]}")
+    watch(w, "residual", ["conv2d: {out_channels: 16, kernel_size: 3, stride: 2, padding: 1}", block, "relu", block, "relu",
+                          "global_avg_pool2d", "flatten", "linear: {out_features: 10}"], 64, 6)
+
+
+def layer_norm_net(w):
+    watch(w, "layer-norm", ["flatten", "linear: {out_features: 512}", "layer_norm", "gelu",
+                            "repeat: {times: 3, layers: [{residual: {layers: [layer_norm, {linear: {out_features: 512}}, tanh]}}]}",
+                            "layer_norm: {}", "linear: {out_features: 10}"], 256, 10, "{adamw: {lr: 1.0e-3}}")
+
+
+run([tiny_mlp, large_mlp, cnn, cnn_with_batch_norm, residual_net, layer_norm_net], make)
