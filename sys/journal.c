@@ -29,6 +29,7 @@ const unsigned char lt_journal_magic[8] = {'L', 'T', 'J', '1', LT_JOURNAL_VERSIO
 struct lt_journal {
     int fd;
     bool dirty; /* bytes of a failed append may lie behind `size` */
+    bool named; /* the folder's entry is durable: by the first sync, so that opening waits for no disk */
     uint64_t size;
     char *path;
     struct lt_buf record;
@@ -124,15 +125,10 @@ static int scan(struct lt_journal *j, uint64_t file_size, unsigned char *window,
 /* A new file, or one whose header never got to the disk. */
 static int write_header(struct lt_journal *j, struct lt_error *err)
 {
-    LT_AUTO(lt_free) char *dir = lt_path_dirname(j->path);
     int rc = lt_file_truncate(j->fd, 0, err);
 
     if (rc == 0)
         rc = lt_file_pwrite(j->fd, lt_journal_magic, sizeof lt_journal_magic, 0, err);
-    if (rc == 0)
-        rc = lt_file_sync(j->fd, err);
-    if (rc == 0)
-        rc = lt_file_sync_dir(dir, err);
     if (rc == 0)
         j->size = LT_JOURNAL_HEADER;
     return rc;
@@ -209,7 +205,14 @@ int lt_journal_append(struct lt_journal *j, const void *buf, size_t n, struct lt
 
 int lt_journal_sync(struct lt_journal *j, struct lt_error *err)
 {
-    return lt_file_datasync(j->fd, err);
+    LT_AUTO(lt_free) char *dir = j->named ? NULL : lt_path_dirname(j->path);
+    int rc = lt_file_datasync(j->fd, err);
+
+    if (rc < 0 || j->named)
+        return rc;
+    rc = lt_file_sync_dir(dir, err);
+    j->named = rc == 0;
+    return rc;
 }
 
 uint64_t lt_journal_size(const struct lt_journal *j)
