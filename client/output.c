@@ -195,6 +195,8 @@ static char *cell(const cJSON *row, const struct lt_column *c)
     } else if (c->kind == LT_COLUMN_BYTES) {
         lt_print_size(size, sizeof size, strtoull(number_text(v), NULL, 10));
         lt_buf_str(&out, size);
+    } else if (c->kind == LT_COLUMN_REAL && cJSON_IsRaw(v)) {
+        lt_buf_printf(&out, "%.6g", strtod(number_text(v), NULL));
     } else if (c->kind == LT_COLUMN_AGE) {
         age(strtoull(number_text(v), NULL, 10), &out);
     } else if (cJSON_IsString(v)) {
@@ -227,6 +229,13 @@ static void pad(struct lt_buf *out, const char *text, size_t to, bool right, boo
         lt_buf_str(out, "  ");
 }
 
+static void end_line(struct lt_buf *out)
+{
+    while (out->len && out->data[out->len - 1] == ' ')
+        out->len--;
+    lt_buf_char(out, '\n');
+}
+
 void lt_output_table(const cJSON *array, const struct lt_column *columns, size_t n,
                      struct lt_buf *out)
 {
@@ -249,7 +258,7 @@ void lt_output_table(const cJSON *array, const struct lt_column *columns, size_t
         pad(out, cells[i], widths[i % n], c->kind == LT_COLUMN_NUMBER || c->kind == LT_COLUMN_BYTES,
             last);
         if (last)
-            lt_buf_char(out, '\n');
+            end_line(out);
         lt_free(cells[i]);
     }
     lt_free(cells);

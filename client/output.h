@@ -24,6 +24,7 @@ enum lt_column_kind {
     LT_COLUMN_TEXT,
     LT_COLUMN_BYTES,
     LT_COLUMN_NUMBER,
+    LT_COLUMN_REAL, /* shown with six digits */
     LT_COLUMN_AGE /* nanoseconds since 1970 */
 };
 struct lt_column {

@@ -12,8 +12,8 @@
 #include "base/str.h"
 #include "client/status.h"
 
-#define BAR 20
 #define COLUMNS 80
+#define WIDE 110 /* from here on there is room for a longer bar */
 
 struct lt_progress {
     struct lt_buf text;
@@ -100,11 +100,18 @@ void lt_progress_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
 
 void lt_progress_update(struct lt_progress *p, const Lt__V1__JobStatus *s)
 {
+    LT_BUF_AUTO text = {0};
+
     if (!p)
         return;
+    lt_progress_text(s, &text);
+    if (p->shown && lt_str_eq(text.data, p->text.data))
+        return;
     lt_buf_done(&p->text);
-    lt_progress_text(s, &p->text);
+    p->text = text;
+    text = (struct lt_buf){0};
     p->done = s->total_steps ? (double)s->step / (double)s->total_steps : -1;
+    p->shown = false;
     lt_progress_draw(p);
 }
 
@@ -124,12 +131,12 @@ static int columns(void)
     return ioctl(2, TIOCGWINSZ, &w) == 0 && w.ws_col > 10 ? w.ws_col : COLUMNS;
 }
 
-static void bar(const struct lt_progress *p, struct lt_buf *out)
+static void bar(const struct lt_progress *p, int cells, struct lt_buf *out)
 {
-    int full = (int)(p->done * BAR);
+    int full = (int)(p->done * cells);
 
     lt_buf_str(out, p->colour ? "\033[32m" : "");
-    for (int i = 0; i < BAR; i++)
+    for (int i = 0; i < cells; i++)
         lt_buf_str(out, i < full ? "█" : "░");
     lt_buf_printf(out, "%s %3.0f%%  ", p->colour ? "\033[0m" : "", p->done * 100);
 }
@@ -137,14 +144,14 @@ static void bar(const struct lt_progress *p, struct lt_buf *out)
 void lt_progress_draw(struct lt_progress *p)
 {
     LT_BUF_AUTO out = {0};
-    int room = columns() - 1;
+    int room = columns() - 1, cells = room < WIDE ? 10 : 20;
 
-    if (!p || !p->text.len)
+    if (!p || p->shown || !p->text.len)
         return;
     lt_buf_str(&out, "\r\033[K");
-    if (p->done >= 0 && room > BAR + 30) {
-        bar(p, &out);
-        room -= BAR + 7;
+    if (p->done >= 0 && room > cells + 30) {
+        bar(p, cells, &out);
+        room -= cells + 7;
     }
     lt_buf_append(&out, p->text.data, LT_MIN(p->text.len, (size_t)room));
     fwrite(out.data, 1, out.len, stderr);

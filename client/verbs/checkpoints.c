@@ -12,7 +12,7 @@ static const struct lt_option options[] = {
 static const struct lt_column columns[] = {
     {"NAME", "name", LT_COLUMN_TEXT},   {"EPOCH", "epoch", LT_COLUMN_NUMBER},
     {"STEP", "step", LT_COLUMN_NUMBER}, {"MONITOR", "monitor", LT_COLUMN_TEXT},
-    {"SCORE", "score", LT_COLUMN_TEXT}, {"SIZE", "bytes", LT_COLUMN_BYTES},
+    {"SCORE", "score", LT_COLUMN_REAL}, {"SIZE", "bytes", LT_COLUMN_BYTES},
     {"", "mark", LT_COLUMN_TEXT},
 };
 

@@ -24,7 +24,7 @@ static const struct lt_option options[] = {
 static const struct lt_column columns[] = {
     {"ATTEMPT", "attempt", LT_COLUMN_NUMBER}, {"EPOCH", "epoch", LT_COLUMN_NUMBER},
     {"STEP", "step", LT_COLUMN_NUMBER},       {"METRIC", "name", LT_COLUMN_TEXT},
-    {"VALUE", "value", LT_COLUMN_TEXT},
+    {"VALUE", "value", LT_COLUMN_REAL},
 };
 
 struct view {
