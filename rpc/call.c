@@ -173,13 +173,26 @@ static void ended(struct lt_rpc_op *op, int ok)
     lt_rpc_call_free_when_over(c);
 }
 
-static unsigned calls_of(const struct lt_rpc_server *s, uid_t uid)
+/* One program that opens calls without end must leave room for its user's others. */
+static bool has_too_many(struct lt_rpc_call *call)
 {
-    unsigned n = 0;
+    const struct lt_rpc_server *s = call->server;
+    const struct lt_rpc_peer *peer = &call->peer;
+    unsigned by_uid = 0, by_pid = 0;
 
-    for (const struct lt_rpc_call *c = s->calls; c; c = c->next)
-        n += c->peer.uid == uid;
-    return n;
+    for (const struct lt_rpc_call *c = s->calls; c; c = c->next) {
+        by_uid += c->peer.uid == peer->uid;
+        by_pid += c->peer.uid == peer->uid && c->peer.pid == peer->pid;
+    }
+    if (by_pid > s->config.calls_per_pid)
+        lt_rpc_finish(call, LT_RPC_RESOURCE_EXHAUSTED, "process %d has %u calls open", (int)peer->pid,
+                      s->config.calls_per_pid);
+    else if (by_uid > s->config.calls_per_uid)
+        lt_rpc_finish(call, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open",
+                      (unsigned)peer->uid, s->config.calls_per_uid);
+    else
+        return false;
+    return true;
 }
 
 /* May this peer make this call now? Ends it otherwise. */
@@ -205,12 +218,7 @@ static bool admit(struct lt_rpc_call *c)
                       (unsigned)c->peer.uid);
         return false;
     }
-    if (calls_of(s, c->peer.uid) > s->config.calls_per_uid) {
-        lt_rpc_finish(c, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open",
-                      (unsigned)c->peer.uid, s->config.calls_per_uid);
-        return false;
-    }
-    return true;
+    return !has_too_many(c);
 }
 
 static const struct lt_rpc_method *find_method(const struct lt_rpc_server *s, grpc_slice path)

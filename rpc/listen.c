@@ -23,12 +23,14 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "rpc/internal.h"
+#include "sys/clock.h"
 #include "sys/lock.h"
 #include "sys/log.h"
 
 #define RANGE_FIRST 1024
 #define RANGE_END 16384
-#define BACKLOG 512
+#define BACKLOG SOMAXCONN
+#define WARN_EVERY_NS UINT64_C(10000000000)
 #define ACCEPTS_PER_TURN 64
 
 struct lt_rpc_listener {
@@ -43,6 +45,8 @@ struct lt_rpc_listener {
 static struct {
     int first, end, next;
     struct lt_rpc_peer *peers; /* [number - first] */
+    uint64_t warned_ns;        /* monotonic; 0: never */
+    unsigned dropped;          /* since then */
 } range;
 
 static int range_init(struct lt_error *err)
@@ -91,6 +95,20 @@ bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out)
     return true;
 }
 
+/* A flood must not become one of the log. */
+static void warn_of_drop(pid_t pid)
+{
+    uint64_t now = lt_clock_mono_ns();
+
+    range.dropped++;
+    if (range.warned_ns && now - range.warned_ns < WARN_EVERY_NS)
+        return;
+    lt_warning("%u connection%s dropped, the last from pid %d: %d are open", range.dropped,
+               range.dropped == 1 ? "" : "s", (int)pid, range.end - range.first);
+    range.warned_ns = now;
+    range.dropped = 0;
+}
+
 static void hand_over(struct lt_rpc_listener *l, int fd)
 {
     struct ucred who;
@@ -104,8 +122,7 @@ static void hand_over(struct lt_rpc_listener *l, int fd)
     }
     number = range_take(fd);
     if (number < 0) {
-        lt_warning("a connection from pid %d is dropped: %d are open", (int)who.pid,
-                   range.end - range.first);
+        warn_of_drop(who.pid);
         return;
     }
     range.peers[number - range.first] =

@@ -16,7 +16,8 @@
 
 #define OUTBOX_BYTES (256u << 10)
 #define OUTBOX_TOTAL (32u << 20)
-#define CALLS_PER_UID 1024
+#define CALLS_PER_UID 4096
+#define CALLS_PER_PID 512
 #define ARMED 16 /* calls that may arrive in one turn without waiting */
 #define MESSAGE_MAX (4 << 20)
 
@@ -33,6 +34,11 @@ static grpc_server *make_core(void)
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)"grpc.max_concurrent_streams",
          .value.integer = 256},
+        /* a strike too many is a GOAWAY of 4 KiB per further ping, queued without bound for who
+         * doesn't read; an answered ping is 17 bytes, and held back with the rest */
+        {.type = GRPC_ARG_INTEGER,
+         .key = (char *)"grpc.http2.max_ping_strikes",
+         .value.integer = 0},
         {.type = GRPC_ARG_INTEGER, .key = (char *)"grpc.so_reuseport", .value.integer = 0},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)"grpc.http2.min_ping_interval_without_data_ms",
@@ -96,6 +102,8 @@ int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_
         s->config.outbox_total = OUTBOX_TOTAL;
     if (!s->config.calls_per_uid)
         s->config.calls_per_uid = CALLS_PER_UID;
+    if (!s->config.calls_per_pid)
+        s->config.calls_per_pid = CALLS_PER_PID;
     s->down.fn = down;
     s->last_call_ns = lt_clock_mono_ns();
     rc = uv_timer_init(lt_rpc_loop_uv(config->loop), &s->grace);

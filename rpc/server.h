@@ -64,7 +64,8 @@ struct lt_rpc_server_config {
     unsigned (*rights)(void *context, const struct lt_rpc_peer *peer);
     size_t outbox_bytes;    /* per call; 0: 256 KiB */
     size_t outbox_total;    /* of all calls; 0: 32 MiB */
-    unsigned calls_per_uid; /* open at a time; 0: 1024 */
+    unsigned calls_per_uid; /* open at a time; 0: 4096 */
+    unsigned calls_per_pid; /* of them, from one process; 0: 512 */
 };
 
 int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_server **out,
