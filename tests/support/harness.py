@@ -6,6 +6,7 @@ Waiting is always for a condition, with a deadline that only a broken program re
 import glob
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -132,11 +133,13 @@ class World:
 
     # ---- daemon
 
-    def ltd(self, *args, env=None, wait=True):
-        """Starts ltd in the foreground of the test; its log is DIR/ltd.log."""
+    def ltd(self, *args, env=None, wait=True, files=None):
+        """Starts ltd in the foreground of the test; its log is DIR/ltd.log. files: how many it may have open."""
+        def limit():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         with open(os.path.join(self.dir, "ltd.log"), "ab") as log:
             p = subprocess.Popen([self.program("ltd"), *args], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                 env={**self.env, **(env or {})})
+                                 env={**self.env, **(env or {})}, preexec_fn=limit if files else None)
         self.daemons.append(p)
         if wait:
             wait_for(lambda: p.poll() is not None or self.ctl("ps", code=None).returncode == 0, "ltd to answer")
