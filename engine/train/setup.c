@@ -383,7 +383,8 @@ int lt_trainer_open(struct lt_trainer *t, struct lt_error *err)
         rc = lt_trainer_open_callbacks(t, err);
     if (rc == 0)
         rc = restore(t, err);
-    describe_page(t);
+    if (rc == 0)
+        describe_page(t); /* earlier nothing is known of batches and steps */
     return rc;
 }
 
