@@ -1,7 +1,8 @@
 """Faults other than kill -9 of a process (test_kill.py): each has a documented outcome (docs/faults.md), and the reason is said."""
-import glob
+import gzip
 import os
 import re
+import shutil
 import signal
 import sys
 
@@ -212,6 +213,62 @@ def damaged_recovery_checkpoint(w):
     check(int(began["to_step"]) < int(newest.rsplit("-", 1)[1]), "it began before the damaged one:", began)
 
 
+# ---- data
+
+def plain_data(w):
+    """Fashion-MNIST as plain files that a test may damage."""
+    folder = os.path.join(w.dir, "data")
+    os.mkdir(folder)
+    for name in os.listdir(FASHION):
+        with gzip.open(os.path.join(FASHION, name)) as f, open(os.path.join(folder, name[:-3]), "wb") as g:
+            shutil.copyfileobj(f, g)
+    return folder
+
+
+def failed_for_its_data(w, job, *words):
+    equal(w.wait_done(job).returncode, 100)
+    done, = w.events(job, "done")
+    equal((done["result"], done["class"]), ("failed", "data"), done["reason"])
+    for word in words:
+        check(word in done["reason"], f"no `{word}` in", done["reason"])
+
+
+def data_gone_before_the_start(w):
+    """Between the checks and the start: the job fails as DATA, by the file's name, and isn't tried again."""
+    w.ltd()
+    folder = plain_data(w)
+    job = w.submit(short_plan(w, **{FASHION: folder}), "--hold")
+    os.unlink(os.path.join(folder, "train-labels-idx1-ubyte"))
+    w.ctl("release", job)
+    failed_for_its_data(w, job, "train-labels-idx1-ubyte", "No such file")
+    equal(len(w.events(job, "attempt_started")), 1)
+
+
+def data_cut_while_it_is_read(w):
+    """The mapped file ends too early: a signal to the worker; the next attempt says which file, and that is the end."""
+    w.ltd()
+    folder = plain_data(w)
+    job = w.submit(long_plan(w, **{FASHION: folder}))
+    training(w, job)
+    os.truncate(os.path.join(folder, "train-images-idx3-ubyte"), 1 << 20)
+    failed_for_its_data(w, job, "train-images-idx3-ubyte", "truncated")
+    equal(len(w.events(job, "attempt_started")), 2)
+
+
+def data_changed_between_attempts(w):
+    w.ltd()
+    folder = plain_data(w)
+    job = w.submit(long_plan(w, **{FASHION: folder}))
+    worker = w.worker(job)
+    training(w, job)
+    os.kill(worker[0], signal.SIGSTOP)
+    with open(os.path.join(folder, "train-images-idx3-ubyte"), "r+b") as f:
+        f.seek(1000)
+        f.write(b"x")
+    os.kill(worker[0], signal.SIGKILL)
+    failed_for_its_data(w, job, "changed since the first attempt", "train-images-idx3-ubyte")
+
+
 # ---- ends
 
 def time_limit(w):
@@ -300,5 +357,5 @@ def loss_not_finite(w):
 
 
 run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, clock_set_back_a_day, a_flipped_bit_in_the_store,
-     two_daemons, damaged_recovery_checkpoint, time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up,
-     loss_not_finite], make)
+     two_daemons, damaged_recovery_checkpoint, data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
+     time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up, loss_not_finite], make)
