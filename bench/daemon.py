@@ -42,7 +42,7 @@ def ms(ns):
 def page_of(world, seen):
     """The shared page of an attempt that isn't in seen, and its job's id; None before there is one."""
     for path in glob.glob(os.path.join(world.state, "node", "attempts", "*", "page")):
-        if path not in seen:
+        if path not in seen and os.path.getsize(path):
             with open(path, "rb") as f:
                 return mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ), path.split("/")[-2].split(".")[0]
     return None

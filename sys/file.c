@@ -180,6 +180,11 @@ int lt_file_datasync(int fd, struct lt_error *err)
     return rc < 0 ? fail_fd(err, rc, "fdatasync", fd) : 0;
 }
 
+void lt_file_write_behind(int fd, off_t at, size_t n)
+{
+    sync_file_range(fd, at, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 int lt_file_truncate(int fd, off_t size, struct lt_error *err)
 {
     int rc;

@@ -34,6 +34,8 @@ int lt_file_write(int fd, const void *buf, size_t n, struct lt_error *err);     
 int lt_file_pwrite(int fd, const void *buf, size_t n, off_t at, struct lt_error *err);
 int lt_file_sync(int fd, struct lt_error *err);      /* fsync */
 int lt_file_datasync(int fd, struct lt_error *err);  /* fdatasync */
+/* The disk may begin with these bytes, so that a sync has less to wait for; promises nothing. */
+void lt_file_write_behind(int fd, off_t at, size_t n);
 int lt_file_truncate(int fd, off_t size, struct lt_error *err);
 int lt_file_rename(const char *from, const char *to, struct lt_error *err);
 int lt_file_unlink(const char *path, struct lt_error *err); /* a missing file is no error */

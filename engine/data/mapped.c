@@ -142,6 +142,7 @@ static int decode_chunk(struct decoder *d, struct lt_error *err)
     int rc = lt_file_write(d->fd, d->chunk, got, err);
     if (rc < 0)
         return rc;
+    lt_file_write_behind(d->fd, (off_t)(d->out - got), got);
     decode_progress(d);
     return code == Z_STREAM_END;
 }
