@@ -259,7 +259,8 @@ def stopped_downloaded_resumed(w):
         check({"MANIFEST", "model.safetensors", "optimizer.safetensors", "trainer.json"} <= set(files), name, list(files))
         for f, (size, data) in files.items():
             equal(len(data), size, f)
-    folder = os.path.join(run_dir(w, job), "checkpoints", last[0].saved.name)
+    name = last[0].saved.name  # the system's own when the stop fell on one
+    folder = os.path.join(run_dir(w, job), name if name.startswith("recovery/") else "checkpoints/" + name)
     check(files["model.safetensors"][1] == read(folder, "model.safetensors"), "the file's bytes")
     refusal("NOT_FOUND", list, c.jobs.Download(pb.DownloadRequest(job_id=job, checkpoint="nonsense")))
 
