@@ -6,6 +6,7 @@
  * is shown to anybody.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include "base/mem.h"
 #include "daemon/coord/internal.h"
@@ -92,6 +93,16 @@ static void refuse_waiters(struct lt_coord *c, bool all)
     }
 }
 
+/* What people read when they are refused. */
+static void say_remedy(struct lt_error *broken)
+{
+    size_t n = strlen(broken->text);
+
+    if (broken->code == -ENOSPC)
+        snprintf(broken->text + n, sizeof broken->text - n,
+                 "; ltd takes no new work until there is room again, running jobs go on");
+}
+
 static void broke(struct lt_coord *c, const struct lt_error *why)
 {
     struct lt_error err = {0};
@@ -100,6 +111,7 @@ static void broke(struct lt_coord *c, const struct lt_error *why)
     c->broken = *why;
     if (!c->broken.code)
         c->broken.code = -EIO;
+    say_remedy(&c->broken);
     lt_actions_done(&c->actions);
     refuse_waiters(c, true);
     lt_coord_agents_drop(c, c->broken.text);

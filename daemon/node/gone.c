@@ -5,7 +5,8 @@
  *   no exit record: the shim was killed   INFRASTRUCTURE
  *   death by a signal                     INFRASTRUCTURE
  *   a command's exit code                 0 SUCCEEDED, else JOB
- *   an exit without a last record         JOB
+ *   an exit without a last record         INFRASTRUCTURE where the worker's status is that class's
+ *                                         (it couldn't write the record), else JOB
  */
 #include <errno.h>
 #include <string.h>
@@ -13,10 +14,13 @@
 #include "base/arena.h"
 #include "base/mem.h"
 #include "daemon/node/internal.h"
+#include "proto/plan.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
 #include "sys/journal.h"
 #include "sys/log.h"
+
+#define INFRASTRUCTURE LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE
 
 /* The last record was acknowledged in an earlier agent's life, so it wasn't sent, and read, by us.
  */
@@ -63,12 +67,14 @@ static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *
         set(x, LT__V1__FAILURE_CLASS__CLASS_OOM,
             lt_strdup("killed by the kernel: its memory limit was reached"));
     } else if (e->signaled) {
-        set(x, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+        set(x, INFRASTRUCTURE,
             lt_format("killed by signal %d (%s)", e->status, strsignal(e->status)));
     } else if (command && e->status == 0) {
         x->has_result = true;
         x->result = LT__V1__JOB_RESULT__SUCCEEDED;
         set(x, LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
+    } else if (!command && e->status == lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, INFRASTRUCTURE)) {
+        set(x, INFRASTRUCTURE, lt_strdup("the worker couldn't record its end; see its log"));
     } else {
         set(x, LT__V1__FAILURE_CLASS__CLASS_JOB,
             lt_format(command ? "exit code %d" : "exit code %d without a last record; see its log",
@@ -90,7 +96,7 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
         x->result = r->result;
         set(x, r->class, r->reason ? lt_strdup(r->reason) : NULL);
     } else if (rc < 0) {
-        set(x, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+        set(x, INFRASTRUCTURE,
             lt_strdup("lt-shim died, and the worker with it"));
     } else {
         classify_exit(r, &e, x);

@@ -133,7 +133,8 @@ static int fit(const struct lt_train_config *c, const Lt__V1__TrainingPlan *plan
     return rc;
 }
 
-static void put_finished(const struct lt_train_config *c, const struct lt_train_result *out)
+static int put_finished(const struct lt_train_config *c, const struct lt_train_result *out,
+                        struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__Finished f = LT__V1__FINISHED__INIT;
@@ -156,7 +157,7 @@ static void put_finished(const struct lt_train_config *c, const struct lt_train_
     }
     f.n_values = (size_t)out->n_values;
     f.values = list;
-    lt_journal_put(c, &r, true, NULL);
+    return lt_journal_put(c, &r, true, err);
 }
 
 void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
@@ -178,5 +179,9 @@ void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
             out->class = class_of(rc);
         snprintf(out->reason, sizeof out->reason, "%s", err.text);
     }
-    put_finished(c, out);
+    if (put_finished(c, out, &err) < 0) { /* the exit status is all that is left to say so */
+        out->result = LT__V1__JOB_RESULT__FAILED;
+        out->class = LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE;
+        snprintf(out->reason, sizeof out->reason, "the end can't be recorded: %.300s", err.text);
+    }
 }

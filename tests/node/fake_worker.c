@@ -7,6 +7,7 @@
  *   finish    last record SUCCEEDED, exit 0
  *   fail      last record FAILED, class DATA, exit 1
  *   exit3     exit 3 without a last record
+ *   exit106   the same with the status of class INFRASTRUCTURE
  *   child     leaves a detached child behind that would live for a minute
  *   lines     writes `line N` to stdout, a thousand a second, until cancelled or stopped
  *   flood     writes two million lines as fast as it can
@@ -163,6 +164,8 @@ static void word(struct fake *f, const char *w)
         leave(1);
     } else if (strcmp(w, "exit3") == 0) {
         leave(3);
+    } else if (strcmp(w, "exit106") == 0) {
+        leave(106);
     } else if (strcmp(w, "child") == 0) {
         leave_child(f);
     } else if (strcmp(w, "lines") == 0) {

@@ -130,6 +130,7 @@ static void test_ends_are_classified(void **state)
         {"c1", "fail", LT__V1__FAILURE_CLASS__CLASS_DATA, 1, "label out of range"},
         {"c2", "exit3", LT__V1__FAILURE_CLASS__CLASS_JOB, 3, "exit code 3"},
         {"c3", "step", LT__V1__FAILURE_CLASS__CLASS_JOB, 0, "exit code 0 without a last record"},
+        {"c4", "exit106", LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 106, "couldn't record its end"},
     };
 
     (void)state;
