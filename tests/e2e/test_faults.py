@@ -1,13 +1,14 @@
 """Faults other than kill -9 of a process (test_kill.py): each has a documented outcome (docs/faults.md), and the reason is said."""
 import gzip
 import os
+import random
 import re
 import shutil
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (FASHION, Page, RECOVERY, World, alive, check, equal, identity, make, plan, read, recovered, result, run, run_dir,
+from common import (FASHION, Page, RECOVERY, SOURCE, World, alive, check, equal, make, plan, read, recovered, result, run, run_dir,
                     same_result, wait_for, wait_recovery)
 from disk import Disk
 
@@ -65,7 +66,7 @@ def state_disk_full(w):
                 break
             accepted.append(p.stdout.strip())
         check(p.returncode not in (0, 3, 4), "a submission into a full disk:", p.returncode, p.stderr)
-        check("full" in p.stderr or "No space" in p.stderr, "the reason is said:", p.stderr)
+        check("disk is full" in p.stderr and "until there is room again" in p.stderr, "reason and remedy:", p.stderr)
         known = w.out("ps", "--all", "-q").split()  # reading goes on
         check(set(before + accepted) <= set(known), "an acknowledged job is gone")
         disk.make_room()
@@ -182,6 +183,26 @@ def two_daemons(w):
         check(str(pid) in said and what in said, "who has it:", said)
         check(not os.path.exists(os.path.join(w.dir, "other.sock")), "it left a socket behind")
     w.ctl("ps")
+
+
+def submissions_while_ltd_dies(w):
+    """ltctl repeats a submission whose answer it didn't see, under its request id: each becomes one job, none two."""
+    w.ltd()
+    seed = int(os.environ.get("LT_SEED", random.randrange(1 << 30)))
+    print(f"# LT_SEED={seed}", flush=True)
+    chance = random.Random(seed)
+    clients = []
+    for i in range(24):
+        clients.append(w.popen("submit", "-q", "--hold", short_plan(w, f"job-{i}")))
+        if i % 4 == 3:
+            clients[chance.randrange(len(clients) - 4, len(clients))].stdout.readline()
+            w.kill_daemon()
+            w.ltd()
+    for p in clients:
+        _, err = p.communicate(timeout=60)
+        equal(p.returncode, 0, err.decode())
+    names = sorted(j["name"] for j in w.json("ps", "--all")["jobs"])
+    equal(names, sorted(f"job-{i}" for i in range(len(clients))), "jobs")
 
 
 # ---- checkpoints
@@ -356,6 +377,24 @@ def loss_not_finite(w):
     check(int(w.status(job)["step"]) > 0, "updates that were left out count as steps")
 
 
+def documented(w):
+    """docs/faults.md names tests that exist, and every test of faults is in it."""
+    def tests(file):
+        with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), f"test_{file}.py")) as f:
+            text = f.read()
+        listed = re.search(r"^run\(\[(.*?)\]", text, re.M | re.S).group(1)
+        return {name.strip() for name in listed.split(",")}
+    with open(os.path.join(SOURCE, "docs", "faults.md")) as f:
+        named = {n for n in re.findall(r"`([a-z_]+)/([a-z_]+)`", f.read()) if n[0] != "tests"}
+    for file in {file for file, _ in named}:
+        missing = {name for f, name in named if f == file} - tests(file)
+        check(not missing, f"docs/faults.md names what test_{file}.py hasn't:", missing)
+    for file in ("faults", "kill", "hostile", "bad_input"):
+        missing = tests(file) - {name for f, name in named if f == file} - {"documented"}
+        check(not missing, "not in docs/faults.md:", file, missing)
+
+
 run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, clock_set_back_a_day, a_flipped_bit_in_the_store,
-     two_daemons, damaged_recovery_checkpoint, data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
-     time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up, loss_not_finite], make)
+     two_daemons, submissions_while_ltd_dies, damaged_recovery_checkpoint,
+     data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
+     time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up, loss_not_finite, documented], make)

@@ -42,7 +42,8 @@ RUDE = {
     "half a preface": PREFACE[:9],
     "half a frame": HELLO + frame(HEADERS, b"abc", 4, 1, length=4000),
     "a frame of 16 MiB": HELLO + frame(DATA, b"", 0, 1, length=(1 << 24) - 1),
-    "headers that never end": HELLO + frame(HEADERS, literal(b":method", b"POST"), 0, 1) + frame(CONTINUATION, literal(b"a", b"b") * 200, 0, 1) * 50,
+    "headers that never end": HELLO + frame(HEADERS, literal(b":method", b"POST"), 0, 1)
+    + frame(CONTINUATION, literal(b"a", b"b") * 200, 0, 1) * 50,
     "a header bomb": HELLO + frame(HEADERS, b"\x40\x01a\x7f" + b"\xff\xff\xff\x07", 4, 1),
     "junk headers": HELLO + frame(HEADERS, b"\xff" * 200, 4, 1),
     "half a message": HELLO + call(b"Get") + frame(DATA, message(b"\x0a\x03", length=100), 0, 1),
