@@ -54,7 +54,7 @@ static char *choose(const struct lt_ctl *ctl, bool *asked)
     if (*asked)
         return lt_strdup(named);
     users = lt_path_user_socket();
-    if (try_socket(users) == 0 || !lt_file_exists(SYSTEM_SOCKET))
+    if (!lt_file_exists(SYSTEM_SOCKET) || try_socket(users) == 0) /* a try costs the daemon one, too */
         return users;
     lt_free(users);
     return lt_strdup(SYSTEM_SOCKET);
