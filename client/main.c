@@ -69,7 +69,7 @@ static int run(const struct lt_verb *v, int argc, char **argv)
     rc = v->run(&ctl);
     lt_client_close(ctl.client);
     lt_free(ctl.socket);
-    if (fflush(stdout) != 0 && rc == 0)
+    if ((fflush(stdout) != 0 || ferror(stdout)) && rc == 0)
         rc = lt_ctl_fail(&ctl, LT_EXIT_ERROR, "the output couldn't be written; is the disk full?");
     return rc;
 }

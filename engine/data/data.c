@@ -52,6 +52,25 @@ struct lt_data {
 
 #define AT_DIR "data.source.idx.dir"
 
+static const char *remedy_of(int rc)
+{
+    switch (rc) {
+    case -ENOENT:
+        return "put the file there, gzipped or not";
+    case -ENOSPC:
+    case -EDQUOT:
+    case -EROFS:
+        return "make room for the decoded data, or set XDG_CACHE_HOME to where there is";
+    case -EACCES:
+    case -EPERM:
+        return "make it readable to who runs the job";
+    case -ENOMEM:
+        return "free memory on the node";
+    default:
+        return "get an undamaged copy of the file";
+    }
+}
+
 static void open_file(struct part *p, int part, int f, const struct lt_mapped_config *m,
                       const char *dir, struct lt_problems *problems)
 {
@@ -61,10 +80,7 @@ static void open_file(struct part *p, int part, int f, const struct lt_mapped_co
     if (rc == 0)
         rc = lt_idx_parse(p->file[f].data, p->file[f].size, p->file[f].path, &p->idx[f], &err);
     if (rc < 0) {
-        lt_problem_add(problems, AT_DIR,
-                       rc == -ENOENT ? "put the file there, gzipped or not"
-                                     : "get an undamaged copy of the file",
-                       "%s", err.text);
+        lt_problem_add(problems, AT_DIR, remedy_of(rc), "%s", err.text);
         p->good = false;
     }
 }
