@@ -119,6 +119,31 @@ def recovery_folder_read_only(w):
     check(any(kind == "degraded" and "Read-only" in detail for kind, _, detail in found), found)
 
 
+def cache_disk_full(w):
+    """The data can't be decoded: the plan is refused, with what to do about it."""
+    with Disk(os.path.join(w.dir, "cache"), 8):
+        w.ltd()
+        p = w.ctl("submit", "-q", short_plan(w), code=3)
+        check("No space left" in p.stderr and "make room" in p.stderr and "XDG_CACHE_HOME" in p.stderr, p.stderr)
+
+
+def output_disk_full(w):
+    """What couldn't be written never looks complete: no verb exits 0."""
+    w.ltd()
+    job = w.submit(short_plan(w))
+    equal(w.wait_done(job).returncode, 0)
+    for verb in (["ps", "--all"], ["ps", "--all", "-q"], ["status", job], ["events", "-o", "jsonl", job], ["metrics", job],
+                 ["logs", job], ["logs", "-f", job], ["checkpoints", job], ["nodes"], ["plan", "show", short_plan(w)], ["help"]):
+        with open("/dev/full", "wb") as full:
+            p = w.popen(*verb, stdout=full)
+            _, err = p.communicate(timeout=60)
+        check(p.returncode == 1 and err, verb, p.returncode, err)
+    with Disk(os.path.join(w.dir, "small"), 1) as disk:
+        disk.fill()
+        p = w.ctl("download", job, "last", os.path.join(disk.path, "x"), code=1)
+        check("No space left" in p.stderr, p.stderr)
+
+
 # ---- clock
 
 def clock_set_back_a_day(w):
@@ -394,7 +419,8 @@ def documented(w):
         check(not missing, "not in docs/faults.md:", file, missing)
 
 
-run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, clock_set_back_a_day, a_flipped_bit_in_the_store,
+run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, cache_disk_full, output_disk_full,
+     clock_set_back_a_day, a_flipped_bit_in_the_store,
      two_daemons, submissions_while_ltd_dies, damaged_recovery_checkpoint,
      data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
      time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up, loss_not_finite, documented], make)
