@@ -28,7 +28,7 @@ struct check {
     struct lt_check_run *run;
     char *job;
     char key[65];
-    bool held; /* by its user: nobody waits for the answer */
+    bool held; /* by its user: the answer isn't urgent */
     struct lt_buf spec;
 };
 

@@ -25,7 +25,7 @@ struct lt_check_start {
     const struct lt_buf *spec; /* for the call */
     unsigned limit_ms;         /* until it says that it reads data (a line on stderr), it is over, or
                                   it is killed */
-    bool yields;               /* to whatever else wants a processor: nobody waits for the answer */
+    bool yields;               /* to whatever else wants a processor */
     lt_check_progress_fn *progress;
     lt_check_done_fn *done; /* once, on the loop; not when start fails */
     void *arg;
