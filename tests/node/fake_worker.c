@@ -9,6 +9,7 @@
  *   exit3     exit 3 without a last record
  *   exit106   the same with the status of class INFRASTRUCTURE
  *   child     leaves a detached child behind that would live for a minute
+ *   restless  leaves a detached child behind that becomes another program all the time, for a while
  *   lines     writes `line N` to stdout, a thousand a second, until cancelled or stopped
  *   flood     writes two million lines as fast as it can
  *   env       writes some of its environment to stdout
@@ -115,17 +116,28 @@ static void flood(void)
     fflush(stdout);
 }
 
-static void leave_child(struct fake *f)
+static void become_another(unsigned left)
+{
+    LT_AUTO(lt_free) char *text = lt_format("%u", left - 1);
+
+    if (left > 0)
+        execl("/proc/self/exe", "restless", "--restless", text, NULL);
+    _exit(127);
+}
+
+static void leave_child(struct fake *f, bool restless)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(f->dir, "child");
     pid_t pid = fork();
 
     if (pid == 0) {
         setsid();
+        if (restless)
+            become_another(50000);
         execlp("sleep", "sleep", "60", NULL);
         _exit(127);
     }
-    FILE *out = fopen(path, "w");
+    FILE *out = fopen(path, "a");
 
     fprintf(out, "%d\n", (int)pid);
     fclose(out);
@@ -167,7 +179,9 @@ static void word(struct fake *f, const char *w)
     } else if (strcmp(w, "exit106") == 0) {
         leave(106);
     } else if (strcmp(w, "child") == 0) {
-        leave_child(f);
+        leave_child(f, false);
+    } else if (strcmp(w, "restless") == 0) {
+        leave_child(f, true);
     } else if (strcmp(w, "lines") == 0) {
         do_lines(f);
     } else if (strcmp(w, "flood") == 0) {
@@ -215,6 +229,8 @@ int main(int argc, char **argv)
     LT_BUF_AUTO bytes = {0};
     ProtobufCMessage *m;
 
+    if (argc > 2 && strcmp(argv[1], "--restless") == 0)
+        become_another((unsigned)atoi(argv[2]));
     if (argc > 1 && strcmp(argv[1], "--plan-only") == 0)
         leave(plan_only());
     if (lt_file_read(lt_attempt_path(f.dir, "spec"), 1 << 20, &bytes, NULL) < 0 ||

@@ -215,16 +215,33 @@ static pid_t child_of(const char *job)
     LT_AUTO(lt_free) char *path = world_attempt_file(&w, job, "child");
     char *text = NULL;
 
-    for (int i = 0; i < 1000 && !(text = read_text(path, NULL)); i++)
+    for (int i = 0; i < 1000 && (!(text = read_text(path, NULL)) || !strchr(text, '\n')); i++)
         world_spin(&w, 10);
     assert_non_null(text);
+    assert_true(atoi(text) > 1);
     return (pid_t)atoi(text);
+}
+
+/* By the agent, when the shim is killed. */
+static void die_with_shim(const char *job, const char *script)
+{
+    LT_AUTO(lt_free) char *dir = world_attempt_file(&w, job, "");
+    LT_AUTO(lt_free) char *path = world_attempt_file(&w, job, "child");
+    struct lt_identity shim;
+    char *text, *line, *save = NULL;
+
+    world_start_rank(&w, job, 1, script);
+    world_wait(&w, &at, RECORD, job);
+    text = read_text(path, NULL);
+    assert_int_equal(lt_attempt_read_identity(dir, "shim", &shim, NULL), 0);
+    kill(shim.pid, SIGKILL);
+    gone(job);
+    for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        wait_dead((pid_t)atoi(line));
 }
 
 static void test_nothing_is_left_behind(void **state)
 {
-    LT_AUTO(lt_free) char *dir = world_attempt_file(&w, "l2", "");
-    struct lt_identity shim;
     pid_t child;
 
     (void)state;
@@ -232,13 +249,10 @@ static void test_nothing_is_left_behind(void **state)
     child = child_of("l1");
     gone("l1");
     wait_dead(child);
-    world_start_rank(&w, "l2", 1, "child step hang"); /* by the agent, when the shim is killed */
-    world_wait(&w, &at, RECORD, "l2");
-    child = child_of("l2");
-    assert_int_equal(lt_attempt_read_identity(dir, "shim", &shim, NULL), 0);
-    kill(shim.pid, SIGKILL);
-    gone("l2");
-    wait_dead(child);
+    die_with_shim("l2", "child step hang");
+    for (char job[] = "r1"; job[1] <= '2'; job[1]++) /* while they are about to be other programs */
+        die_with_shim(job, "restless restless restless restless restless restless restless "
+                           "restless restless restless restless restless step hang");
 }
 
 static void test_killed_agent_adopts_again(void **state)
