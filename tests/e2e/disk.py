@@ -30,8 +30,15 @@ def enter():
         for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
             with open("/proc/self/" + name, "w") as f:
                 f.write(text)
-    call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+    # In a plain chroot nothing is mounted on /, and what we mount may be seen outside until we unmount it.
+    if is_mounted("/"):
+        call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
     inside = True
+
+
+def is_mounted(path):
+    with open("/proc/self/mountinfo", encoding="utf-8") as f:
+        return any(line.split()[4] == path for line in f)
 
 
 class Disk:
