@@ -43,7 +43,8 @@ void lt_ask_node(struct lt_rpc_call *call, const char *node, enum lt_input_kind 
 
 /* Level 1 of checking. <0: refused, with the problems in the details. */
 int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec);
-/* Fills in an evaluation's plan and checkpoint folder from its parent, in the arena of the call. */
+/* Fills in what a spec takes from its parent, in the arena of the call: an evaluation's plan and
+ * checkpoint folder, the folder and step that a plan with `resume` begins at. */
 int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent);
 /* "best", "last", a name → absolute folder, in the call's arena, and the updates that it holds
  * (step may be NULL). */

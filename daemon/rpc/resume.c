@@ -29,8 +29,6 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     struct lt_coord_submission s = {.request_id = q->request_id,
                                     .uid = lt_rpc_call_peer(call)->uid};
     Lt__V1__JobSpec *spec;
-    const char *path;
-    uint64_t step = 0;
     char hash[65];
 
     if (!fold)
@@ -44,20 +42,15 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
         lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s is no training job", fold->id);
         return;
     }
-    path = lt_call_checkpoint(call, fold, q->checkpoint, &step);
-    if (!path)
-        return;
     spec = spec_of(lt_rpc_call_arena(call), q->plan ? q->plan : fold->spec->plan, fold->id,
                    q->checkpoint);
     if (lt_call_validate(call, spec) < 0)
         return;
     lt_coord_spec_hash(spec, hash);
-    spec->plan->resume->path = (char *)path;
-    spec->plan->resume->has_step = true;
-    spec->plan->resume->step = step;
+    if (lt_call_fill(call, spec, &s.parent) < 0)
+        return;
     s.spec = spec;
     s.spec_hash = hash;
-    s.parent = fold->id;
     lt_ask_submit(call, &s);
 }
 

@@ -49,29 +49,50 @@ const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *
     return NULL;
 }
 
-int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent)
+/* The training job that a spec goes on from; NULL: the call has ended. */
+static const Lt__V1__JobFold *parent_of(struct lt_rpc_call *call, const char *job)
 {
-    Lt__V1__Evaluation *e = spec->evaluation;
-    const Lt__V1__JobFold *fold;
-    const char *path;
+    const Lt__V1__JobFold *fold = lt_call_job(call, job);
 
-    *parent = NULL;
-    if (spec->kind_case != LT__V1__JOB_SPEC__KIND_EVALUATION)
-        return 0;
-    fold = lt_call_job(call, e->parent);
-    if (!fold)
+    if (!fold || (fold->spec && fold->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN))
+        return fold;
+    lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
+                  "job %s has no model: only a training job can be evaluated or resumed", fold->id);
+    return NULL;
+}
+
+static int fill_resume(struct lt_rpc_call *call, Lt__V1__Resume *r, const char **parent)
+{
+    const Lt__V1__JobFold *fold = parent_of(call, r->job);
+
+    r->path = fold ? (char *)lt_call_checkpoint(call, fold, r->checkpoint, &r->step) : NULL;
+    if (!r->path)
         return -ENOENT;
-    if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN) {
-        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
-                      "job %s has no model: only a training job can be evaluated", fold->id);
-        return -EINVAL;
-    }
-    path = lt_call_checkpoint(call, fold, e->checkpoint, NULL);
-    if (!path)
+    r->has_step = true;
+    r->job = fold->id;
+    *parent = fold->id;
+    return 0;
+}
+
+static int fill_evaluation(struct lt_rpc_call *call, Lt__V1__Evaluation *e, const char **parent)
+{
+    const Lt__V1__JobFold *fold = parent_of(call, e->parent);
+
+    e->path = fold ? (char *)lt_call_checkpoint(call, fold, e->checkpoint, NULL) : NULL;
+    if (!e->path)
         return -ENOENT;
     e->plan = fold->spec->plan; /* borrowed until the input is given, in this very turn */
-    e->path = (char *)path;
     e->parent = fold->id;
     *parent = fold->id;
+    return 0;
+}
+
+int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent)
+{
+    *parent = NULL;
+    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION)
+        return fill_evaluation(call, spec->evaluation, parent);
+    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan->resume)
+        return fill_resume(call, spec->plan->resume, parent);
     return 0;
 }

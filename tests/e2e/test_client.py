@@ -273,6 +273,14 @@ def stopped_downloaded_resumed(w):
                if e.HasField("attempt_started")]
     check(started[0].from_step > 0, "it went on from the checkpoint:", started)
 
+    again = plan_pb2.JobSpec(plan=more)  # the same, said in the plan itself
+    again.plan.resume.CopyFrom(plan_pb2.Resume(job=job[:6], path="/nowhere", step=77))
+    other = c.submit(again)
+    equal(c.wait(other).result, ev.SUCCEEDED)
+    equal((c.get(other).parent, c.get(other).step), (job, done.step))
+    again.plan.resume.job = "nonsense"
+    refusal("NOT_FOUND", c.submit, again)
+
 
 def held_released_explained(w):
     c = client(w)
