@@ -179,20 +179,23 @@ static bool has_too_many(struct lt_rpc_call *call)
     const struct lt_rpc_server *s = call->server;
     const struct lt_rpc_peer *peer = &call->peer;
     unsigned by_uid = 0, by_pid = 0;
+    bool too_many;
 
     for (const struct lt_rpc_call *c = s->calls; c; c = c->next) {
-        by_uid += c->peer.uid == peer->uid;
-        by_pid += c->peer.uid == peer->uid && c->peer.pid == peer->pid;
+        if (c->refused || c->peer.uid != peer->uid)
+            continue;
+        by_uid++;
+        by_pid += c->peer.pid == peer->pid;
     }
+    too_many = by_pid > s->config.calls_per_pid || by_uid > s->config.calls_per_uid;
+    call->refused = too_many;
     if (by_pid > s->config.calls_per_pid)
         lt_rpc_finish(call, LT_RPC_RESOURCE_EXHAUSTED, "process %d has %u calls open", (int)peer->pid,
                       s->config.calls_per_pid);
-    else if (by_uid > s->config.calls_per_uid)
+    else if (too_many)
         lt_rpc_finish(call, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open",
                       (unsigned)peer->uid, s->config.calls_per_uid);
-    else
-        return false;
-    return true;
+    return too_many;
 }
 
 /* May this peer make this call now? Ends it otherwise. */
