@@ -128,6 +128,7 @@ class Page:
 
     def __init__(self, folder):
         with open(os.path.join(folder, "page"), "rb") as f:
+            wait_for(lambda: os.fstat(f.fileno()).st_size > 0, "the page to be written")
             self.map = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)
 
     @property
