@@ -163,15 +163,41 @@ def recovered(w, job, attempt=2):
     return int(e["from_step"])
 
 
-def wait_recovery(w, job):
-    """Until the newest recovery checkpoint is one inside an epoch and well recorded, with the next one still far: a quarter
-    to half an interval behind it. Returns the rank's page."""
-    page = Page(w.attempt_dir(job, w.status(job)["attempt"]))
+def freeze(w, job, moment, hold, within=RECOVERY):
+    """Stops the worker whenever moment(step) holds, and looks again while it stands still: what was true a moment ago may not
+    be any more. moment() is the cheap look; it is followed by the events, which must know the newest recovery checkpoint, lying
+    inside the epoch in which the worker now is: then no checkpoint of the user's, which an attempt would rightly begin at, is
+    newer. It lies less than `within` steps back. Returns the rank's page, with the worker stopped when `hold` (kill -9 ends it all the same), else going on."""
+    attempt = w.status(job)["attempt"]
+    worker, page = w.worker(job, attempt), Page(w.attempt_dir(job, attempt))
+    now = wait_for(lambda: (lambda s: s.get("total_steps") and s)(w.status(job)), "the job's number of steps")
+    epoch = int(now["total_steps"]) // int(now["total_epochs"])
+
+    def recorded():
+        steps = [int(e["step"]) for e in w.events(job, "checkpoint_saved") if e.get("recovery")]
+        newest = max(steps, default=0)
+        return newest % epoch and newest // epoch == page.step // epoch and page.step - newest < within
+
+    while True:
+        wait_for(lambda: moment(page.step) or not alive(worker), "the right moment", pause=0)
+        check(alive(worker), "the run ended before the right moment")
+        os.kill(worker[0], signal.SIGSTOP)
+        try:
+            wait_for(recorded, patience=1, pause=0.1)
+        except Failed:
+            os.kill(worker[0], signal.SIGCONT)
+            wait_for(lambda: not moment(page.step) or not alive(worker), "this moment to pass", pause=0)
+            continue
+        if not hold:
+            os.kill(worker[0], signal.SIGCONT)
+        return page
+
+
+def wait_recovery(w, job, hold=False):
+    """Until the newest recovery checkpoint is one inside the present epoch, a quarter to three quarters of an interval ago."""
     folder = os.path.join(run_dir(w, job), "recovery")
 
-    def moment():
+    def moment(step):
         steps = [int(n.rsplit("-", 1)[1]) for n in (os.listdir(folder) if os.path.isdir(folder) else []) if n.startswith("step-")]
-        return steps and RECOVERY // 4 < page.step - max(steps) < RECOVERY // 2 and page
-    wait_for(lambda: os.path.exists(os.path.join(w.attempt_dir(job), "worker")), "a worker")
-    wait_for(lambda: [e for e in w.events(job, "checkpoint_saved") if e.get("recovery") and e.get("in_epoch")], "a recovery checkpoint")
-    return wait_for(moment, "the right moment", pause=0)
+        return steps and RECOVERY // 4 < step - max(steps) < RECOVERY * 3 // 4
+    return freeze(w, job, moment, hold)

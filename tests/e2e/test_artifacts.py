@@ -181,7 +181,7 @@ def tensorboard_after_kill_and_resume(w):
     """Killed, and later resumed in a job of its own: TensorBoard sees each point once, and those of metrics.csv."""
     w.ltd()
     job = w.submit(plan(w, epochs=2))
-    wait_recovery(w, job)
+    wait_recovery(w, job, hold=True)
     os.kill(w.worker(job)[0], signal.SIGKILL)
     recovered(w, job)
     equal(w.wait_done(job).returncode, 0)

@@ -5,8 +5,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (Failed, Page, RECOVERY, alive, check, equal, identity, make, plan, read, recovered, result, run, run_dir,
-                    same_result, wait_for, wait_recovery)
+from common import (alive, check, equal, Failed, freeze, identity, make, Page, plan, read, recovered,
+                    RECOVERY, result, run, run_dir, same_result, wait_for, wait_recovery)
 
 undisturbed = {}
 
@@ -46,7 +46,7 @@ def finish(w, job):
 def worker_killed(w):
     job = start(w)
     worker = w.worker(job)
-    page = wait_recovery(w, job)
+    page = wait_recovery(w, job, hold=True)
     kill(worker)
     redone_less_than_an_interval(w, job, page)
     check(w.events(job, "rewound"), "followers were told of the rewind")
@@ -57,7 +57,7 @@ def worker_killed(w):
 def shim_killed(w):
     job = start(w)
     shim, worker = w.shim(job), w.worker(job)
-    page = wait_recovery(w, job)
+    page = wait_recovery(w, job, hold=True)
     kill(shim)
     wait_for(lambda: not alive(worker), "the worker to die with its shim")
     redone_less_than_an_interval(w, job, page)
@@ -114,7 +114,7 @@ def worker_ends_while_the_daemon_is_away(w):
 def everything_killed_at_once(w):
     job = start(w)
     shim, worker = w.shim(job), w.worker(job)
-    page = wait_recovery(w, job)
+    page = wait_recovery(w, job, hold=True)
     w.kill_daemon()
     for pid in (shim[0], worker[0]):
         try:
@@ -129,11 +129,11 @@ def everything_killed_at_once(w):
 
 def worker_killed_while_it_writes_a_checkpoint(w):
     job = start(w)
-    wait_recovery(w, job)
-    folder = os.path.join(run_dir(w, job), "recovery")
-    known = set(os.listdir(folder))
-    worker, page = w.worker(job), Page(w.attempt_dir(job))
-    wait_for(lambda: set(os.listdir(folder)) - known, "a checkpoint to be begun", pause=0)
+    worker, folder = w.worker(job), os.path.join(run_dir(w, job), "recovery")
+
+    def writing(step):
+        return os.path.isdir(folder) and any(n.endswith(".tmp") for n in os.listdir(folder))
+    freeze(w, job, writing, hold=True, within=2 * RECOVERY)
     kill(worker)
     recovered(w, job)
     finish(w, job)
