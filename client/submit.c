@@ -48,10 +48,10 @@ static bool until_checked(void *arg, const Lt__V1__JobStatus *s, bool end)
     return false;
 }
 
-int lt_submit_wait_checked(struct lt_ctl *ctl, const char *job)
+int lt_submit_wait_checked(struct lt_ctl *ctl, const char *job, double seconds)
 {
     struct wait w = {.ctl = ctl};
-    int rc = lt_watch(ctl, job, -1, until_checked, &w);
+    int rc = lt_watch(ctl, job, seconds, until_checked, &w);
 
     return rc ? rc : w.exit_code;
 }

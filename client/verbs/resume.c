@@ -139,7 +139,7 @@ static int run(struct lt_ctl *ctl)
         return rc;
     if (lt_ctl_flag(ctl, "follow"))
         return lt_follow(ctl, &f);
-    rc = lt_submit_wait_checked(ctl, f.job);
+    rc = lt_submit_wait_checked(ctl, f.job, -1);
     if (rc)
         return rc;
     puts(f.job);

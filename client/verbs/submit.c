@@ -6,6 +6,7 @@
 #include "client/ctl.h"
 #include "client/plan_file.h"
 #include "client/submit.h"
+#include "sys/clock.h"
 
 static const struct lt_option options[] = {
     {"quiet", 'q', LT_OPTION_FLAG, NULL, "print the job's id alone"},
@@ -13,7 +14,7 @@ static const struct lt_option options[] = {
      "change a field of the plan: trainer.max_epochs=3; may be repeated"},
     {"hold", 0, LT_OPTION_FLAG, NULL, "don't start it before `ltctl release`"},
     {"wait", 0, LT_OPTION_FLAG, NULL, "wait until it is done, and exit with its code"},
-    {"timeout", 0, LT_OPTION_DURATION, "TIME", "with --wait: no longer than this (then exit 9)"},
+    {"timeout", 0, LT_OPTION_DURATION, "TIME", "wait no longer than this (then exit 9)"},
 };
 
 static void hold(struct lt_ctl *ctl, Lt__V1__JobSpec *spec)
@@ -36,6 +37,7 @@ static int run(struct lt_ctl *ctl)
     const char *job;
     Lt__V1__JobSpec *spec;
     double seconds = -1;
+    uint64_t began;
     int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
 
     if (rc == 0)
@@ -45,16 +47,24 @@ static int run(struct lt_ctl *ctl)
     if (lt_ctl_flag(ctl, "hold"))
         hold(ctl, spec);
     rc = lt_submit(ctl, spec, &job);
-    if (rc == 0)
-        rc = lt_submit_wait_checked(ctl, job);
     if (rc)
+        return rc;
+    lt_ctl_duration(ctl, "timeout", &seconds);
+    began = lt_clock_mono_ns();
+    rc = lt_submit_wait_checked(ctl, job, seconds);
+    if (rc && rc != LT_EXIT_TIMEOUT)
         return rc;
     puts(job);
     fflush(stdout);
-    if (!lt_ctl_flag(ctl, "quiet"))
+    if (rc == 0 && !lt_ctl_flag(ctl, "quiet"))
         lt_ctl_note("submitted; `ltctl logs -f %s` follows it", job);
-    lt_ctl_duration(ctl, "timeout", &seconds);
-    return lt_ctl_flag(ctl, "wait") ? lt_submit_wait_done(ctl, job, seconds, NULL) : 0;
+    if (rc)
+        lt_ctl_note("still being checked; `ltctl explain %s` says what it waits for", job);
+    if (rc || !lt_ctl_flag(ctl, "wait"))
+        return rc;
+    if (seconds >= 0)
+        seconds = LT_MAX(seconds - (double)(lt_clock_mono_ns() - began) / 1e9, 0);
+    return lt_submit_wait_done(ctl, job, seconds, NULL);
 }
 
 const struct lt_verb lt_verb_submit = {
