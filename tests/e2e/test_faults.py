@@ -8,8 +8,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (FASHION, Failed, Page, RECOVERY, SOURCE, World, alive, check, equal, freeze, make, plan, read, recovered, result, run, run_dir,
-                    same_result, wait_for, wait_recovery)
+from common import (FASHION, Failed, Page, RECOVERY, SOURCE, Skipped, World, alive, check, equal, freeze, make, plan, read, recovered, result,
+                    run, run_dir, same_result, wait_for, wait_recovery)
 from disk import Disk
 
 undisturbed = {}
@@ -235,6 +235,58 @@ def submissions_while_ltd_dies(w):
     equal(names, sorted(f"job-{i}" for i in range(len(clients))), "jobs")
 
 
+def only_with_two_processes():
+    if make is World:
+        raise Skipped("one process is both")
+
+
+def restart(w, role):
+    """kill -9 of one of the two; training goes on without it, or has ended."""
+    page, pid = Page(w.attempt_dir(w.out("ps", "-q"))), w.daemon_pid({"agent": "node", "coordinator": "coord"}[role])
+    before = page.step
+    os.kill(pid, signal.SIGKILL)
+    for p in w.daemons:
+        if p.pid == pid:
+            p.wait()
+    wait_for(lambda: page.step > before, "training to go on")
+    World.ltd(w, "--role", role, *(["--coordinator", "unix:" + w.socket] if role == "agent" else []))
+
+
+def each_daemon_killed_alone(w):
+    only_with_two_processes()
+    w.ltd()
+    expected(w)
+    job = w.submit(short_plan(w))
+    follower = w.popen("logs", "-f", job)
+    training(w, job)
+    restart(w, "agent")
+    restart(w, "coordinator")
+    finish(w, job)
+    out, _ = follower.communicate(timeout=60)
+    equal(follower.returncode, 0, "the follower's exit code")
+    check(out == read(run_dir(w, job), "logs", "1", "0.out"), "the follower saw each byte once")
+    equal(w.status(job)["attempt"], 1, "attempts")
+
+
+def no_agent_is_there(w):
+    """What is submitted and asked for meanwhile happens when it comes; explain says what is missing."""
+    only_with_two_processes()
+    agent = w.ltd()[1]
+    running = w.submit(long_plan(w))
+    training(w, running)
+    agent.kill()
+    agent.wait()
+    p = w.ctl("submit", "-q", short_plan(w), "--timeout", "300ms", code=9)
+    job = p.stdout.strip()
+    check(job and "explain" in p.stderr, p)
+    check("node" in w.out("explain", job).lower(), w.out("explain", job))
+    check("may still run" in w.out("explain", running), w.out("explain", running))
+    w.ctl("cancel", running)
+    World.ltd(w, "--role", "agent", "--coordinator", "unix:" + w.socket, wait=False)
+    equal(w.wait_done(running).returncode, 103)
+    equal(w.wait_done(job).returncode, 0)
+
+
 # ---- checkpoints
 
 def damaged_recovery_checkpoint(w):
@@ -425,6 +477,6 @@ def documented(w):
 
 run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, cache_disk_full, output_disk_full,
      clock_set_back_a_day, a_flipped_bit_in_the_store,
-     two_daemons, submissions_while_ltd_dies, damaged_recovery_checkpoint,
+     two_daemons, submissions_while_ltd_dies, each_daemon_killed_alone, no_agent_is_there, damaged_recovery_checkpoint,
      data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
      time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up, loss_not_finite, documented], make)
