@@ -86,9 +86,10 @@ def compared(text, kind):
     text = re.sub(r"\d+(\.\d+)? s  \d+ steps/s", "SPEED", text)
     text = re.sub(r"\b\d+[smh]$", "AGE", text, flags=re.M)
     text = re.sub(r"\d+(\.\d+)? ms a step", "SPEED", text)
+    text = re.sub(r"\d+(\.\d+)? ([KMGT]i)?B\b", "SIZE", text)
     text = re.sub(r"\d*\.\d+(e[-+]?\d+)?|\b\d+e[-+]?\d+\b", "REAL", text)
     if kind == "numbers":
-        text = re.sub(r"\d+", "NUMBER", text)
+        text = re.sub(r"\d+( processor)?s?\b|\d+", r"NUMBER\1", text)
     return re.sub(r" +", " ", text)
 
 
