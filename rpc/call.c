@@ -58,6 +58,15 @@ static void free_call(struct lt_rpc_call *c)
     lt_free(c);
 }
 
+static void unlink_call(struct lt_rpc_call *c)
+{
+    *c->link = c->next;
+    if (c->next)
+        c->next->link = c->link;
+    c->next = NULL;
+    c->link = &c->next; /* in a list of its own: once more changes nothing */
+}
+
 void lt_rpc_call_free_when_over(struct lt_rpc_call *c)
 {
     struct lt_rpc_server *s = c->server;
@@ -65,9 +74,7 @@ void lt_rpc_call_free_when_over(struct lt_rpc_call *c)
     if (c->pending > 0 || !c->closed)
         return;
     tell_closed(c, c->cancelled != 0);
-    *c->link = c->next;
-    if (c->next)
-        c->next->link = c->link;
+    unlink_call(c);
     s->open--;
     s->last_call_ns = lt_clock_mono_ns();
     free_call(c);
@@ -173,29 +180,42 @@ static void ended(struct lt_rpc_op *op, int ok)
     lt_rpc_call_free_when_over(c);
 }
 
+/* Cancelled, not finished: a status that waits to be read would keep the call for as long as its
+ * client likes, and there is no end to how many such a client opens. The core sends code and text
+ * if the connection takes them. */
+static void turn_away(struct lt_rpc_call *c, const char *text)
+{
+    char *peer = grpc_call_get_peer(c->core);
+
+    c->finishing = c->status_sent = true;
+    unlink_call(c); /* it counts no more */
+    grpc_call_cancel_with_status(c->core, GRPC_STATUS_RESOURCE_EXHAUSTED, text, NULL);
+    lt_rpc_peer_turned_away(peer);
+    gpr_free(peer);
+}
+
 /* One program that opens calls without end must leave room for its user's others. */
 static bool has_too_many(struct lt_rpc_call *call)
 {
     const struct lt_rpc_server *s = call->server;
     const struct lt_rpc_peer *peer = &call->peer;
     unsigned by_uid = 0, by_pid = 0;
-    bool too_many;
+    char text[64];
 
     for (const struct lt_rpc_call *c = s->calls; c; c = c->next) {
-        if (c->refused || c->peer.uid != peer->uid)
-            continue;
-        by_uid++;
-        by_pid += c->peer.pid == peer->pid;
+        by_uid += c->peer.uid == peer->uid;
+        by_pid += c->peer.uid == peer->uid && c->peer.pid == peer->pid;
     }
-    too_many = by_pid > s->config.calls_per_pid || by_uid > s->config.calls_per_uid;
-    call->refused = too_many;
     if (by_pid > s->config.calls_per_pid)
-        lt_rpc_finish(call, LT_RPC_RESOURCE_EXHAUSTED, "process %d has %u calls open", (int)peer->pid,
-                      s->config.calls_per_pid);
-    else if (too_many)
-        lt_rpc_finish(call, LT_RPC_RESOURCE_EXHAUSTED, "user %u has %u calls open",
-                      (unsigned)peer->uid, s->config.calls_per_uid);
-    return too_many;
+        snprintf(text, sizeof text, "process %d has %u calls open", (int)peer->pid,
+                 s->config.calls_per_pid);
+    else if (by_uid > s->config.calls_per_uid)
+        snprintf(text, sizeof text, "user %u has %u calls open", (unsigned)peer->uid,
+                 s->config.calls_per_uid);
+    else
+        return false;
+    turn_away(call, text);
+    return true;
 }
 
 /* May this peer make this call now? Ends it otherwise. */

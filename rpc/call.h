@@ -27,7 +27,6 @@ struct lt_rpc_call {
     bool reading, writing, paused, held, requested, headers_sent;
     bool starved;                /* the handler was refused room */
     bool finishing, status_sent; /* a status is set; is on its way */
-    bool refused;                /* there are too many; it may wait for a reader, and counts no more */
     bool closed, told;           /* the close op fired; the handler knows */
 };
 

@@ -62,6 +62,8 @@ void lt_rpc_calls_drain(struct lt_rpc_server *s); /* end the streams */
 struct lt_rpc_server *lt_rpc_call_server(const struct lt_rpc_call *c);
 /* listen.c */
 bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out); /* "fd:N" → credentials */
+/* Counts a call that was one too many; a connection that doesn't stop asking is closed. */
+void lt_rpc_peer_turned_away(const char *peer);
 void lt_rpc_listeners_close(struct lt_rpc_server *s);
 /* reflection.c */
 bool lt_rpc_knows_service(const char *name);

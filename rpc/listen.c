@@ -32,6 +32,7 @@
 #define BACKLOG SOMAXCONN
 #define WARN_EVERY_NS UINT64_C(10000000000)
 #define ACCEPTS_PER_TURN 64
+#define TURNED_AWAY_MAX 256 /* calls of one connection */
 
 struct lt_rpc_listener {
     struct lt_rpc_listener *next;
@@ -41,12 +42,17 @@ struct lt_rpc_listener {
     char *path;
 };
 
+struct connection {
+    struct lt_rpc_peer who;
+    unsigned turned_away; /* calls that it had too many */
+};
+
 /* Of the whole process, as numbers of files are. Touched by the loop's thread alone. */
 static struct {
     int first, end, next;
-    struct lt_rpc_peer *peers; /* [number - first] */
-    uint64_t warned_ns;        /* monotonic; 0: never */
-    unsigned dropped;          /* since then */
+    struct connection *peers; /* [number - first] */
+    uint64_t warned_ns;       /* monotonic; 0: never */
+    unsigned dropped;         /* since then */
 } range;
 
 static int range_init(struct lt_error *err)
@@ -84,15 +90,35 @@ static int range_take(int fd)
     return moved;
 }
 
-bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out)
+/* -1: not one of ours. */
+static int number_of(const char *peer)
 {
     uint64_t fd;
 
     if (!lt_str_starts(peer, "fd:") || lt_parse_u64(peer + 3, &fd) < 0 || !range.peers ||
         fd < (uint64_t)range.first || fd >= (uint64_t)range.end)
-        return false;
-    *out = range.peers[fd - (uint64_t)range.first];
-    return true;
+        return -1;
+    return (int)fd;
+}
+
+bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out)
+{
+    int fd = number_of(peer);
+
+    if (fd >= 0)
+        *out = range.peers[fd - range.first].who;
+    return fd >= 0;
+}
+
+void lt_rpc_peer_turned_away(const char *peer)
+{
+    int fd = number_of(peer);
+    struct connection *c = fd >= 0 ? &range.peers[fd - range.first] : NULL;
+
+    if (!c || ++c->turned_away != TURNED_AWAY_MAX)
+        return;
+    lt_warning("the connection of pid %d is closed: it asks on and on", (int)c->who.pid);
+    shutdown(fd, SHUT_RDWR); /* the core sees its end, and closes it */
 }
 
 /* A flood must not become one of the log. */
@@ -126,7 +152,7 @@ static void hand_over(struct lt_rpc_listener *l, int fd)
         return;
     }
     range.peers[number - range.first] =
-        (struct lt_rpc_peer){.uid = who.uid, .gid = who.gid, .pid = who.pid};
+        (struct connection){.who = {.uid = who.uid, .gid = who.gid, .pid = who.pid}};
     plain = grpc_insecure_server_credentials_create();
     grpc_server_add_channel_from_fd(l->server->core, number, plain);
     grpc_server_credentials_release(plain);

@@ -2,7 +2,7 @@
  *
  * The tag of every batch is the address of an lt_rpc_op inside the object that the batch belongs
  * to. An op is in flight at most once, so the hand-over list is intrusive: no allocation, no loss.
- * The thread wakes the loop only when the list was empty.
+ * A thread wakes the loop only when the list was empty.
  */
 #include "rpc/loop.h"
 
@@ -17,14 +17,18 @@
 #include "base/mem.h"
 #include "rpc/internal.h"
 
+/* The core does its own work on them, too: one may be kept busy by a connection that sends without
+ * end, for as long as that likes. */
+#define THREADS 2
+
 struct lt_rpc_loop {
     uv_loop_t *uv;
     uv_async_t wake;
     grpc_completion_queue *cq;
-    pthread_t thread;
+    pthread_t threads[THREADS];
     pthread_mutex_t lock; /* guards head, tail, over */
     struct lt_rpc_op *head, **tail;
-    bool over;
+    int n_threads, over; /* started, at their end */
     void (*done)(void *arg);
     void *arg;
 };
@@ -52,7 +56,7 @@ static void *wait_for_completions(void *arg)
             uv_async_send(&l->wake);
     }
     pthread_mutex_lock(&l->lock);
-    l->over = true;
+    l->over++;
     pthread_mutex_unlock(&l->lock);
     uv_async_send(&l->wake);
     return NULL;
@@ -78,14 +82,15 @@ static void on_wake(uv_async_t *a)
     op = l->head;
     l->head = NULL;
     l->tail = &l->head;
-    over = l->over;
+    over = l->over == l->n_threads;
     pthread_mutex_unlock(&l->lock);
     for (; op; op = next) {
         next = op->next; /* fn may free op */
         op->fn(op, op->ok);
     }
     if (over && !uv_is_closing((uv_handle_t *)a)) {
-        pthread_join(l->thread, NULL);
+        for (int i = 0; i < l->n_threads; i++)
+            pthread_join(l->threads[i], NULL);
         grpc_completion_queue_destroy(l->cq);
         uv_close((uv_handle_t *)a, wake_closed);
     }
@@ -107,8 +112,10 @@ int lt_rpc_loop_open(uv_loop_t *loop, struct lt_rpc_loop **out, struct lt_error 
     l->tail = &l->head;
     pthread_mutex_init(&l->lock, NULL);
     l->cq = grpc_completion_queue_create_for_next(NULL);
-    rc = -pthread_create(&l->thread, NULL, wait_for_completions, l);
-    if (rc < 0) {
+    while (l->n_threads < THREADS &&
+           (rc = -pthread_create(&l->threads[l->n_threads], NULL, wait_for_completions, l)) == 0)
+        l->n_threads++;
+    if (l->n_threads == 0) {
         grpc_completion_queue_shutdown(l->cq);
         grpc_completion_queue_destroy(l->cq);
         uv_close((uv_handle_t *)&l->wake, wake_closed);

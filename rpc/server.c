@@ -17,13 +17,21 @@
 #define OUTBOX_BYTES (256u << 10)
 #define OUTBOX_TOTAL (32u << 20)
 #define CALLS_PER_UID 4096
-#define CALLS_PER_PID 512
-#define ARMED 16 /* calls that may arrive in one turn without waiting */
+#define CALLS_PER_PID 256
+#define QUOTA ((size_t)128 << 20) /* of calls and connections, in gRPC */
+#define ARMED 16                  /* calls that may arrive in one turn without waiting */
 #define MESSAGE_MAX (4 << 20)
 
 static grpc_server *make_core(void)
 {
+    grpc_resource_quota *quota = grpc_resource_quota_create("ltd");
+    grpc_server *core;
     grpc_arg args[] = {
+        /* who never acknowledges our settings isn't held to max_concurrent_streams: the core stops
+         * reading from connections instead, once its share is used up */
+        {.type = GRPC_ARG_POINTER,
+         .key = (char *)GRPC_ARG_RESOURCE_QUOTA,
+         .value.pointer = {quota, grpc_resource_quota_arg_vtable()}},
         /* gzip is unpacked before its size is checked */
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)"grpc.compression_enabled_algorithms_bitset",
@@ -33,7 +41,7 @@ static grpc_server *make_core(void)
          .value.integer = MESSAGE_MAX},
         {.type = GRPC_ARG_INTEGER,
          .key = (char *)"grpc.max_concurrent_streams",
-         .value.integer = 256},
+         .value.integer = CALLS_PER_PID},
         /* a strike too many is a GOAWAY of 4 KiB per further ping, queued without bound for who
          * doesn't read; an answered ping is 17 bytes, and held back with the rest */
         {.type = GRPC_ARG_INTEGER,
@@ -53,7 +61,10 @@ static grpc_server *make_core(void)
     };
     grpc_channel_args list = {LT_ARRAY_LEN(args), args};
 
-    return grpc_server_create(&list, NULL);
+    grpc_resource_quota_resize(quota, QUOTA);
+    core = grpc_server_create(&list, NULL);
+    grpc_resource_quota_unref(quota);
+    return core;
 }
 
 void lt_rpc_server_unref(struct lt_rpc_server *s)

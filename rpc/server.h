@@ -65,7 +65,7 @@ struct lt_rpc_server_config {
     size_t outbox_bytes;    /* per call; 0: 256 KiB */
     size_t outbox_total;    /* of all calls; 0: 32 MiB */
     unsigned calls_per_uid; /* open at a time; 0: 4096 */
-    unsigned calls_per_pid; /* of them, from one process; 0: 512 */
+    unsigned calls_per_pid; /* of them, from one process; 0: 256 */
 };
 
 int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_server **out,

@@ -173,7 +173,8 @@ static void *run(void *arg)
 {
     struct fixture *f = arg;
     struct lt_error err = {0};
-    struct lt_rpc_server_config config = {.methods = methods, .context = f, .rights = rights};
+    struct lt_rpc_server_config config = {
+        .methods = methods, .context = f, .rights = rights, .calls_per_pid = FIXTURE_CALLS};
 
     uv_loop_init(&f->uv);
     uv_async_init(&f->uv, &f->wake, obey);

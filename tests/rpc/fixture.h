@@ -14,6 +14,8 @@
 #include "rpc/loop.h"
 #include "rpc/server.h"
 
+#define FIXTURE_CALLS 64 /* that one process may have open */
+
 enum ask {
     ASK_ECHO = 0,
     ASK_FAIL = 1,  /* NOT_FOUND with two problems */

@@ -194,6 +194,31 @@ static void a_reader_that_stops_is_held_back_and_disturbs_nobody(void **state)
     lt_rpc_status_done(&other.status);
 }
 
+static void one_process_leaves_calls_for_others(void **state)
+{
+    struct call *c = *state;
+    Lt__V1__LogChunk q = LT__V1__LOG_CHUNK__INIT, *r;
+    struct lt_client_stream *s[FIXTURE_CALLS];
+
+    q.has_attempt = true;
+    q.attempt = ASK_NEVER;
+    for (unsigned i = 0; i < FIXTURE_CALLS; i++)
+        assert_int_equal(lt_client_stream_open(c->client, "/test.Echo/Count", &q.base,
+                                               &lt__v1__log_chunk__descriptor, 0, &s[i],
+                                               &c->status),
+                         0);
+    fixture_await(&f.requests, FIXTURE_CALLS);
+    assert_true(ask(c, "/test.Echo/One", ASK_ECHO, 1, LONG_MS, &r) < 0);
+    assert_int_equal(c->status.code, LT_RPC_RESOURCE_EXHAUSTED);
+    assert_non_null(strstr(c->status.text, "has 64 calls open"));
+    lt_rpc_status_done(&c->status);
+    lt_client_stream_close(s[0]);
+    fixture_await(&f.cancelled, 1);
+    assert_int_equal(ask(c, "/test.Echo/One", ASK_ECHO, 1, LONG_MS, &r), 0);
+    for (unsigned i = 1; i < FIXTURE_CALLS; i++)
+        lt_client_stream_close(s[i]);
+}
+
 static void an_upload_is_one_reply(void **state)
 {
     struct call *c = *state;
@@ -353,6 +378,7 @@ static void held_calls_wait_and_health_does_not(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_process_leaves_calls_for_others, setup, teardown),
         cmocka_unit_test_setup_teardown(a_unary_call_is_answered, setup, teardown),
         cmocka_unit_test_setup_teardown(an_error_carries_code_text_and_problems, setup, teardown),
         cmocka_unit_test_setup_teardown(a_deadline_ends_the_call_on_both_sides, setup, teardown),
