@@ -73,7 +73,8 @@ static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *
         x->has_result = true;
         x->result = LT__V1__JOB_RESULT__SUCCEEDED;
         set(x, LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
-    } else if (!command && e->status == lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, INFRASTRUCTURE)) {
+    } else if (!command &&
+               e->status == lt_job_exit_code(LT__V1__JOB_RESULT__FAILED, INFRASTRUCTURE)) {
         set(x, INFRASTRUCTURE, lt_strdup("the worker couldn't record its end; see its log"));
     } else {
         set(x, LT__V1__FAILURE_CLASS__CLASS_JOB,
@@ -96,8 +97,7 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
         x->result = r->result;
         set(x, r->class, r->reason ? lt_strdup(r->reason) : NULL);
     } else if (rc < 0) {
-        set(x, INFRASTRUCTURE,
-            lt_strdup("lt-shim died, and the worker with it"));
+        set(x, INFRASTRUCTURE, lt_strdup("lt-shim died, and the worker with it"));
     } else {
         classify_exit(r, &e, x);
     }

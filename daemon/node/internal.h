@@ -52,6 +52,7 @@ void lt_node_send(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind,
                   void *payload); /* queued when full, dropped without a session */
 int lt_node_try(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind,
                 void *payload);        /* -EAGAIN, -ENOTCONN */
+bool lt_node_out_empty(const struct lt_node *n);
 bool lt_node_flush(struct lt_node *n); /* true: nothing queued any more */
 void lt_node_out_drop(struct lt_node *n);
 struct lt_node_out *lt_node_out_new(void);

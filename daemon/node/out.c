@@ -1,7 +1,7 @@
 /* out.c - messages to the coordinator
  *
- * What answers a request is queued here when the session's outbox is full; what is read from
- * somewhere (records, samples) isn't: its reader just stops and goes on later, so that memory stays
+ * What answers a request is queued here when the session's outbox is full, and goes before what is
+ * read from somewhere (records): its reader just stops and goes on later, so that memory stays
  * bounded. A lost session drops everything: the coordinator asks again, and what matters is in the
  * hello.
  */
@@ -93,6 +93,11 @@ void lt_node_send(struct lt_node *n, Lt__V1__AgentMessage__MessageCase kind, voi
 
     if (n->out->first || put(n, &m) == -EAGAIN)
         push(n->out, &m);
+}
+
+bool lt_node_out_empty(const struct lt_node *n)
+{
+    return !n->out->first;
 }
 
 bool lt_node_flush(struct lt_node *n)

@@ -46,7 +46,7 @@ void lt_rank_sample(const struct lt_rank *r)
     fill(r, &sample);
     m.samples = list;
     m.n_samples = 1;
-    lt_node_try(r->node, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
+    lt_node_send(r->node, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
 }
 
 void lt_node_sample(struct lt_node *n)
@@ -70,8 +70,9 @@ void lt_node_sample(struct lt_node *n)
         m.n_samples++;
     }
     m.samples = list;
-    if (m.n_samples)
-        lt_node_try(n, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
+    if (m.n_samples && lt_node_out_empty(n)) /* records may fill the session for long: at most one
+                                                waits before them */
+        lt_node_send(n, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
     lt_free(list);
     lt_free(samples);
 }
