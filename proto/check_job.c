@@ -12,8 +12,8 @@ static void check_name(const struct lt_check *c, const char *name)
     size_t len = strlen(name);
 
     if (len > NAME_MAX_BYTES)
-        lt_problem_add(c->problems, path, "shorten it", "a name of %zu bytes; at most %d are allowed",
-                       len, NAME_MAX_BYTES);
+        lt_problem_add(c->problems, path, "shorten it",
+                       "a name of %zu bytes; at most %d are allowed", len, NAME_MAX_BYTES);
     for (size_t i = 0; i < len; i++) {
         unsigned char b = (unsigned char)name[i];
 

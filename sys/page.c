@@ -1,7 +1,7 @@
 /* page.c - maps the shared page
  *
- * Creation is two steps (zeros, then magic); the magic is written last, so that whoever maps it meanwhile
- * gets -EPROTO, not half a page.
+ * Creation is two steps (zeros, then magic); the magic is written last, so that whoever maps it
+ * meanwhile gets -EPROTO, not half a page.
  */
 #include "sys/page.h"
 
@@ -20,7 +20,8 @@
 _Static_assert(sizeof(struct lt_page) <= PAGE_BYTES, "the page is one page");
 
 const char *const lt_phase_names[LT_PHASE_N] = {
-    "starting", "compiling", "sanity", "training", "validating", "testing", "checkpointing", "finishing",
+    "starting",   "compiling", "sanity",        "training",
+    "validating", "testing",   "checkpointing", "finishing",
 };
 
 static int map_fd(int fd, const char *path, struct lt_page **out, struct lt_error *err)
@@ -60,7 +61,8 @@ int lt_page_create(const char *path, struct lt_page **out, struct lt_error *err)
 
     if (fd < 0)
         return fd;
-    if (fstat(fd, &st) == 0 && st.st_size == 0) /* no hole: touching it on a full disk would be a SIGBUS */
+    if (fstat(fd, &st) == 0 &&
+        st.st_size == 0) /* no hole: touching it on a full disk would be a SIGBUS */
         rc = lt_file_pwrite(fd, zeros, sizeof zeros, 0, err);
     if (rc < 0)
         lt_file_truncate(fd, 0, NULL); /* half a page would be refused for ever */

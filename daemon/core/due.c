@@ -66,9 +66,10 @@ static bool end_if_unwanted(struct lt_turn *t, struct lt_job *job)
 static bool due_checking(struct lt_turn *t, struct lt_job *job)
 {
     if (job->fold->refused) {
-        emit_done(t, job, (struct lt_verdict){.result = LT__V1__JOB_RESULT__REFUSED,
-                                              .class = LT__V1__FAILURE_CLASS__CLASS_PLAN,
-                                              .reason = "the plan was refused"});
+        emit_done(t, job,
+                  (struct lt_verdict){.result = LT__V1__JOB_RESULT__REFUSED,
+                                      .class = LT__V1__FAILURE_CLASS__CLASS_PLAN,
+                                      .reason = "the plan was refused"});
         return true;
     }
     if (end_if_unwanted(t, job))
@@ -107,9 +108,9 @@ static bool start_or_requeue(struct lt_turn *t, struct lt_job *job)
     if (!n->session && t->mono_ns - n->lost_ns < LT_NODE_UNKNOWN_NS)
         return false;
     lt_buf_printf(&why, "node %s %s", n->name,
-                  !n->session                             ? "is not connected"
+                  !n->session                          ? "is not connected"
                   : lt_core_draining(t->core, n->name) ? "is draining"
-                                                          : "no longer has what it needs");
+                                                       : "no longer has what it needs");
     emit_queued(t, job, why.data);
     return true;
 }
@@ -171,8 +172,8 @@ static void emit_done_for_good(struct lt_turn *t, struct lt_job *job)
     LT_AUTO(lt_free) char *reason = NULL;
 
     if (v.result == LT__V1__JOB_RESULT__FAILED && used > 0)
-        v.reason = reason = lt_format("%s; its %u retr%s used up", v.reason ? v.reason : "failed", used,
-                                      used == 1 ? "y is" : "ies are");
+        v.reason = reason = lt_format("%s; its %u retr%s used up", v.reason ? v.reason : "failed",
+                                      used, used == 1 ? "y is" : "ies are");
     emit_done(t, job, v);
 }
 
