@@ -1,7 +1,8 @@
 /* check_key.c - what a check's answer depends on
  *
  * Every string field that is a path (lt_field_is_path) is looked at, so that a new source's files
- * are in the key without a line of code here.
+ * are in the key without a line of code here; and every `path`, where a checkpoint was found when
+ * the job was made.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -51,13 +52,18 @@ static void add_path(struct lt_sha256 *h, const char *path)
 
 static void add_paths(struct lt_sha256 *h, const ProtobufCMessage *m);
 
+static bool is_path(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+{
+    return lt_field_is_path(m->descriptor, f) || !strcmp(f->name, "path");
+}
+
 static void add_value(struct lt_sha256 *h, const ProtobufCMessage *m,
                       const ProtobufCFieldDescriptor *f, void *value)
 {
     if (f->type == PROTOBUF_C_TYPE_MESSAGE && *(void **)value)
         add_paths(h, *(const ProtobufCMessage **)value);
     else if (f->type == PROTOBUF_C_TYPE_STRING && *(char **)value &&
-             lt_field_is_path(m->descriptor, f))
+             is_path(m, f))
         add_path(h, *(char **)value);
 }
 

@@ -43,7 +43,7 @@ const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *
     if (rc == 0)
         return path[0] == '/' ? path : lt_arena_format(arena, "%s/%s", fold->run_dir, path);
     if (rc == -ENOENT)
-        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "job %s: %s", fold->id, err.text);
+        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "%s", err.text);
     else
         lt_call_error(call, rc, err.text);
     return NULL;
