@@ -315,6 +315,33 @@ def damaged_recovery_checkpoint(w):
     check(int(began["to_step"]) < int(newest.rsplit("-", 1)[1]), "it began before the damaged one:", began)
 
 
+def damaged_checkpoint_of_the_users(w):
+    """One that was named must be good: test and resume are refused, by its name, and accepted again when it is back."""
+    w.ltd()
+    job = w.submit(short_plan(w))
+    equal(w.wait_done(job).returncode, 0)
+    folder = os.path.join(run_dir(w, job), read(run_dir(w, job), "last").decode().strip())
+    path = os.path.join(folder, "model.safetensors")
+    good = read(path)
+    with open(path, "r+b") as f:
+        f.seek(-5, os.SEEK_END)
+        f.write(bytes([good[-5] ^ 1]))
+    for verb in (["test", "--checkpoint", "last", job], ["resume", "-q", job]):
+        p = w.ctl(*verb, code=3)
+        check("model.safetensors" in p.stderr and "damaged" in p.stderr, p.stderr)
+    os.rename(folder, folder + ".away")
+    for verb in (["test", "--checkpoint", "last", job], ["resume", "-q", job]):
+        check("No such file" in w.ctl(*verb, code=3).stderr, verb)
+    w.ctl("download", job, "last", os.path.join(w.dir, "x"), code=4)
+    os.rename(folder + ".away", folder)
+    with open(path, "wb") as f:
+        f.write(good)
+    w.ctl("test", "--checkpoint", "last", job)
+    equal(w.wait_done(w.out("resume", "-q", job)).returncode, 0)
+    p = w.ctl("resume", "--checkpoint", "none", job, code=4)
+    check(p.stderr.count(job) == 1 and "it has" in p.stderr, p.stderr)
+
+
 # ---- data
 
 def plain_data(w):
@@ -478,5 +505,5 @@ def documented(w):
 run([state_disk_full, run_disk_full, run_folder_read_only, recovery_folder_read_only, cache_disk_full, output_disk_full,
      clock_set_back_a_day, a_flipped_bit_in_the_store,
      two_daemons, submissions_while_ltd_dies, each_daemon_killed_alone, no_agent_is_there, damaged_recovery_checkpoint,
-     data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
+     damaged_checkpoint_of_the_users, data_gone_before_the_start, data_cut_while_it_is_read, data_changed_between_attempts,
      time_limit, cancelled, stopped_and_resumed, held_and_released, retries_used_up, loss_not_finite, documented], make)
