@@ -15,7 +15,8 @@
 #include "sys/file.h"
 
 #define PAGE_BYTES 4096
-#define PAGE_VERSION 1
+#define PAGE_VERSION 2
+#define PAGE_VERSION_LEAST 1 /* of the release before; what came later is zeros there */
 
 _Static_assert(sizeof(struct lt_page) <= PAGE_BYTES, "the page is one page");
 
@@ -45,9 +46,9 @@ static int check(struct lt_page *p, const char *path, struct lt_error *err)
 {
     if (__atomic_load_n(&p->magic, __ATOMIC_ACQUIRE) != LT_PAGE_MAGIC)
         return lt_error_set(err, -EPROTO, "%s: not a shared page", path);
-    if (p->version != PAGE_VERSION)
-        return lt_error_set(err, -EPROTO, "%s: version %u of the shared page, we know %u", path,
-                            p->version, PAGE_VERSION);
+    if (p->version < PAGE_VERSION_LEAST || p->version > PAGE_VERSION)
+        return lt_error_set(err, -EPROTO, "%s: version %u of the shared page, we know %u to %u",
+                            path, p->version, PAGE_VERSION_LEAST, PAGE_VERSION);
     return 0;
 }
 
@@ -107,4 +108,58 @@ void lt_page_unmap(struct lt_page *p)
 {
     if (p)
         munmap(p, PAGE_BYTES);
+}
+
+/* ---- flight recorder
+ *
+ * An entry being written has the number 0, so a reader takes nothing that is half of two.
+ */
+static void set_text(char *to, size_t n, const char *from)
+{
+    size_t len = strnlen(from, n - 1);
+
+    memcpy(to, from, len);
+    memset(to + len, 0, n - len);
+}
+
+void lt_page_collective_start(struct lt_page *p, uint64_t seq, const char *name, const char *kind,
+                              uint64_t bytes, uint64_t now_ns)
+{
+    struct lt_page_collective *e = &p->collectives[seq % LT_PAGE_COLLECTIVES];
+
+    atomic_store_explicit(&e->seq, 0, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&e->bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&e->started_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&e->state, LT_COLLECTIVE_STARTED, memory_order_relaxed);
+    set_text(e->kind, sizeof e->kind, kind);
+    set_text(e->name, sizeof e->name, name);
+    atomic_store_explicit(&e->seq, seq, memory_order_release);
+    atomic_store_explicit(&p->collective_seq, seq, memory_order_release);
+}
+
+void lt_page_collective_done(struct lt_page *p, uint64_t seq)
+{
+    struct lt_page_collective *e = &p->collectives[seq % LT_PAGE_COLLECTIVES];
+
+    if (atomic_load_explicit(&e->seq, memory_order_relaxed) == seq)
+        atomic_store_explicit(&e->state, LT_COLLECTIVE_DONE, memory_order_release);
+    atomic_store_explicit(&p->collective_done, seq, memory_order_release);
+}
+
+bool lt_page_collective(const struct lt_page *p, uint64_t seq, struct lt_collective *out)
+{
+    const struct lt_page_collective *e = &p->collectives[seq % LT_PAGE_COLLECTIVES];
+
+    if (seq == 0 || atomic_load_explicit(&e->seq, memory_order_acquire) != seq)
+        return false;
+    out->seq = seq;
+    out->bytes = atomic_load_explicit(&e->bytes, memory_order_relaxed);
+    out->started_ns = atomic_load_explicit(&e->started_ns, memory_order_relaxed);
+    out->state = atomic_load_explicit(&e->state, memory_order_relaxed);
+    memcpy(out->kind, e->kind, sizeof out->kind);
+    memcpy(out->name, e->name, sizeof out->name);
+    out->kind[sizeof out->kind - 1] = out->name[sizeof out->name - 1] = 0;
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&e->seq, memory_order_relaxed) == seq;
 }

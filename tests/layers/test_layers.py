@@ -16,7 +16,7 @@ BUILD = pathlib.Path(os.environ.get("LT_BUILD_ROOT", ROOT / "build"))
 
 LOW = ["base"]
 IR = ["base", "proto", "engine/graph", "engine/ops"]
-BACKEND = IR + ["sys", "engine"]
+BACKEND = IR + ["sys", "engine", "engine/comm"]
 ENGINE = BACKEND + ["engine/ref", "engine/null", "engine/cpu", "engine/data", "engine/session"]
 DAEMON = ["base", "sys", "proto", "proto/text", "rpc"]
 CONTROL = DAEMON + ["daemon/store", "daemon/core"]
@@ -30,6 +30,7 @@ MAY = {
     "engine": LOW + ["engine/graph", "engine/ops"],
     "engine/graph": IR,
     "engine/ops": IR,
+    "engine/comm": LOW + ["sys", "engine/graph"],
     "engine/ref": BACKEND,
     "engine/null": BACKEND,
     "engine/cpu": BACKEND,
