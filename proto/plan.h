@@ -26,6 +26,10 @@ void lt_plan_validate(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
  * schema version + this (sys/sha256.h). */
 void lt_plan_canonical(const ProtobufCMessage *m, struct lt_buf *out);
 
+/* trainer.precision; the shorter words mean the same. A word that validation refuses is F32. */
+enum lt_plan_precision { LT_PLAN_F32, LT_PLAN_F64, LT_PLAN_BF16_MIXED };
+enum lt_plan_precision lt_plan_precision(const Lt__V1__TrainingPlan *plan);
+
 /* Names of the metrics a plan logs, e.g. train_loss, val_acc, lr-Adam: what monitors and file names
  * may refer to. `epoch` and `step` are always there. Borrowed from the arena; NULL-ended. */
 const char *const *lt_plan_metric_names(const Lt__V1__TrainingPlan *plan, struct lt_arena *arena);

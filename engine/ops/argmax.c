@@ -52,6 +52,7 @@ static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("axis", -1),
 const struct lt_op lt_op_argmax = {
     .name = "argmax",
     .cls = LT_OP_REDUCTION,
+    .precision = LT_PRECISION_KEEP,
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

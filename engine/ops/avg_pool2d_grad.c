@@ -10,7 +10,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     int rc = lt_window_pool(n, &in[1], &w, &y, err);
 
     (void)g;
-    out[0] = in[1];
+    out[0] = in[1]; /* which only lends its shape */
+    out[0].dtype = y.dtype = in[0].dtype;
     return rc ? rc : lt_check_same(n, &y, &in[0], "dy", err);
 }
 

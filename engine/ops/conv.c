@@ -5,7 +5,8 @@
 
 const struct lt_attr_spec lt_conv_attrs[] = {
     LT_ATTR_INTS_OPT("stride"),   LT_ATTR_INTS_OPT("padding"), LT_ATTR_INTS_OPT("dilation"),
-    LT_ATTR_INT_DEF("groups", 1), LT_ATTR_STR_DEF("act", ""),  LT_ATTR_END,
+    LT_ATTR_INT_DEF("groups", 1), LT_ATTR_STR_DEF("act", ""),  LT_ATTR_RESULT,
+    LT_ATTR_END,
 };
 
 int lt_conv_of(const struct lt_node *n, const struct lt_type *x, const struct lt_type *weight,
@@ -79,6 +80,7 @@ void lt_conv_of_operands(const struct lt_kernel_args *k, const struct lt_operand
 {
     struct lt_type tx = type_of(x), tw = type_of(weight);
 
+    tx.dtype = tw.dtype = LT_F32; /* infer has looked at them; one may only lend its shape */
     lt_conv_of(k->node, &tx, &tw, c, NULL);
     c->n = x->dim[0];
 }
@@ -124,20 +126,25 @@ int lt_conv_ref_grad(const struct lt_kernel_args *k, int x_in, int weight_in, bo
 int lt_conv_infer_grad(const struct lt_node *n, const struct lt_type *in, int x_in, int weight_in,
                        struct lt_type *out, struct lt_error *err)
 {
+    struct lt_type x = in[x_in], weight = in[weight_in];
     struct lt_conv c;
-    int rc = lt_conv_of(n, &in[x_in], &in[weight_in], &c, err);
+    int rc;
 
+    (x_in == 2 ? &x : &weight)->dtype = in[0].dtype; /* the last input only lends its shape */
+    rc = lt_conv_of(n, &x, &weight, &c, err);
     out[0] = in[2];
-    return rc ? rc : lt_conv_check_dy(n, &in[x_in], &c, &in[0], err);
+    rc = rc ? rc : lt_infer_result(n, in[0].dtype, &out[0], err);
+    return rc ? rc : lt_conv_check_dy(n, &x, &c, &in[0], err);
 }
 
 int64_t lt_conv_flops(const struct lt_graph *g, const struct lt_node *n, int x_in, int weight_in,
                       const struct lt_binding *b)
 {
-    const struct lt_type *x = &g->values[n->in[x_in]].type;
+    struct lt_type x = g->values[n->in[x_in]].type, weight = g->values[n->in[weight_in]].type;
     struct lt_conv c;
 
-    lt_conv_of(n, x, &g->values[n->in[weight_in]].type, &c, NULL);
-    return 2 * lt_dim_value(x->dim[0], b) * c.o * c.oh * c.ow * c.cg * c.win.kernel[0] *
+    x.dtype = weight.dtype = LT_F32;
+    lt_conv_of(n, &x, &weight, &c, NULL);
+    return 2 * lt_dim_value(x.dim[0], b) * c.o * c.oh * c.ow * c.cg * c.win.kernel[0] *
            c.win.kernel[1];
 }

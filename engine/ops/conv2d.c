@@ -16,14 +16,14 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     if (rc)
         return rc;
-    if (n->n_in == 3 && (in[2].ndim != 1 || in[2].dtype != in[0].dtype ||
+    if (n->n_in == 3 && (in[2].ndim != 1 || !lt_bias_fits(in[0].dtype, in[2].dtype) ||
                          !lt_dim_eq(in[2].dim[0], lt_dim_num(c.o))))
         return lt_refuse(n, err, "the bias must have %lld elements", (long long)c.o);
     out[0] = in[0];
     out[0].dim[1] = lt_dim_num(c.o);
     out[0].dim[2] = lt_dim_num(c.oh);
     out[0].dim[3] = lt_dim_num(c.ow);
-    return 0;
+    return lt_infer_result(n, in[0].dtype, &out[0], err);
 }
 
 static int grad(struct lt_graph *g, int node, const lt_id *dout, lt_id *din, struct lt_error *err)

@@ -25,10 +25,13 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
         !lt_dim_eq(x->dim[x->ndim - 1], w->dim[1]))
         return lt_refuse(n, err, "input %s does not fit weight %s", tx, tw);
     if (n->n_in == 3 &&
-        (in[2].ndim != 1 || in[2].dtype != x->dtype || !lt_dim_eq(in[2].dim[0], w->dim[0])))
+        (in[2].ndim != 1 || !lt_bias_fits(x->dtype, in[2].dtype) ||
+         !lt_dim_eq(in[2].dim[0], w->dim[0])))
         return lt_refuse(n, err, "the bias does not fit weight %s", tw);
     out[0] = *x;
     out[0].dim[x->ndim - 1] = w->dim[0];
+    if (lt_infer_result(n, x->dtype, &out[0], err) < 0)
+        return -EINVAL;
     return lt_check_word(n, "act", acts, err);
 }
 
@@ -94,7 +97,8 @@ static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const st
            lt_dim_value(g->values[n->in[1]].type.dim[1], b);
 }
 
-static const struct lt_attr_spec attrs[] = {LT_ATTR_STR_DEF("act", ""), LT_ATTR_END};
+static const struct lt_attr_spec attrs[] = {LT_ATTR_STR_DEF("act", ""), LT_ATTR_RESULT,
+                                            LT_ATTR_END};
 
 const struct lt_op lt_op_linear = {
     .name = "linear",

@@ -25,6 +25,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 const struct lt_op lt_op_log = {
     .name = "log",
     .cls = LT_OP_POINTWISE,
+    .precision = LT_PRECISION_KEEP,
     .min_in = 1,
     .max_in = 1,
     .n_out = 1,

@@ -46,7 +46,7 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     out[0] = *a;
     out[0].dim[a->ndim - 2] = s.m;
     out[0].dim[a->ndim - 1] = s.n;
-    return 0;
+    return lt_infer_result(n, a->dtype, &out[0], err);
 }
 
 static int product(struct lt_graph *g, const struct lt_node *n, const char *suffix, lt_id a,
@@ -153,7 +153,8 @@ static int64_t flops(const struct lt_graph *g, const struct lt_node *n, const st
 }
 
 static const struct lt_attr_spec attrs[] = {LT_ATTR_INT_DEF("transpose_a", 0),
-                                            LT_ATTR_INT_DEF("transpose_b", 0), LT_ATTR_END};
+                                            LT_ATTR_INT_DEF("transpose_b", 0), LT_ATTR_RESULT,
+                                            LT_ATTR_END};
 
 const struct lt_op lt_op_matmul = {
     .name = "matmul",

@@ -14,10 +14,12 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     rc = rc ? rc : lt_check_float(n, &in[2], "the input", err);
     (void)g;
     index.dtype = LT_I32;
-    out[0] = in[2];
-    if (!rc && (in[0].ndim != 4 || in[0].dtype != in[2].dtype ||
-                !lt_dim_eq(in[0].dim[0], in[2].dim[0]) || !lt_dim_eq(in[0].dim[1], in[2].dim[1])))
-        return lt_refuse(n, err, "dy must have samples, channels and dtype of the input");
+    out[0] = in[2]; /* which only lends its shape */
+    out[0].dtype = in[0].dtype;
+    rc = rc ? rc : lt_check_float(n, &in[0], "dy", err);
+    if (!rc && (in[0].ndim != 4 || !lt_dim_eq(in[0].dim[0], in[2].dim[0]) ||
+                !lt_dim_eq(in[0].dim[1], in[2].dim[1])))
+        return lt_refuse(n, err, "dy must have samples and channels of the input");
     return rc ? rc : lt_check_same(n, &index, &in[1], "the index", err);
 }
 

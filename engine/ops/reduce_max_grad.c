@@ -40,6 +40,7 @@ const struct lt_op lt_op_reduce_max_grad = {
     .name = "reduce_max_grad",
     .internal = true,
     .cls = LT_OP_OTHER,
+    .precision = LT_PRECISION_KEEP,
     .min_in = 3,
     .max_in = 3,
     .n_out = 1,

@@ -43,6 +43,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 const struct lt_op lt_op_sum_to = {
     .name = "sum_to",
     .cls = LT_OP_REDUCTION,
+    .precision = LT_PRECISION_KEEP,
     .min_in = 2,
     .max_in = 2,
     .n_out = 1,

@@ -43,6 +43,26 @@ int lt_infer_same(const struct lt_graph *g, const struct lt_node *n, const struc
     return 0;
 }
 
+int lt_infer_result(const struct lt_node *n, enum lt_dtype operands, struct lt_type *out,
+                    struct lt_error *err)
+{
+    const char *name = lt_node_str(n, "dtype");
+
+    out->dtype = operands;
+    if (!*name)
+        return 0;
+    if (operands != LT_BF16 || strcmp(name, "float32") != 0)
+        return lt_refuse(n, err, "dtype: float32 of bfloat16 operands, not %s of %s", name,
+                         lt_dtype_names[operands]);
+    out->dtype = LT_F32;
+    return 0;
+}
+
+bool lt_bias_fits(enum lt_dtype operands, enum lt_dtype bias)
+{
+    return bias == operands || (operands == LT_BF16 && bias == LT_F32);
+}
+
 int lt_check_same(const struct lt_node *n, const struct lt_type *should, const struct lt_type *is,
                   const char *what, struct lt_error *err)
 {

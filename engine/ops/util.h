@@ -25,6 +25,13 @@ int lt_infer_broadcast(const struct lt_graph *g, const struct lt_node *n, const 
                        struct lt_type *out,
                        struct lt_error *err); /* out[0] = numpy's broadcast of in[0] and in[1] */
 struct lt_type lt_scalar_type(enum lt_dtype dtype);
+/* What contractions have, all of which sum in float32 or better: attribute `dtype`, the result's
+ * type: that of the operands, or float32 of bfloat16 operands. */
+#define LT_ATTR_RESULT LT_ATTR_STR_DEF("dtype", "")
+int lt_infer_result(const struct lt_node *n, enum lt_dtype operands, struct lt_type *out,
+                    struct lt_error *err);
+/* A bias is of the operands' type, or float32 beside bfloat16: it is added to the sum. */
+bool lt_bias_fits(enum lt_dtype operands, enum lt_dtype bias);
 /* -EINVAL "OP: what": the standard refusal. */
 int lt_refuse(const struct lt_node *n, struct lt_error *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -121,50 +121,60 @@ int lt_session_write(struct lt_session *s, int i, const void *src, struct lt_err
 
 /* ---- start values ---- */
 
-static void fill_uniform(float *p, size_t n, const struct lt_rng *r, double low, double high)
+/* The same numbers in either type: float32 is float64's, rounded. */
+static void put(void *p, enum lt_dtype dtype, size_t i, double v)
+{
+    if (dtype == LT_F64)
+        ((double *)p)[i] = v;
+    else
+        ((float *)p)[i] = (float)v;
+}
+
+static void fill_uniform(void *p, enum lt_dtype dtype, size_t n, const struct lt_rng *r, double low,
+                         double high)
 {
     for (size_t i = 0; i < n; i += 4) {
         uint32_t w[4];
 
         lt_rng_block(r, 0, i >> 34, (uint32_t)(i / 4), w);
         for (size_t k = 0; k < 4 && i + k < n; k++)
-            p[i + k] = (float)(low + (high - low) * ((double)(w[k] >> 8) * 0x1p-24));
+            put(p, dtype, i + k, low + (high - low) * ((double)(w[k] >> 8) * 0x1p-24));
     }
 }
 
-static void fill_normal(float *p, size_t n, const struct lt_rng *r, double mean, double std)
+static void fill_normal(void *p, enum lt_dtype dtype, size_t n, const struct lt_rng *r, double mean,
+                        double std)
 {
     for (size_t i = 0; i < n; i++)
-        p[i] = (float)(mean + std * lt_rng_normal(r, 0, i >> 32, (uint32_t)i));
+        put(p, dtype, i, mean + std * lt_rng_normal(r, 0, i >> 32, (uint32_t)i));
 }
 
-static void fill_float(float *p, size_t n, const struct lt_init *init, const struct lt_rng *r)
+static void fill_float(void *p, enum lt_dtype dtype, size_t n, const struct lt_init *init,
+                       const struct lt_rng *r)
 {
     switch (init->kind) {
     case LT_INIT_CONSTANT:
         for (size_t i = 0; i < n; i++)
-            p[i] = (float)init->a;
+            put(p, dtype, i, init->a);
         break;
     case LT_INIT_UNIFORM:
-        fill_uniform(p, n, r, init->a, init->b);
+        fill_uniform(p, dtype, n, r, init->a, init->b);
         break;
     case LT_INIT_NORMAL:
-        fill_normal(p, n, r, init->a, init->b);
+        fill_normal(p, dtype, n, r, init->a, init->b);
         break;
     case LT_INIT_LIST:
         for (size_t i = 0; i < n; i++)
-            p[i] = (float)init->list[i];
+            put(p, dtype, i, init->list[i]);
         break;
     }
 }
 
-/* Constants of other types: sums in float64, counters. */
+/* Counters. */
 static void fill_constant(void *p, enum lt_dtype dtype, size_t n, double v)
 {
     for (size_t i = 0; i < n; i++) {
-        if (dtype == LT_F64)
-            ((double *)p)[i] = v;
-        else if (dtype == LT_I64)
+        if (dtype == LT_I64)
             ((int64_t *)p)[i] = (int64_t)v;
         else if (dtype == LT_I32)
             ((int32_t *)p)[i] = (int32_t)v;
@@ -193,8 +203,8 @@ int lt_tensor_init(struct lt_session *s, const struct lt_stored *t, struct lt_er
         lt_error_prefix(err, "start values of %s", t->info.name);
         return -ENOMEM;
     }
-    if (t->info.dtype == LT_F32)
-        fill_float(plain, n, &t->init, &r);
+    if (t->info.dtype == LT_F32 || t->info.dtype == LT_F64)
+        fill_float(plain, t->info.dtype, n, &t->init, &r);
     else
         fill_constant(plain, t->info.dtype, n, t->init.a);
     if (t->layout)

@@ -59,6 +59,10 @@ static void attribute(const struct lt_attr_spec *a, bool first, struct lt_buf *o
 
 static void row(const struct lt_op *op, struct lt_buf *out)
 {
+    static const char *const types[] = {[LT_PRECISION_FOLLOW] = "its inputs'",
+                                        [LT_PRECISION_LOW] = "bfloat16",
+                                        [LT_PRECISION_KEEP] = "float32"};
+
     lt_buf_printf(out, "| `%s` | ", op->name);
     if (op->max_in >= LT_OP_VARIADIC)
         lt_buf_printf(out, "%d or more", op->min_in);
@@ -69,7 +73,7 @@ static void row(const struct lt_op *op, struct lt_buf *out)
     lt_buf_printf(out, " | %d | ", op->n_out);
     for (const struct lt_attr_spec *a = op->attrs; a && a->name; a++)
         attribute(a, a == op->attrs, out);
-    lt_buf_printf(out, " | %s | ", op->grad ? "yes" : "");
+    lt_buf_printf(out, " | %s | %s | ", op->grad ? "yes" : "", types[op->precision]);
     summary(op->name, out);
     lt_buf_printf(out, " |\n");
 }
@@ -83,15 +87,15 @@ static void document(struct lt_buf *out)
                        "directions or [height, width].\n\nMade from the operators' table by "
                        "`LT_GOLDEN_WRITE=1` and test ops/docs; "
                        "don't edit.\n\n| operator | inputs | outputs | attributes and what they "
-                       "are without a value | gradient | what it "
-                       "is |\n| --- | --- | --- | --- | --- | --- |\n");
+                       "are without a value | gradient | type in bf16-mixed | what it "
+                       "is |\n| --- | --- | --- | --- | --- | --- | --- |\n");
     for (int i = 0; lt_ops[i]; i++)
         if (lt_ops[i]->cls != LT_OP_UPDATE && !lt_ops[i]->internal)
             row(lt_ops[i], out);
     lt_buf_printf(out, "\n`batch_norm` is written (x, running_mean, running_var, [gamma, beta]) "
                        "and `dropout` (x): sample weights and random stream "
                        "come by\nthemselves; in evaluation the one uses its running statistics and "
-                       "the other does nothing.\n");
+                       "the other does nothing. Types: docs/precision.md.\n");
 }
 
 static void the_page_is_up_to_date(void **state)

@@ -106,7 +106,16 @@ static void what_this_build_cannot_do(void **state)
         {"trainer.accelerator=mps", "trainer.accelerator", "ltd has no MPS"},
         {"trainer.accelerator=cpus", "trainer.accelerator", "unknown accelerator"},
         {"trainer.precision=32", NULL, NULL},
-        {"trainer.precision=bf16-mixed", "trainer.precision", "only 32-true"},
+        {"trainer.precision=64", NULL, NULL},
+        {"trainer.precision=64-true", NULL, NULL},
+        {"trainer.precision=bf16", NULL, NULL},
+        {"trainer.precision=bf16-mixed", NULL, NULL},
+        {"trainer.precision=16", "trainer.precision", "16 means 16-mixed"},
+        {"trainer.precision=16-mixed", "trainer.precision", "float16 with loss scaling isn't"},
+        {"trainer.precision=16-true", "trainer.precision", "weights in float16 aren't"},
+        {"trainer.precision=bf16-true", "trainer.precision", "weights in bfloat16 aren't"},
+        {"trainer.precision=fp8", "trainer.precision", "float8 isn't supported yet"},
+        {"trainer.precision=transformer-engine", "trainer.precision", "float8 isn't"},
         {"trainer.precision=33", "trainer.precision", "unknown precision"},
         {"trainer.strategy=single_device", NULL, NULL},
         {"trainer.strategy=fsdp", "trainer.strategy", "sharded strategies aren't supported"},
@@ -430,8 +439,8 @@ static void everything_in_one_go(void **state)
         "2:28 model.layers[1].linear.out_features: is missing (write `out_features: …`)\n"
         "3:68 data.batch_size: 0 is out of range (write a number from 1 to 16777216)\n"
         "5:24 optimizer.adam.lr: -1 is out of range (write a number above 0)\n"
-        "6:37 trainer.precision: `16-mixed`: only 32-true is supported by this version (write "
-        "32-true)\n"
+        "6:37 trainer.precision: `16-mixed`: float16 with loss scaling isn't supported yet by this "
+        "version (write bf16-mixed)\n"
         "7:40 callbacks[0].early_stopping.monitor: `val_loss`: there is no validation in this plan "
         "(write "
         "train_loss, epoch or step)\n"
