@@ -39,29 +39,33 @@ static void check_resources(const struct lt_check *c, const Lt__V1__Resources *r
 {
     if (r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT && !r->cpus->count)
         lt_problem_add(c->problems, lt_check_path(c, "job.resources.cpus"),
-                       "write a number from 1, or auto", "0 processors train nothing");
+                       "write a number from 1, or auto", "nothing runs on 0 processors");
     if (r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_AUTO && !r->cpus->auto_)
         lt_problem_add(c->problems, lt_check_path(c, "job.resources.cpus"),
                        "write a number or auto", "auto is false");
 }
 
-void lt_check_job(const struct lt_check *c)
+void lt_check_job_of(const struct lt_check *c, const char *name, const Lt__V1__Job *j)
 {
-    const Lt__V1__Job *j = c->plan->job;
-    const Lt__V1__Resume *r = c->plan->resume;
-
-    if (c->plan->name)
-        check_name(c, c->plan->name);
-    if (r && !(r->job && *r->job) && !(r->path && *r->path))
-        lt_problem_add(c->problems, lt_check_path(c, "resume.job"),
-                       "write the id of the job to continue, or `ltctl resume ID`", "is missing");
+    if (name)
+        check_name(c, name);
     if (!j)
         return;
     if (j->time_limit && (!j->time_limit->has_seconds || j->time_limit->seconds == 0))
         lt_problem_add(c->problems, lt_check_path(c, "job.time_limit"),
-                       "write a time above 0, like 12:00:00", "leaves no time to train");
+                       "write a time above 0, like 12:00:00", "leaves no time to run");
     if (j->recovery)
         check_recovery(c, j->recovery);
     if (j->resources)
         check_resources(c, j->resources);
+}
+
+void lt_check_job(const struct lt_check *c)
+{
+    const Lt__V1__Resume *r = c->plan->resume;
+
+    lt_check_job_of(c, c->plan->name, c->plan->job);
+    if (r && !(r->job && *r->job) && !(r->path && *r->path))
+        lt_problem_add(c->problems, lt_check_path(c, "resume.job"),
+                       "write the id of the job to continue, or `ltctl resume ID`", "is missing");
 }

@@ -15,7 +15,7 @@ struct lt_buf;
 struct lt_problems;
 
 struct lt_check {
-    const Lt__V1__TrainingPlan *plan;
+    const Lt__V1__TrainingPlan *plan; /* NULL: another kind of job */
     struct lt_problems *problems;
     struct lt_arena *arena; /* for the time of the check */
     const char *at;         /* path of the plan: "" or "plan." (an evaluation's) */
@@ -44,6 +44,9 @@ void lt_check_data(const struct lt_check *c);      /* splits, ranges, batch size
 void lt_check_step(const struct lt_check *c);      /* loss, metrics, optimiser, schedule */
 void lt_check_callbacks(const struct lt_check *c); /* monitors, file names, triggers, equal keys */
 void lt_check_job(const struct lt_check *c);       /* recovery, resources, resume */
+/* What every kind of job has; name and job may be NULL. */
+void lt_check_job_of(const struct lt_check *c, const char *name, const Lt__V1__Job *job);
+void lt_check_command(const struct lt_check *c, const Lt__V1__Command *m); /* c->plan isn't read */
 
 /* Training batches of one epoch where the plan alone says (a split with a range), else 0. */
 uint64_t lt_plan_train_batches(const Lt__V1__TrainingPlan *plan);

@@ -91,6 +91,8 @@ static const struct {
     {"lt.v1.Trainer", "default_root_dir"},
     {"lt.v1.ModelCheckpoint", "dirpath"},
     {"lt.v1.Command", "working_dir"},
+    {"lt.v1.Command", "env_from_file"},
+    {"lt.v1.Command.SecretsEntry", "value"},
     {"lt.v1.DaemonConfig", "socket"},
     {"lt.v1.DaemonConfig", "state_dir"},
     {"lt.v1.DaemonConfig", "runs_dir"},

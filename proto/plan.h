@@ -46,6 +46,12 @@ const char *lt_failure_class_name(Lt__V1__FailureClass c);
 /* Exit code of `ltctl run` for a result (docs/exit-codes.md). */
 int lt_job_exit_code(Lt__V1__JobResult r, Lt__V1__FailureClass c);
 
+/* Why a command can't set this variable: it isn't a name, or ltd sets it itself. NULL: it can. */
+const char *lt_env_name_fault(const char *name);
+/* Names that a command's metrics may have: a letter, then letters, digits and _./:@- */
+#define LT_METRIC_NAME_MAX 128
+bool lt_metric_name_valid(const char *name, size_t n);
+
 /* Is this string field a path, to be made absolute relative to the plan file? By full descriptor
  * name, e.g. "lt.v1.Idx.dir". */
 bool lt_field_is_path(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f);

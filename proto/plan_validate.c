@@ -78,6 +78,14 @@ static void check_plan(const Lt__V1__TrainingPlan *plan, const char *at,
         checks[i](&c);
 }
 
+static void check_command(const Lt__V1__Command *command, struct lt_problems *problems)
+{
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(CHECK_MEMORY);
+    const struct lt_check c = {.problems = problems, .arena = arena, .at = ""};
+
+    lt_check_command(&c, command);
+}
+
 static void check_evaluation(const Lt__V1__Evaluation *e, struct lt_problems *problems)
 {
     static const struct {
@@ -149,6 +157,5 @@ void lt_plan_validate(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
     else if (spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION)
         check_evaluation(spec->evaluation, problems);
     else
-        lt_problem_add(problems, "kind", "submit a training plan",
-                       "`command` isn't supported by this version");
+        check_command(spec->command, problems);
 }

@@ -14,7 +14,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PATHS = {('Idx', 'dir'), ('Model', 'weights'), ('Model', 'onnx'), ('Trainer', 'default_root_dir'),
-         ('ModelCheckpoint', 'dirpath'), ('Command', 'working_dir')}
+         ('ModelCheckpoint', 'dirpath'), ('Command', 'working_dir'), ('Command', 'env_from_file')}
 FORMS = {'Duration': 'length of time', 'Size': 'amount of memory', 'CountOrAuto': 'whole number or `auto`',
          'BatchLimit': 'number or fraction of batches', 'CheckInterval': 'batches, fraction of the epoch, or time'}
 NUMBERS = {1: 'number', 2: 'number', 3: 'whole number', 4: 'whole number, not negative', 5: 'whole number',

@@ -7,6 +7,7 @@
 #include "daemon/core/state.h"
 
 #include <assert.h>
+#include <string.h>
 
 #include "base/mem.h"
 
@@ -59,6 +60,16 @@ const Lt__V1__Job *lt_spec_job(const Lt__V1__JobSpec *spec)
     }
 }
 
+/* Of the program: what stands behind its last slash. */
+static const char *command_name(const Lt__V1__Command *c)
+{
+    const char *slash = c->n_argv ? strrchr(c->argv[0], '/') : NULL;
+
+    if (c->name)
+        return c->name;
+    return slash ? slash + 1 : c->n_argv ? c->argv[0] : NULL;
+}
+
 const char *lt_spec_name(const Lt__V1__JobSpec *spec)
 {
     const char *name = NULL;
@@ -66,7 +77,7 @@ const char *lt_spec_name(const Lt__V1__JobSpec *spec)
     if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
         name = spec->plan->name;
     if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
-        name = spec->command->name;
+        name = command_name(spec->command);
     if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION && spec->evaluation->plan)
         name = spec->evaluation->plan->name;
     return name ? name : "";

@@ -28,7 +28,8 @@ struct check {
     struct lt_check_run *run;
     char *job;
     char key[65];
-    bool held; /* by its user: the answer isn't urgent */
+    bool held;  /* by its user: the answer isn't urgent */
+    bool lasts; /* the answer holds as long as the files of its key */
     struct lt_buf spec;
 };
 
@@ -139,10 +140,12 @@ static void on_done(void *arg, const struct lt_buf *answer, const char *reason)
     struct lt_error err = {0};
 
     take_out(k);
-    if (!c->closed && answer && send_answer(c->node, k->job, answer, &err) == 0)
-        keep(c, k->key, answer);
-    else if (!c->closed)
+    if (!c->closed && answer && send_answer(c->node, k->job, answer, &err) == 0) {
+        if (k->lasts)
+            keep(c, k->key, answer);
+    } else if (!c->closed) {
         send_failure(c->node, k->job, answer ? err.text : reason);
+    }
     check_free(k);
     if (!c->closed)
         start_next(c);
@@ -202,6 +205,12 @@ static bool is_known(const struct lt_node_checks *c, const char *job)
     return false;
 }
 
+/* What a command needs lies anywhere in a PATH: looked for each time. */
+static bool may_be_kept(const Lt__V1__JobSpec *s)
+{
+    return s->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND;
+}
+
 static bool on_hold(const Lt__V1__JobSpec *s)
 {
     return s->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && s->plan->job && s->plan->job->hold;
@@ -216,7 +225,8 @@ void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m)
         return;
     k = lt_calloc(1, sizeof *k);
     lt_check_key(m->spec, c->node->inventory->build, k->key);
-    kept = lt_map_get(c->kept, k->key);
+    k->lasts = may_be_kept(m->spec);
+    kept = k->lasts ? lt_map_get(c->kept, k->key) : NULL;
     if (kept && send_answer(c->node, m->job, kept, NULL) == 0) {
         check_free(k);
         return;

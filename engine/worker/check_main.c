@@ -18,6 +18,7 @@
 #include "base/problem.h"
 #include "engine/train/train.h"
 #include "engine/worker/backend.h"
+#include "engine/worker/command.h"
 #include "lt/v1/agent.pb-c.h"
 #include "proto/plan.h"
 #include "proto/wire.h"
@@ -135,7 +136,10 @@ static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *back
         if (!problems.errors) {
             lt_problems_done(
                 &problems); /* warnings of level 1 were given where the plan was read */
-            lt_train_check(&c, &problems, &cost, &report);
+            if (spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
+                lt_command_check(spec->command, &problems);
+            else
+                lt_train_check(&c, &problems, &cost, &report);
         }
     }
     rc = answer(&problems, &cost, &report, arena);

@@ -109,9 +109,52 @@ static void kinds(void **state)
                      LT__V1__JOB_SPEC__KIND_COMMAND);
     expect_problems("kind: comand\n",
                     "1:7 kind: `comand`: unknown kind of job (did you mean `command`?)\n");
+}
+
+/* A command's file: what level 1 says of it, each at its place. */
+static void commands(void **state)
+{
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
+    const Lt__V1__JobSpec *spec = read_spec("kind: command\n"
+                                            "argv: [python, train.py, --lr, 1e-3, true]\n"
+                                            "env: {LEVEL: 3}\n"
+                                            "secrets: {TOKEN: keys/token}\n"
+                                            "nproc: 4\n",
+                                            NULL, 0, arena);
+
+    (void)state;
+    assert_int_equal(spec->command->n_argv, 5);
+    assert_string_equal(spec->command->argv[3], "1e-3"); /* as written */
+    assert_string_equal(spec->command->env[0]->value, "3");
+    assert_string_equal(spec->command->secrets[0]->value, "/plans/keys/token");
+    expect_problems("kind: command\nnproc: 0\n",
+                    "1:1 argv: is missing (write `argv: …`)\n"
+                    "2:8 nproc: 0 is out of range (write a number from 1 to 1024)\n");
+    expect_problems("kind: command\nargv: [a]\nnproc: 1025\n",
+                    "3:8 nproc: 1025 is out of range (write a number from 1 to 1024)\n");
+    expect_problems("kind: command\nargv: ['']\n",
+                    "2:8 argv[0]: is empty (write the program's name)\n");
+    expect_problems("kind: command\nargv: [a]\nenv: {RANK: 1, 2x: 1, LTD_X: 1}\n"
+                    "secrets: {LEVEL: s, A B: s}\n",
+                    "3:13 env.RANK: `RANK` is set by ltd for every rank (take another name)\n"
+                    "3:20 env.2x: `2x` isn't a name: letters, digits and _, not beginning with a "
+                    "digit (take another name)\n"
+                    "3:30 env.LTD_X: `LTD_X` is one of the names that ltd sets for every rank "
+                    "(take another name)\n"
+                    "4:26 secrets.A B: `A B` isn't a name: letters, digits and _, not beginning "
+                    "with a digit (take another name)\n");
+    expect_problems("kind: command\nargv: [a]\nenv: {A: b}\nsecrets: {A: s}\n",
+                    "4:14 secrets.A: `A` is in env, too (keep one of them)\n");
     expect_problems(
-        "argv: [a]\nkind: command\n",
-        "2:7 kind: `command` isn't supported by this version (submit a training plan)\n");
+        "kind: command\nargv: [a]\nearly_stopping: {monitor: a b, check_on_train_epoch_end: true}\n"
+        "job: {recovery: {keep: 2}}\nloggers: [csv, csv]\n",
+        "3:27 early_stopping.monitor: no metric can have this name (write a name as LTD_METRIC "
+        "lines have it: a letter, then letters, digits and _./:@-)\n"
+        "3:58 early_stopping.check_on_train_epoch_end: a command's epochs aren't known: every value "
+        "is looked at (remove it)\n"
+        "4:17 job.recovery: a command makes its own checkpoints (LTD_RUN_DIR is a place for them) "
+        "(remove it)\n"
+        "5:16 loggers[1]: is there twice (remove one)\n");
 }
 
 /* One line of the good plan replaced; line numbers are the plan's. */
@@ -421,6 +464,7 @@ int main(void)
         cmocka_unit_test(forms),
         cmocka_unit_test(paths_are_the_plan_files),
         cmocka_unit_test(kinds),
+        cmocka_unit_test(commands),
         cmocka_unit_test(unknown_fields_of_any_message),
         cmocka_unit_test(wrong_types),
         cmocka_unit_test(choices),

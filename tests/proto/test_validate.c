@@ -410,7 +410,7 @@ static void jobs(void **state)
         {"job={time_limit: \"12:00:00\", recovery: {every: 60s, keep: 2}, resources: {cpus: auto, "
          "memory: 1GiB}}",
          NULL, NULL},
-        {"job={time_limit: 0}", "job.time_limit", "no time to train"},
+        {"job={time_limit: 0}", "job.time_limit", "no time to run"},
         {"job={retries: {infrastructure: -2}}", "job.retries.infrastructure", "-2 is out of range"},
         {"job={recovery: {every: 1s, every_n_steps: 5}}", "job.recovery.every_n_steps",
          "both given"},
