@@ -77,7 +77,8 @@ static void on_start_failed(struct lt_turn *t, struct lt_node *node, const Lt__V
         return;
     }
     if (!job->fold->ranks[i]->exited)
-        lt_rank_lost(t, job, job->fold->ranks[i], LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+        lt_rank_lost(t, job, job->fold->ranks[i],
+                     m->has_class_ ? m->class_ : LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
                      m->reason ? m->reason : "the rank could not be started");
     lt_job_advance(t, job);
 }

@@ -167,6 +167,11 @@ void lt_on_checkpoint(struct lt_turn *t, const struct lt_core_input *in)
 
     if (!job)
         return;
+    if (job->fold->spec && job->fold->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND) {
+        lt_reply(t, in->token, -EBUSY, job->fold->id,
+                 "job %s is a command: what it saves, and when, is its own affair", job->fold->id);
+        return;
+    }
     if (job->fold->state != S(RUNNING)) {
         not_now(t, in, job, "has nothing to save");
         return;

@@ -104,6 +104,16 @@ double lt_spec_time_limit_s(const Lt__V1__JobSpec *spec)
     return job && job->time_limit && job->time_limit->has_seconds ? job->time_limit->seconds : 0;
 }
 
+uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec)
+{
+    const Lt__V1__Duration *own =
+        spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND ? spec->command->grace : NULL;
+
+    if (!own || !(own->seconds > 0) || own->seconds > 1e6)
+        return LT_LIMIT_GRACE_NS;
+    return LT_MAX(LT_LIMIT_GRACE_NS, (uint64_t)(own->seconds * (double)LT_SECOND));
+}
+
 int64_t lt_fold_priority(const Lt__V1__JobFold *f)
 {
     const Lt__V1__Job *job = lt_spec_job(f->spec);

@@ -243,10 +243,33 @@ bool lt_due_starting(struct lt_turn *t, struct lt_job *job)
     return false;
 }
 
+static void signal_all(struct lt_turn *t, struct lt_job *job, Lt__V1__RankSignal want)
+{
+    for (size_t i = 0; i < job->fold->n_ranks; i++) {
+        struct lt_rank *r = &job->ranks[i];
+        uint64_t session = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns)->session;
+
+        if (!session || job->fold->ranks[i]->exited ||
+            (r->signal_session == session && r->signal == want))
+            continue;
+        signal_rank(t, job, i, session, want);
+        r->signal_session = session;
+        r->signal = want;
+    }
+}
+
+/* Our own workers stop by themselves; what isn't ours only says that it would be time. */
+static bool has_stopped_early(const Lt__V1__JobFold *f)
+{
+    return f->early_stopped && f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
+}
+
 bool lt_due_running(struct lt_turn *t, struct lt_job *job)
 {
     if (watch_nodes(t, job) || lt_time_is_up(t, job))
         return true;
+    if (has_stopped_early(job->fold))
+        signal_all(t, job, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
     for (size_t i = 0; job->fold->checkpoint_wanted && i < job->fold->n_ranks; i++) {
         uint64_t session = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns)->session;
 
@@ -273,21 +296,6 @@ static bool never_started(struct lt_turn *t, struct lt_job *job)
     return false;
 }
 
-static void signal_all(struct lt_turn *t, struct lt_job *job, Lt__V1__RankSignal want)
-{
-    for (size_t i = 0; i < job->fold->n_ranks; i++) {
-        struct lt_rank *r = &job->ranks[i];
-        uint64_t session = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns)->session;
-
-        if (!session || job->fold->ranks[i]->exited ||
-            (r->signal_session == session && r->signal == want))
-            continue;
-        signal_rank(t, job, i, session, want);
-        r->signal_session = session;
-        r->signal = want;
-    }
-}
-
 /* Politely first, but a time limit is a limit; what the kill ladder does is the node's. */
 bool lt_due_stopping(struct lt_turn *t, struct lt_job *job)
 {
@@ -297,7 +305,7 @@ bool lt_due_stopping(struct lt_turn *t, struct lt_job *job)
         return true;
     if (job->fold->stop == LT__V1__STOP_KIND__STOP_TIME && !job->grace_at_ns)
         job->grace_at_ns =
-            t->mono_ns + lt_left_ns(LT_LIMIT_GRACE_NS, job->fold->stop_ns, t->wall_ns);
+            t->mono_ns + lt_left_ns(lt_spec_grace_ns(job->fold->spec), job->fold->stop_ns, t->wall_ns);
     if (job->fold->stop == LT__V1__STOP_KIND__STOP_CANCEL ||
         (job->grace_at_ns && t->mono_ns >= job->grace_at_ns))
         want = LT__V1__RANK_SIGNAL__SIGNAL_CANCEL;

@@ -42,6 +42,8 @@ static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
     const Lt__V1__RankExited *x = spokesman(f);
     bool command = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
 
+    if (command && f->early_stopped) /* we asked it to end; how it did is its own affair */
+        return (struct lt_verdict){.result = R(SUCCEEDED)};
     if (f->finished)
         return complete((struct lt_verdict){.result = f->finished->result,
                                             .class = f->finished->class_,

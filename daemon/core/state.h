@@ -95,6 +95,7 @@ const char *lt_spec_name(const Lt__V1__JobSpec *spec);               /* "" when 
 const char *lt_spec_kind(const Lt__V1__JobSpec *spec);
 bool lt_spec_hold(const Lt__V1__JobSpec *spec);
 double lt_spec_time_limit_s(const Lt__V1__JobSpec *spec);            /* 0: none */
+uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec); /* from the polite stop to the kill ladder */
 int64_t lt_fold_priority(const Lt__V1__JobFold *f);
 bool lt_fold_holds_cores(const Lt__V1__JobFold *f);                  /* its reservation counts */
 

@@ -3,12 +3,13 @@
  *   the worker's last record says so      its result and class
  *   the kernel was out of memory          OOM
  *   no exit record: the shim was killed   INFRASTRUCTURE
- *   death by a signal                     INFRASTRUCTURE
+ *   death by a signal                     INFRASTRUCTURE; of a command by one that comes from its own fault: JOB
  *   a command's exit code                 0 SUCCEEDED, else JOB
  *   an exit without a last record         INFRASTRUCTURE where the worker's status is that class's
  *                                         (it couldn't write the record), else JOB
  */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/arena.h"
@@ -58,6 +59,13 @@ static void set(Lt__V1__RankExited *x, Lt__V1__FailureClass class, char *reason)
     x->reason = reason;
 }
 
+/* Nobody sends these: a program that does the like again and again isn't helped by a new start. */
+static bool is_own_fault(int sig)
+{
+    return sig == SIGSEGV || sig == SIGABRT || sig == SIGFPE || sig == SIGILL || sig == SIGBUS ||
+           sig == SIGSYS || sig == SIGTRAP;
+}
+
 static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *e,
                           Lt__V1__RankExited *x)
 {
@@ -67,7 +75,7 @@ static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *
         set(x, LT__V1__FAILURE_CLASS__CLASS_OOM,
             lt_strdup("killed by the kernel: its memory limit was reached"));
     } else if (e->signaled) {
-        set(x, INFRASTRUCTURE,
+        set(x, command && is_own_fault(e->status) ? LT__V1__FAILURE_CLASS__CLASS_JOB : INFRASTRUCTURE,
             lt_format("killed by signal %d (%s)", e->status, strsignal(e->status)));
     } else if (command && e->status == 0) {
         x->has_result = true;

@@ -17,6 +17,7 @@ struct lt_node_wake;
 struct lt_session;
 
 #define LT_NODE_TICK_MS 250
+#define LT_COMMAND_GRACE_MS 30000 /* from SIGTERM to SIGKILL of a command that says nothing else */
 
 struct lt_node {
     uv_loop_t *loop;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "daemon/node/internal.h"
 #include "sys/page.h"
+#include "sys/rss.h"
 
 static double bits_to_double(uint64_t bits)
 {
@@ -26,7 +27,6 @@ static void fill(const struct lt_rank *r, Lt__V1__Sample *s)
     s->has_memory_bytes = s->has_total_steps = s->has_total_epochs = s->has_loss = true;
     s->attempt = r->spec->attempt;
     s->rank = r->spec->rank;
-    s->phase = (char *)lt_phase_names[phase < LT_PHASE_N ? phase : LT_PHASE_STARTING];
     s->epoch = atomic_load_explicit(&p->epoch, memory_order_relaxed);
     s->step = atomic_load_explicit(&p->step, memory_order_relaxed);
     s->step_ms = (double)atomic_load_explicit(&p->step_ns, memory_order_relaxed) / 1e6;
@@ -34,6 +34,13 @@ static void fill(const struct lt_rank *r, Lt__V1__Sample *s)
     s->total_steps = atomic_load_explicit(&p->total_steps, memory_order_relaxed);
     s->total_epochs = atomic_load_explicit(&p->total_epochs, memory_order_relaxed);
     s->loss = bits_to_double(atomic_load_explicit(&p->loss_bits, memory_order_relaxed));
+    if (r->spec->spec && r->spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND) {
+        s->phase = (char *)"running"; /* no more is known of a program that isn't ours */
+        if (r->worker > 0)
+            lt_rss_of(r->worker, &s->memory_bytes);
+    } else {
+        s->phase = (char *)lt_phase_names[phase < LT_PHASE_N ? phase : LT_PHASE_STARTING];
+    }
 }
 
 void lt_rank_sample(const struct lt_rank *r)

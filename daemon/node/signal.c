@@ -1,9 +1,11 @@
 /* signal.c - stop, cancel, checkpoint, kill
  *
  * Requests are bits in the shared page, seen by the engine at its next step boundary. A cancel has
- * patience: after one interval SIGTERM, after another SIGKILL to everything. A program that isn't
- * ours doesn't read pages: it gets SIGTERM at once. A stop has none of this: saving a checkpoint
- * may take its time, and who is tired of waiting cancels.
+ * patience: after one interval SIGTERM, after another SIGKILL to everything. A stop has none of
+ * this: saving a checkpoint may take its time, and who is tired of waiting cancels.
+ *
+ * A command doesn't read pages: its process group gets SIGTERM at once, and SIGKILL when its grace
+ * (a stop) or one interval (a cancel) is over. The bits say what an earlier agent had begun.
  */
 #include <signal.h>
 
@@ -26,13 +28,21 @@ static void set_command(struct lt_rank *r, uint32_t bit)
         atomic_fetch_or(&r->page->command, bit);
 }
 
+static const Lt__V1__Command *command_of(const struct lt_rank *r)
+{
+    return r->spec->spec && r->spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND
+               ? r->spec->spec->command
+               : NULL;
+}
+
+/* A command's whole process group (the shim made it one): what a shell started hears it, too. */
 static void send_term(const struct lt_rank *r)
 {
     struct lt_identity worker;
 
     if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 &&
         lt_identity_alive(&worker))
-        kill(worker.pid, SIGTERM);
+        kill(command_of(r) ? -worker.pid : worker.pid, SIGTERM);
 }
 
 static void on_ladder_closed(uv_handle_t *h)
@@ -67,36 +77,51 @@ static void on_rung(uv_timer_t *t)
     lt_rank_kill_all(r); /* again each interval, until it is gone */
 }
 
-static void ladder_start(struct lt_rank *r)
+/* From rung on; a ladder that is there is climbed sooner, never later. */
+static void ladder_start(struct lt_rank *r, unsigned rung, uint64_t first_ms)
 {
-    if (r->ladder)
+    if (r->ladder) {
+        if (uv_timer_get_due_in(r->ladder) > first_ms)
+            uv_timer_start(r->ladder, on_rung, first_ms, r->node->ladder_ms);
         return;
-    r->rung = 0;
+    }
+    r->rung = rung;
     r->ladder = lt_calloc(1, sizeof *r->ladder);
     uv_timer_init(r->node->loop, r->ladder);
     r->ladder->data = lt_rank_hold(r);
-    uv_timer_start(r->ladder, on_rung, r->node->ladder_ms, r->node->ladder_ms);
+    uv_timer_start(r->ladder, on_rung, first_ms, r->node->ladder_ms);
 }
 
-static bool reads_pages(const struct lt_rank *r)
+/* Once only: a second SIGTERM means `at once` to many a program. */
+static void term_command(struct lt_rank *r, enum lt_page_command why, uint64_t patience_ms)
 {
-    return !r->spec->spec || r->spec->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND;
+    if (!r->page || !(atomic_load(&r->page->command) & (LT_COMMAND_STOP | LT_COMMAND_CANCEL)))
+        send_term(r);
+    set_command(r, why);
+    ladder_start(r, 1, patience_ms);
+}
+
+static uint64_t grace_ms(const Lt__V1__Command *c)
+{
+    return c->grace && c->grace->has_seconds ? (uint64_t)(c->grace->seconds * 1000)
+                                             : LT_COMMAND_GRACE_MS;
 }
 
 static void do_stop(struct lt_rank *r)
 {
-    set_command(r, LT_COMMAND_STOP);
-    if (!reads_pages(r))
-        send_term(r);
+    if (command_of(r))
+        term_command(r, LT_COMMAND_STOP, grace_ms(command_of(r)));
+    else
+        set_command(r, LT_COMMAND_STOP);
 }
 
 static void do_cancel(struct lt_rank *r)
 {
-    set_command(r, LT_COMMAND_CANCEL);
-    ladder_start(r);
-    if (!reads_pages(r)) {
-        send_term(r);
-        r->rung = 1;
+    if (command_of(r)) {
+        term_command(r, LT_COMMAND_CANCEL, r->node->ladder_ms);
+    } else {
+        set_command(r, LT_COMMAND_CANCEL);
+        ladder_start(r, 0, r->node->ladder_ms);
     }
 }
 
@@ -108,7 +133,7 @@ static void do_checkpoint(struct lt_rank *r)
 static void do_kill(struct lt_rank *r)
 {
     lt_rank_kill_all(r);
-    ladder_start(r);
+    ladder_start(r, 1, r->node->ladder_ms);
     r->rung = 1;
 }
 
@@ -129,6 +154,10 @@ void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal)
 
 void lt_rank_signal_again(struct lt_rank *r)
 {
-    if (r->page && (atomic_load(&r->page->command) & LT_COMMAND_CANCEL))
+    uint32_t asked = r->page ? atomic_load(&r->page->command) : 0;
+
+    if (asked & LT_COMMAND_CANCEL)
         do_cancel(r);
+    else if ((asked & LT_COMMAND_STOP) && command_of(r))
+        do_stop(r);
 }

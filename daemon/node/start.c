@@ -26,8 +26,10 @@
 #include "sys/paths.h"
 
 #define LINE_MAX_BYTES 4096
+#define INFRASTRUCTURE LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE
 
-static void tell_failed(struct lt_node *n, const Lt__V1__StartRank *spec, const char *reason)
+static void tell_failed(struct lt_node *n, const Lt__V1__StartRank *spec, const char *reason,
+                        Lt__V1__FailureClass class)
 {
     Lt__V1__StartFailed m = LT__V1__START_FAILED__INIT;
 
@@ -37,6 +39,8 @@ static void tell_failed(struct lt_node *n, const Lt__V1__StartRank *spec, const 
     m.generation = spec->generation;
     m.rank = spec->rank;
     m.reason = (char *)reason;
+    m.has_class_ = true;
+    m.class_ = class;
     lt_node_send(n, LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED, &m);
 }
 
@@ -54,10 +58,10 @@ void lt_rank_tell_started(struct lt_rank *r)
 }
 
 /* Nothing runs: the folder goes, too, so that the same start may come again. */
-static void fail(struct lt_rank *r, const char *reason)
+static void fail(struct lt_rank *r, const char *reason, Lt__V1__FailureClass class)
 {
     lt_warning("agent: %s could not be started: %s", r->name, reason);
-    tell_failed(r->node, r->spec, reason);
+    tell_failed(r->node, r->spec, reason, class);
     lt_rank_remove(r);
 }
 
@@ -185,10 +189,12 @@ static void on_line(struct lt_rank *r)
     line[strcspn(line, "\n")] = 0;
     if (lt_str_starts(line, "started "))
         started(r, line + strlen("started "));
+    else if (lt_str_starts(line, "unfit "))
+        fail(r, line + strlen("unfit "), LT__V1__FAILURE_CLASS__CLASS_PLAN);
     else if (lt_str_starts(line, "failed "))
-        fail(r, line + strlen("failed "));
+        fail(r, line + strlen("failed "), INFRASTRUCTURE);
     else
-        fail(r, "lt-shim died before it started the worker");
+        fail(r, "lt-shim died before it started the worker", INFRASTRUCTURE);
 }
 
 static void on_alloc(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -277,13 +283,13 @@ static void on_prepared(uv_work_t *w, int status)
         return;
     }
     if (r->work_error.code) {
-        fail(r, r->work_error.text);
+        fail(r, r->work_error.text, INFRASTRUCTURE);
     } else {
         rc = spawn(r);
         if (rc < 0) {
             LT_AUTO(lt_free) char *reason = lt_format("%s: %s", r->node->shim, uv_strerror(rc));
 
-            fail(r, reason);
+            fail(r, reason, INFRASTRUCTURE);
         } else {
             uv_queue_work(r->node->loop, w, make_durable,
                           on_durable); /* takes over the reference */
@@ -325,7 +331,8 @@ void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec)
 
     if (!spec->job || !id_is_sane(spec->job) || !spec->run_dir || spec->run_dir[0] != '/' ||
         !spec->spec) {
-        tell_failed(n, spec, "malformed StartRank: job, absolute run_dir and spec are needed");
+        tell_failed(n, spec, "malformed StartRank: job, absolute run_dir and spec are needed",
+                    INFRASTRUCTURE);
         return;
     }
     r = lt_rank_find(n, spec->job, spec->attempt, spec->rank);
@@ -337,11 +344,12 @@ void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec)
         return;
     }
     if (r || spec->generation < newest_generation(n, spec->job)) {
-        tell_failed(n, spec, "the node knows a newer generation of this job");
+        tell_failed(n, spec, "the node knows a newer generation of this job", INFRASTRUCTURE);
         return;
     }
     r = lt_rank_new(n, spec);
     lt_rank_assign_cpus(r);
+    lt_rank_assign_port(r);
     r->work.data = lt_rank_hold(r);
     uv_queue_work(n->loop, &r->work, prepare, on_prepared);
 }

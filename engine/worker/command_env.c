@@ -1,7 +1,7 @@
 /* command_env.c - what a command finds in its environment
  *
  * Nothing of the daemon's: whoever happened to start it must not decide what a job does. A user's
- * few words (HOME, USER, LOGNAME, SHELL, PATH, LANG) stand in for a login; then come env,
+ * few words (HOME, USER, LOGNAME, SHELL, PATH, LANG, PYTHONUNBUFFERED) stand in for a login; then come env,
  * env_from_file and secrets, in this order, and behind them what the shim sets for every rank.
  * Secrets are read here, in the process that becomes the program, on the node and as its user: they
  * are in no message, event or log of ltd.
@@ -99,6 +99,7 @@ static void set_user(void)
 
     setenv("PATH", LT_COMMAND_PATH, 1);
     setenv("LANG", "C.UTF-8", 1);
+    setenv("PYTHONUNBUFFERED", "1", 1); /* what it prints is in the log at once */
     setenv("HOME", user && user->pw_dir[0] ? user->pw_dir : "/", 1);
     setenv("SHELL", user && user->pw_shell[0] ? user->pw_shell : "/bin/sh", 1);
     if (!user)

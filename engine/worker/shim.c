@@ -7,7 +7,11 @@
  * between fork and exec, then getppid checked), and what a worker leaves behind is killed, so that
  * "lock free" means "nothing of this rank runs".
  *
- * stdout is the agent's: one line, `started PID` or `failed REASON`, then it is closed.
+ * A command (a program that isn't ours) gets an environment of its own, and on rank 0 a pipe for
+ * metrics with a recorder behind it.
+ *
+ * stdout is the agent's: one line, then it is closed: `started PID`, `failed REASON`, or
+ * `unfit REASON` when it is the command's fault and trying again won't help.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +27,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/worker/command.h"
 #include "engine/worker/shim_env.h"
+#include "engine/worker/shim_recorder.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
 #include "sys/cgroup.h"
@@ -46,7 +52,14 @@ struct shim {
                                  we are in; NULL: nowhere */
     uint64_t oom_before;
     pid_t pid;
+    struct lt_shim_recorder recorder;
+    bool unfit; /* the command can't be run as it is given */
 };
+
+static const Lt__V1__Command *command_of(const struct shim *s)
+{
+    return s->spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND ? s->spec->spec->command : NULL;
+}
 
 static int read_spec(struct shim *s, struct lt_error *err)
 {
@@ -148,21 +161,30 @@ static int exec_worker(const struct shim *s, struct lt_error *err)
     return lt_error_set(err, -errno, "exec %s: %s", worker, strerror(errno));
 }
 
-static int exec_command(const Lt__V1__Command *c, struct lt_error *err)
+/* What goes wrong here is the command's. */
+static int exec_command(const struct shim *s, const Lt__V1__Command *c, struct lt_error *err)
 {
+    const char *dir = lt_command_dir(c, s->spec->run_dir);
+    LT_AUTO(lt_free) char *program = NULL;
     char **argv = lt_calloc(c->n_argv + 1, sizeof *argv);
+    int rc = lt_shim_command_env(s->spec, s->recorder.out, err);
 
-    if (c->n_argv == 0)
-        return lt_error_set(err, -EINVAL, "the command's argv is empty");
-    if (c->working_dir && c->working_dir[0] && chdir(c->working_dir) < 0)
-        return lt_error_set(err, -errno, "working_dir %s: %s", c->working_dir, strerror(errno));
+    if (rc == 0)
+        rc = lt_command_find(c, dir, &program, err);
+    if (rc < 0)
+        return rc;
+    if (chdir(dir) < 0)
+        return lt_error_set(err, -errno, "working_dir %s: %s", dir, strerror(errno));
     memcpy(argv, c->argv, c->n_argv * sizeof *argv);
-    execvp(argv[0], argv);
-    return lt_error_set(err, -errno, "exec %s: %s", argv[0], strerror(errno));
+    if (s->recorder.out >= 0)
+        fcntl(s->recorder.out, F_SETFD, 0);
+    execv(program, argv);
+    return lt_error_set(err, -errno, "exec %s: %s", program, strerror(errno));
 }
 
-static int become_rank(const struct shim *s, pid_t shim, struct lt_error *err)
+static int become_rank(struct shim *s, pid_t shim, struct lt_error *err)
 {
+    const Lt__V1__Command *command = command_of(s);
     int null, rc;
 
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
@@ -182,18 +204,23 @@ static int become_rank(const struct shim *s, pid_t shim, struct lt_error *err)
             return rc;
     }
     reset_signals();
-    if (s->spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
-        return exec_command(s->spec->spec->command, err);
-    return exec_worker(s, err);
+    s->unfit = command;
+    return command ? exec_command(s, command, err) : exec_worker(s, err);
 }
 
 /* ---- in the shim */
+
+struct word {
+    struct lt_error error;
+    bool unfit;
+};
 
 /* Starts the rank; what goes wrong up to and with exec comes back through a pipe that exec closes.
  */
 static int start(struct shim *s, struct lt_error *err)
 {
     pid_t self = getpid();
+    struct word word = {0};
     ssize_t n;
     int fd[2];
 
@@ -203,27 +230,28 @@ static int start(struct shim *s, struct lt_error *err)
     if (s->pid < 0)
         return lt_error_set(err, -errno, "fork: %s", strerror(errno));
     if (s->pid == 0) {
-        struct lt_error e = {0};
-
-        become_rank(s, self, &e);
-        n = write(fd[1], &e, sizeof e);
-        _exit(n == sizeof e ? 127 : 126);
+        become_rank(s, self, &word.error);
+        word.unfit = s->unfit;
+        n = write(fd[1], &word, sizeof word);
+        _exit(n == sizeof word ? 127 : 126);
     }
     close(fd[1]);
     setpgid(s->pid, s->pid); /* here, too: whoever comes first */
     do
-        n = read(fd[0], err, sizeof *err);
+        n = read(fd[0], &word, sizeof word);
     while (n < 0 && errno == EINTR);
     close(fd[0]);
     if (n == 0)
         return lt_attempt_write_identity(s->dir, "worker", s->pid, err);
     waitpid(s->pid, NULL, 0);
-    return n == sizeof *err ? err->code
-                            : lt_error_set(err, -EIO, "the worker died before it was started");
+    s->unfit = word.unfit;
+    return n == sizeof word
+               ? lt_error_set(err, word.error.code, "%s", word.error.text)
+               : lt_error_set(err, -EIO, "the worker died before it was started");
 }
 
-/* SIGKILL to our children; how many there were. */
-static unsigned kill_children(void)
+/* SIGKILL to our children but the recorder; how many there were. */
+static unsigned kill_children(const struct shim *s)
 {
     LT_AUTO(lt_free) char *path = lt_format("/proc/self/task/%d/children", (int)getpid());
     LT_BUF_AUTO list = {0};
@@ -233,22 +261,39 @@ static unsigned kill_children(void)
         return 0;
     for (char *save = NULL, *w = strtok_r(list.data, " \n", &save); w;
          w = strtok_r(NULL, " \n", &save)) {
-        kill((pid_t)strtol(w, NULL, 10), SIGKILL);
+        pid_t pid = (pid_t)strtol(w, NULL, 10);
+
+        if (pid == s->recorder.pid)
+            continue;
+        kill(pid, SIGKILL);
         n++;
     }
     return n;
 }
 
+/* Waits for a child. An orphan of the rank's needs no more than that; a recorder is replaced. */
+static pid_t reap(struct shim *s, int *status, int flags)
+{
+    pid_t pid;
+
+    do
+        pid = waitpid(-1, status, flags);
+    while (pid < 0 && errno == EINTR);
+    if (pid > 0 && pid == s->recorder.pid)
+        lt_shim_recorder_again(&s->recorder);
+    return pid;
+}
+
 /* What the rank left behind: its process group, its cgroup, and orphans, which come to us
  * (subreaper). */
-static void sweep(const struct shim *s)
+static void sweep(struct shim *s)
 {
     kill(-s->pid, SIGKILL);
     if (s->own)
         lt_cgroup_kill(s->own, NULL);
-    while (kill_children() > 0)
-        waitpid(-1, NULL, 0);
-    while (waitpid(-1, NULL, WNOHANG) > 0)
+    while (kill_children(s) > 0)
+        reap(s, NULL, 0);
+    while (reap(s, NULL, WNOHANG) > 0)
         continue;
 }
 
@@ -264,12 +309,13 @@ static int wait_and_record(struct shim *s, struct lt_error *err)
     pid_t pid;
 
     do
-        pid = waitpid(s->pid, &status, 0);
-    while (pid < 0 && errno == EINTR);
+        pid = reap(s, &status, 0);
+    while (pid >= 0 && pid != s->pid);
     e.signaled = WIFSIGNALED(status);
     e.status = e.signaled ? WTERMSIG(status) : WEXITSTATUS(status);
     e.oom = e.signaled && e.status == SIGKILL && oom_kills(s) > s->oom_before;
     sweep(s);
+    lt_shim_recorder_finish(&s->recorder);
     return lt_attempt_write_exit(s->dir, &e, err);
 }
 
@@ -296,11 +342,19 @@ static int run(struct shim *s, struct lt_error *err)
     if (rc < 0)
         return rc;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    lt_shim_set_env(s->spec, lt_shim_is_whole_machine(s->spec));
-    s->oom_before = oom_kills(s);
-    rc = start(s, err);
+    if (command_of(s) && s->spec->rank == 0)
+        rc = lt_shim_recorder_start(&s->recorder, s->dir, s->log, err);
     if (rc < 0)
         return rc;
+    if (!command_of(s))
+        lt_shim_set_env(s->spec, lt_shim_is_whole_machine(s->spec));
+    s->oom_before = oom_kills(s);
+    rc = start(s, err);
+    lt_shim_recorder_leave_pipe(&s->recorder);
+    if (rc < 0) {
+        lt_shim_recorder_finish(&s->recorder);
+        return rc;
+    }
     close(s->out);
     close(s->log);
     snprintf(pid, sizeof pid, "%d", (int)s->pid);
@@ -313,7 +367,8 @@ int main(int argc, char **argv)
     struct shim s = {.dir = argc > 1 ? argv[1] : NULL,
                      .worker = argc > 2 ? argv[2] : NULL,
                      .out = -1,
-                     .log = -1};
+                     .log = -1,
+                     .recorder = {.in = -1, .out = -1}};
     struct lt_error err = {0};
     int rc;
 
@@ -326,7 +381,7 @@ int main(int argc, char **argv)
     rc = run(&s, &err);
     if (rc < 0) {
         lt_err("%s: %s", s.dir, err.text);
-        report("failed", err.text);
+        report(s.unfit ? "unfit" : "failed", err.text);
     }
     lt_cgroup_free(s.own);
     if (s.counts != s.own)

@@ -2,7 +2,7 @@
  *
  * The names are torchrun's and MPI's, so that a plain program can be a rank, too. What a
  * surrounding launcher left (PMI_*, OMPI_*, …) is taken out: a rank must not think that it belongs
- * to another job. Threads spin for a short while only (GOMP_SPINCOUNT): barriers stay fast, and a
+ * to another job; a command's environment begins with nothing (command_env.c). Threads spin for a short while only (GOMP_SPINCOUNT): barriers stay fast, and a
  * machine with other work on it isn't starved.
  */
 #include "engine/worker/shim_env.h"
@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engine/worker/command.h"
 
 extern char **environ;
 
@@ -79,32 +80,41 @@ static void set_number(const char *name, uint64_t value)
     setenv(name, text, 1);
 }
 
-static void set_command_env(const Lt__V1__Command *c)
-{
-    for (size_t i = 0; i < c->n_env; i++) {
-        if (c->env[i]->key && c->env[i]->key[0])
-            setenv(c->env[i]->key, c->env[i]->value ? c->env[i]->value : "", 1);
-    }
-}
-
-void lt_shim_set_env(const Lt__V1__StartRank *spec, bool whole_machine)
+/* What a launcher tells its ranks: torchrun's names, and our own. */
+static void set_rank(const Lt__V1__StartRank *spec)
 {
     LT_AUTO(lt_free) char *token = lt_format("%s.%u.%u", spec->job, spec->attempt, spec->rank);
 
-    scrub();
-    if (spec->spec && spec->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
-        set_command_env(spec->spec->command);
     set_number("RANK", spec->rank);
     set_number("LOCAL_RANK", spec->rank);
     set_number("WORLD_SIZE", spec->world_size);
     set_number("LOCAL_WORLD_SIZE", spec->world_size);
     set_number("GROUP_RANK", 0);
     setenv("MASTER_ADDR", "127.0.0.1", 1);
-    setenv("MASTER_PORT", "29500", 0);
-    setenv("LT_JOB", spec->job, 1);
+    set_number("MASTER_PORT", spec->has_master_port ? spec->master_port : 29500);
+    setenv("LTD_JOB", spec->job, 1);
+    setenv("LTD_RUN_DIR", spec->run_dir, 1);
+    set_number("LTD_ATTEMPT", spec->attempt);
+    set_number("LTD_GENERATION", spec->generation);
     setenv("LT_TOKEN", token, 1); /* by this the agent finds what a rank left behind */
-    set_number("LT_ATTEMPT", spec->attempt);
-    set_number("LT_GENERATION", spec->generation);
+}
+
+/* What torchrun's children find besides, and scripts look at. */
+static void set_elastic(const Lt__V1__StartRank *spec)
+{
+    set_number("GROUP_WORLD_SIZE", 1);
+    set_number("ROLE_RANK", spec->rank);
+    set_number("ROLE_WORLD_SIZE", spec->world_size);
+    setenv("ROLE_NAME", "default", 1);
+    setenv("TORCHELASTIC_RUN_ID", spec->job, 1);
+    set_number("TORCHELASTIC_RESTART_COUNT", spec->attempt - 1);
+    setenv("TORCHELASTIC_USE_AGENT_STORE", "False", 1); /* rank 0 serves it */
+}
+
+void lt_shim_set_env(const Lt__V1__StartRank *spec, bool whole_machine)
+{
+    scrub();
+    set_rank(spec);
     setenv("GOMP_SPINCOUNT", "10000", 1);
     if (spec->cpus)
         set_number("OMP_NUM_THREADS", spec->cpus);
@@ -112,6 +122,26 @@ void lt_shim_set_env(const Lt__V1__StartRank *spec, bool whole_machine)
         setenv("OMP_PROC_BIND", "true", 1);
     else
         unsetenv("OMP_PROC_BIND");
+}
+
+int lt_shim_command_env(const Lt__V1__StartRank *spec, int metrics, struct lt_error *err)
+{
+    const Lt__V1__Command *c = spec->spec->command;
+    int rc = lt_command_environment(c, err);
+
+    if (rc < 0)
+        return rc;
+    set_rank(spec);
+    set_elastic(spec);
+    if (spec->job_name && spec->job_name[0])
+        setenv("LTD_JOB_NAME", spec->job_name, 1);
+    if (c->resume && c->resume->path)
+        setenv("LTD_RESUME_DIR", c->resume->path, 1);
+    if (metrics >= 0)
+        set_number("LTD_METRICS_FD", (uint64_t)metrics);
+    if (spec->cpus && !getenv("OMP_NUM_THREADS"))
+        set_number("OMP_NUM_THREADS", spec->cpus);
+    return 0;
 }
 
 bool lt_shim_is_whole_machine(const Lt__V1__StartRank *spec)

@@ -145,7 +145,7 @@ static void leave_child(struct fake *f, bool restless)
 
 static void show_env(void)
 {
-    static const char *const names[] = {"RANK",     "WORLD_SIZE",      "LOCAL_RANK", "LT_JOB",
+    static const char *const names[] = {"RANK",     "WORLD_SIZE",      "LOCAL_RANK", "LTD_JOB",
                                         "LT_TOKEN", "OMP_NUM_THREADS", "PMI_RANK"};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(names); i++)
