@@ -25,6 +25,7 @@ struct shadow { /* one job */
     char request[24];
     int script;
     bool cancel, stop, time, refused, done, removed;
+    bool command, early; /* early: a metric of it says that it may end */
     Lt__V1__JobResult result;
     uint32_t attempt, generation;
     bool exited, ended;              /* the present attempt */
@@ -78,6 +79,7 @@ static void on_submitted(struct sim *s, const Lt__V1__Event *e)
                      e->job);
     snprintf(j->id, sizeof j->id, "%s", e->job);
     snprintf(j->request, sizeof j->request, "%s", e->submitted->request_id);
+    j->command = spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
     sscanf(spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan->name : spec->command->name,
            "s%d", &j->script);
     lt_map_set(s->shadow, e->job, j);
@@ -155,7 +157,7 @@ static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     if (e->attempt != j->attempt + 1 || a->generation <= j->generation)
         sim_fail(s, "job %s: attempt %u generation %u after %u, %u", j->id, e->attempt,
                  a->generation, j->attempt, j->generation);
-    if (j->cancel || j->stop || j->time)
+    if (j->cancel || j->stop || j->time || (j->command && j->early))
         sim_fail(s, "job %s is started although it was asked to end", j->id);
     if (!j->node[0] || !lt_str_eq(j->node, a->ranks[0]->node))
         sim_fail(s, "job %s starts where nothing is reserved", j->id);
@@ -212,6 +214,8 @@ static bool result_honours(const struct shadow *j, const Lt__V1__Done *d)
         return d->result == LT__V1__JOB_RESULT__CANCELLED;
     if (d->result == LT__V1__JOB_RESULT__CANCELLED)
         return false;
+    if (j->command && j->early)
+        return d->result == LT__V1__JOB_RESULT__SUCCEEDED;
     if (j->time)
         return d->result != LT__V1__JOB_RESULT__STOPPED;
     if (j->stop)
@@ -285,6 +289,9 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
         break;
     case LT__V1__EVENT__TYPE_TIME_LIMIT_REACHED:
         j->time = true;
+        break;
+    case LT__V1__EVENT__TYPE_EARLY_STOPPED:
+        j->early = true;
         break;
     case LT__V1__EVENT__TYPE_ATTEMPT_STARTED:
         on_attempt(s, j, e);
@@ -369,7 +376,7 @@ static void check_signal(struct sim *s, const Lt__V1__SignalRank *m)
         !j->cancel && !j->time)
         sim_fail(s, "%s is cancelled before that is durable", m->job);
     if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_STOP && is_present(j, m->attempt) && !j->stop &&
-        !j->time)
+        !j->time && !(j->command && j->early))
         sim_fail(s, "%s is stopped before that is durable", m->job);
     if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_KILL && is_present(j, m->attempt) &&
         j->generation == m->generation)
