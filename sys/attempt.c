@@ -46,8 +46,11 @@ int lt_attempt_write_exit(const char *dir, const struct lt_exit_record *e, struc
 {
     char text[64];
 
-    snprintf(text, sizeof text, "%s %d\n%s", e->signaled ? "signal" : "exit", e->status,
-             e->oom ? "oom\n" : "");
+    int n = snprintf(text, sizeof text, "%s %d\n%s", e->signaled ? "signal" : "exit", e->status,
+                     e->oom ? "oom\n" : "");
+
+    if (e->at_ns)
+        snprintf(text + n, sizeof text - (size_t)n, "at %llu\n", (unsigned long long)e->at_ns);
     return write_small(dir, "exit", text, err);
 }
 
@@ -55,6 +58,8 @@ int lt_attempt_read_exit(const char *dir, struct lt_exit_record *out, struct lt_
 {
     LT_BUF_AUTO text = {0};
     struct lt_exit_record e = {0};
+    unsigned long long at = 0;
+    const char *rest;
     char word[8];
     int end = 0;
     int rc = read_small(dir, "exit", &text, err);
@@ -64,9 +69,13 @@ int lt_attempt_read_exit(const char *dir, struct lt_exit_record *out, struct lt_
     if (sscanf(text.data, "%7s %d%n", word, &e.status, &end) != 2 || text.data[end] != '\n')
         return damaged(dir, "exit", err);
     e.signaled = lt_str_eq(word, "signal");
-    e.oom = lt_str_eq(text.data + end + 1, "oom\n");
-    if ((!e.signaled && !lt_str_eq(word, "exit")) || (!e.oom && text.data[end + 1]))
+    rest = text.data + end + 1;
+    e.oom = lt_str_starts(rest, "oom\n");
+    rest += e.oom ? strlen("oom\n") : 0;
+    if ((!e.signaled && !lt_str_eq(word, "exit")) ||
+        (rest[0] && (sscanf(rest, "at %llu%n", &at, &end) != 1 || !lt_str_eq(rest + end, "\n"))))
         return damaged(dir, "exit", err);
+    e.at_ns = at;
     *out = e;
     return 0;
 }

@@ -7,7 +7,7 @@
  *     lock      held by the shim as long as it lives
  *     shim      the shim's identity: "pid start_ticks boot_id\n"
  *     worker    the worker's, the same form
- *     exit      exit record, written once: "exit CODE\n" or "signal NUMBER\n", and "oom\n" when the kernel said so
+ *     exit      exit record, written once: "exit CODE\n" or "signal NUMBER\n", "oom\n" when the kernel said so, "at NANOSECONDS\n" (monotonic)
  *     wake      ZeroMQ ipc address to poke when something new is in the journal; one line
  */
 #ifndef LT_SYS_ATTEMPT_H
@@ -23,6 +23,7 @@ struct lt_exit_record {
     bool signaled;
     int status; /* exit code, or signal number */
     bool oom;
+    uint64_t at_ns; /* when, monotonic; 0: a record of an older shim */
 };
 int lt_attempt_write_exit(const char *dir, const struct lt_exit_record *e, struct lt_error *err);
 int lt_attempt_read_exit(const char *dir, struct lt_exit_record *out, struct lt_error *err); /* -ENOENT: none yet */

@@ -150,11 +150,23 @@ static void on_samples(struct lt_turn *t, struct lt_node *node, const Lt__V1__Sa
         if (*slot)
             lt__v1__sample__free_unpacked(*slot, NULL);
         *slot = (Lt__V1__Sample *)lt_message_clone(&s->base);
-        if (s->step > job->reached_step)
+        if (s->rank == 0 && s->step > job->reached_step)
             job->reached_step = s->step;
         job->changed = true;
         lt_core_notify(t, job);
     }
+}
+
+static void on_rank_condition(struct lt_turn *t, struct lt_node *node,
+                              const Lt__V1__RankCondition *m)
+{
+    const Lt__V1__Condition *c = m->condition;
+    struct lt_job *job;
+    size_t i;
+
+    if (c && lt_find_rank(t->core, node, m->job, m->attempt, m->generation, m->rank, &job, &i) &&
+        !job->fold->ranks[i]->exited)
+        lt_set_condition(t, job, c->kind, c->active, c->detail);
 }
 
 static void close_session(struct lt_turn *t, uint64_t session, const char *why)
@@ -199,6 +211,9 @@ void lt_on_agent(struct lt_turn *t, const struct lt_core_input *in)
         break;
     case LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE:
         on_rank_gone(t, node, m->rank_gone);
+        break;
+    case LT__V1__AGENT_MESSAGE__MESSAGE_RANK_CONDITION:
+        on_rank_condition(t, node, m->rank_condition);
         break;
     case LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES:
         on_samples(t, node, m->samples);

@@ -65,6 +65,8 @@ int lt_apply_attempt_started(Lt__V1__JobFold *f, Lt__V1__Event *e)
         lt__v1__rank_fold__init(r);
         LT_SET(r, rank, a->ranks[f->n_ranks]->rank);
         lt_fold_string(&r->node, a->ranks[f->n_ranks]->node ? a->ranks[f->n_ranks]->node : "");
+        if (a->ranks[f->n_ranks]->has_cpus)
+            LT_SET(r, cpus, a->ranks[f->n_ranks]->cpus);
     }
     if (!f->has_started_ns)
         LT_SET(f, started_ns, e->time_ns);
@@ -93,19 +95,37 @@ int lt_apply_running(Lt__V1__JobFold *f, Lt__V1__Event *e)
     return 0;
 }
 
+bool lt_exit_failed(const Lt__V1__RankExited *x)
+{
+    if (x->class_ != LT__V1__FAILURE_CLASS__CLASS_NONE)
+        return true;
+    return x->has_result && x->result != LT__V1__JOB_RESULT__RESULT_NONE
+               ? x->result == LT__V1__JOB_RESULT__FAILED
+               : x->status != 0;
+}
+
+/* A program that was told to end does so as it likes: its ranks are waited for. */
+static bool ends_all(const Lt__V1__JobFold *f, const Lt__V1__RankExited *x)
+{
+    bool told = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND &&
+                (f->state == S(STOPPING) || f->early_stopped);
+
+    return lt_exit_failed(x) && !told;
+}
+
 /* One failed rank ends the attempt; without one it is over with the last rank. */
 int lt_apply_rank_exited(Lt__V1__JobFold *f, Lt__V1__Event *e)
 {
     Lt__V1__RankFold *r = find_rank(f, e->rank_exited->rank);
-    bool over = true;
+    uint32_t before = 0;
 
     if (!r || r->exited)
         return -EPROTO;
-    if (e->rank_exited->class_ == LT__V1__FAILURE_CLASS__CLASS_NONE && e->rank_exited->status == 0)
-        for (size_t i = 0; i < f->n_ranks; i++)
-            over = over && (f->ranks[i]->exited || f->ranks[i] == r);
+    for (size_t i = 0; i < f->n_ranks; i++)
+        before += f->ranks[i]->exited != NULL;
     r->exited = LT_TAKE(e->rank_exited);
-    if (over)
+    LT_SET(r, exit_order, before + 1);
+    if (before + 1 == f->n_ranks || ends_all(f, r->exited))
         LT_SET(f, state, S(CLEANUP));
     return 0;
 }

@@ -115,41 +115,87 @@ static void add_problem(Lt__V1__Refused *r, const char *path, const char *remedy
     r->problems[r->n_problems++] = p;
 }
 
-/* What the plan needs, against the largest node there is, and against what it said itself. */
-static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f,
-                       const Lt__V1__Checked *cost, Lt__V1__Refused *refused)
+/* What the plan needs, of all ranks together, against what it said itself and the largest node. */
+static void check_memory(const Lt__V1__JobFold *f, const struct lt_node *largest, uint64_t needed,
+                         Lt__V1__Refused *refused)
 {
     const Lt__V1__Job *job = lt_spec_job(f->spec);
     const Lt__V1__Resources *r = job ? job->resources : NULL;
-    struct largest l = largest_nodes(core);
     uint64_t limit = r && r->memory && r->memory->has_bytes ? r->memory->bytes : 0;
-    uint64_t memory = LT_MAX(limit, cost->memory_bytes);
+    uint64_t memory = LT_MAX(limit, needed);
     char need[32], have[32];
 
     lt_print_size(need, sizeof need, memory);
-    if (limit && cost->memory_bytes > limit) {
-        lt_print_size(need, sizeof need, cost->memory_bytes);
+    if (limit && needed > limit) {
+        lt_print_size(need, sizeof need, needed);
         lt_print_size(have, sizeof have, limit);
         add_problem(
             refused, "job.resources.memory", "a larger limit, or a smaller batch_size or model",
             lt_format("the plan needs %s (%llu bytes) of memory, but may use %s (%llu bytes)", need,
-                      (unsigned long long)cost->memory_bytes, have, (unsigned long long)limit));
-    } else if (l.memory && l.memory->inventory->memory_bytes &&
-               memory > l.memory->inventory->memory_bytes) {
-        lt_print_size(have, sizeof have, l.memory->inventory->memory_bytes);
+                      (unsigned long long)needed, have, (unsigned long long)limit));
+    } else if (largest && largest->inventory->memory_bytes &&
+               memory > largest->inventory->memory_bytes) {
+        lt_print_size(have, sizeof have, largest->inventory->memory_bytes);
         add_problem(refused, "job.resources.memory",
                     "a smaller batch_size or model, or a node with more memory",
                     lt_format("the plan needs %s (%llu bytes) of memory; the largest node, %s, has "
                               "%s (%llu bytes)",
-                              need, (unsigned long long)memory, l.memory->name, have,
-                              (unsigned long long)l.memory->inventory->memory_bytes));
+                              need, (unsigned long long)memory, largest->name, have,
+                              (unsigned long long)largest->inventory->memory_bytes));
     }
-    if (l.cpus && r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT &&
-        r->cpus->count > l.cpus->inventory->cpus)
+}
+
+static void check_cpus(const Lt__V1__JobFold *f, const struct lt_node *largest,
+                       Lt__V1__Refused *refused)
+{
+    const Lt__V1__Job *job = lt_spec_job(f->spec);
+    const Lt__V1__Resources *r = job ? job->resources : NULL;
+    bool count = r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT;
+    uint32_t ranks = lt_spec_ranks(f->spec), has = largest->inventory->cpus;
+
+    if (count && r->cpus->count > has) {
         add_problem(refused, "job.resources.cpus", "auto, or at most what a node has",
                     lt_format("%llu processors are asked for; the largest node, %s, has %u",
-                              (unsigned long long)r->cpus->count, l.cpus->name,
-                              l.cpus->inventory->cpus));
+                              (unsigned long long)r->cpus->count, largest->name, has));
+        return;
+    }
+    if (lt_may_crowd(f) || ranks <= (count ? r->cpus->count : has))
+        return;
+    add_problem(refused, "trainer.devices",
+                count && ranks <= has ? "more job.resources.cpus, or fewer devices"
+                                      : "fewer devices, or job.resources.oversubscribe: true",
+                count ? lt_format("%u ranks on %llu processors", ranks,
+                                  (unsigned long long)r->cpus->count)
+                      : lt_format("%u ranks, but the largest node, %s, has %u processors", ranks,
+                                  largest->name, has));
+}
+
+/* The same bits need the same number of ranks as the job had that this one goes on from. */
+static void check_ranks(const struct lt_core *core, const Lt__V1__JobFold *f,
+                        Lt__V1__Refused *refused)
+{
+    uint32_t parents;
+    const Lt__V1__Trainer *t =
+        f->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? f->spec->plan->trainer : NULL;
+
+    if (!lt_other_ranks(core, f, &parents) ||
+        (t && t->reproducible != LT__V1__TRAINER__REPRODUCIBLE__strict))
+        return;
+    add_problem(refused, "trainer.devices", "as many devices, or trainer.reproducible: relaxed",
+                lt_format("%u rank%s, but job %s ran on %u: the bits would be others",
+                          lt_spec_ranks(f->spec), lt_spec_ranks(f->spec) == 1 ? "" : "s",
+                          f->parent, parents));
+}
+
+static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f,
+                       const Lt__V1__Checked *cost, Lt__V1__Refused *refused)
+{
+    struct largest l = largest_nodes(core);
+
+    check_memory(f, l.memory, cost->memory_bytes * lt_spec_ranks(f->spec), refused);
+    if (l.cpus)
+        check_cpus(f, l.cpus, refused);
+    check_ranks(core, f, refused);
 }
 
 static void emit_refused(struct lt_turn *t, const struct lt_job *job, Lt__V1__Refused *refused)

@@ -141,7 +141,7 @@ void lt_core_relist(struct lt_core *core, struct lt_job *job, Lt__V1__JobState b
         return;
     lt_list_remove(&core->lists[before], job);
     lt_list_add(core, job);
-    job->retry_at_ns = 0;
+    job->retry_at_ns = job->missing_at_ns = 0;
     core->reschedule = core->reschedule || job->fold->state == LT__V1__JOB_STATE__QUEUED ||
                        job->fold->state == LT__V1__JOB_STATE__DONE;
 }

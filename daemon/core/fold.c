@@ -114,6 +114,19 @@ uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec)
     return LT_MAX(LT_LIMIT_GRACE_NS, (uint64_t)(own->seconds * (double)LT_SECOND));
 }
 
+uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec)
+{
+    const Lt__V1__Trainer *t =
+        spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan ? spec->plan->trainer : NULL;
+    uint64_t n = 1;
+
+    if (t && t->devices && t->devices->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)
+        n = t->devices->count;
+    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
+        n = spec->command->nproc;
+    return (uint32_t)LT_MIN(LT_MAX(n, 1), LT_RANKS_MAX);
+}
+
 int64_t lt_fold_priority(const Lt__V1__JobFold *f)
 {
     const Lt__V1__Job *job = lt_spec_job(f->spec);

@@ -8,8 +8,10 @@
  */
 #include "daemon/core/state.h"
 
+#include "base/auto.h"
 #include "base/buf.h"
 #include "base/map.h"
+#include "base/mem.h"
 #include "base/str.h"
 
 void lt_send_signal(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt,
@@ -60,24 +62,33 @@ static const char *spec_checkpoint(const Lt__V1__JobSpec *spec, uint64_t *step)
 void lt_start_attempt(struct lt_turn *t, struct lt_job *job, const struct lt_node *node)
 {
     Lt__V1__AttemptStarted a = LT__V1__ATTEMPT_STARTED__INIT;
-    Lt__V1__RankPlace place = LT__V1__RANK_PLACE__INIT, *places[] = {&place};
+    uint32_t n = lt_spec_ranks(job->fold->spec);
+    Lt__V1__RankPlace *places = lt_calloc(n, sizeof *places);
+    Lt__V1__RankPlace **list = lt_calloc(n, sizeof *list);
     Lt__V1__Event e = LT_EVENT_INIT;
     LT_BUF_AUTO path = {0};
     uint64_t step = 0;
 
-    LT_SET(&place, rank, 0);
-    place.node = node->name;
+    for (uint32_t i = 0; i < n; i++) {
+        list[i] = &places[i];
+        lt__v1__rank_place__init(list[i]);
+        LT_SET(list[i], rank, i);
+        list[i]->node = node->name;
+        LT_SET(list[i], cpus, lt_rank_share(job->fold->reserved->cpus, i, n));
+    }
     LT_SET(&a, generation, job->fold->generation + 1);
     a.from_checkpoint = lt_restart_point(job->fold, &path, &step)
                             ? path.data
                             : (char *)spec_checkpoint(job->fold->spec, &step);
     LT_SET(&a, from_step, step);
-    a.ranks = places;
-    a.n_ranks = 1;
+    a.ranks = list;
+    a.n_ranks = n;
     e.type_case = LT__V1__EVENT__TYPE_ATTEMPT_STARTED;
     e.attempt_started = &a;
     LT_SET(&e, attempt, job->fold->attempt + 1);
     lt_emit(t, job->fold->id, &e);
+    lt_free(places);
+    lt_free(list);
 }
 
 static void send_start(struct lt_turn *t, const struct lt_job *job, size_t i, uint64_t session)
@@ -94,8 +105,11 @@ static void send_start(struct lt_turn *t, const struct lt_job *job, size_t i, ui
     LT_SET(&s, world_size, (uint32_t)f->n_ranks);
     s.spec = f->spec;
     s.run_dir = f->run_dir;
-    LT_SET(&s, cpus, f->reserved->cpus);
-    LT_SET(&s, memory_bytes, f->reserved->memory_bytes);
+    LT_SET(&s, local_rank, f->ranks[i]->rank); /* all of them are on one node */
+    LT_SET(&s, local_world_size, (uint32_t)f->n_ranks);
+    LT_SET(&s, cpus, f->ranks[i]->cpus ? f->ranks[i]->cpus : f->reserved->cpus);
+    LT_SET(&s, shares_cpus, lt_shares_cpus(f));
+    LT_SET(&s, memory_bytes, f->reserved->memory_bytes / f->n_ranks);
     s.checkpoint = f->from_checkpoint;
     s.has_profile = f->has_profile;
     s.profile = f->profile;
@@ -107,12 +121,24 @@ static void send_start(struct lt_turn *t, const struct lt_job *job, size_t i, ui
     lt_send(t, session, &m);
 }
 
-static void emit_condition(struct lt_turn *t, struct lt_job *job, Lt__V1__Condition__Kind kind,
-                           bool active, const char *detail)
+static const Lt__V1__Condition *condition_of(const Lt__V1__JobFold *f,
+                                             Lt__V1__Condition__Kind kind)
 {
+    for (size_t i = 0; i < f->n_conditions; i++)
+        if (f->conditions[i]->kind == kind)
+            return f->conditions[i];
+    return NULL;
+}
+
+bool lt_set_condition(struct lt_turn *t, struct lt_job *job, Lt__V1__Condition__Kind kind,
+                      bool active, const char *detail)
+{
+    const Lt__V1__Condition *now = condition_of(job->fold, kind);
     Lt__V1__Condition c = LT__V1__CONDITION__INIT;
     Lt__V1__Event e = LT_EVENT_INIT;
 
+    if (active ? now && lt_str_eq(now->detail, detail) : !now)
+        return false;
     LT_SET(&c, kind, kind);
     LT_SET(&c, active, active);
     c.detail = (char *)detail;
@@ -120,14 +146,7 @@ static void emit_condition(struct lt_turn *t, struct lt_job *job, Lt__V1__Condit
     e.condition = &c;
     LT_SET(&e, attempt, job->fold->attempt);
     lt_emit(t, job->fold->id, &e);
-}
-
-static bool has_condition(const Lt__V1__JobFold *f, Lt__V1__Condition__Kind kind)
-{
-    for (size_t i = 0; i < f->n_conditions; i++)
-        if (f->conditions[i]->kind == kind)
-            return true;
-    return false;
+    return true;
 }
 
 void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r,
@@ -174,10 +193,9 @@ static bool miss_rank(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankF
         return true;
     }
     if (t->mono_ns - n->lost_ns < LT_NODE_UNKNOWN_NS ||
-        has_condition(f, LT__V1__CONDITION__KIND__NODE_UNKNOWN))
+        condition_of(f, LT__V1__CONDITION__KIND__NODE_UNKNOWN))
         return false;
-    emit_condition(t, job, LT__V1__CONDITION__KIND__NODE_UNKNOWN, true, n->name);
-    return true;
+    return lt_set_condition(t, job, LT__V1__CONDITION__KIND__NODE_UNKNOWN, true, n->name);
 }
 
 /* Nodes of ranks that should be there. True: it made an event. */
@@ -195,10 +213,14 @@ static bool watch_nodes(struct lt_turn *t, struct lt_job *job)
         if (miss_rank(t, job, r, n))
             return true;
     }
-    if (missing || !has_condition(job->fold, LT__V1__CONDITION__KIND__NODE_UNKNOWN))
-        return false;
-    emit_condition(t, job, LT__V1__CONDITION__KIND__NODE_UNKNOWN, false, NULL);
-    return true;
+    return !missing &&
+           lt_set_condition(t, job, LT__V1__CONDITION__KIND__NODE_UNKNOWN, false, NULL);
+}
+
+static bool is_elastic(const Lt__V1__JobSpec *spec)
+{
+    return spec->plan->trainer &&
+           spec->plan->trainer->reproducible == LT__V1__TRAINER__REPRODUCIBLE__elastic;
 }
 
 /* The new attempt begins behind what was reached, or on another build than the first. */
@@ -208,6 +230,8 @@ static bool tell_start(struct lt_turn *t, struct lt_job *job)
     const struct lt_node *n = lt_core_node(t->core, f->reserved->node, t->mono_ns);
     Lt__V1__Rewound r = LT__V1__REWOUND__INIT;
     Lt__V1__Event e = LT_EVENT_INIT;
+    LT_BUF_AUTO why = {0};
+    uint32_t parent;
 
     if (f->attempt > 1 && (f->reached_step > f->from_step || job->reached_step > f->from_step)) {
         LT_SET(&r, to_step, f->from_step);
@@ -218,19 +242,49 @@ static bool tell_start(struct lt_turn *t, struct lt_job *job)
         lt_emit(t, f->id, &e);
         return true;
     }
-    if (n->inventory && n->inventory->build && f->first_build &&
-        !lt_str_eq(n->inventory->build, f->first_build) &&
-        !has_condition(f, LT__V1__CONDITION__KIND__BITS_CHANGED)) {
-        emit_condition(t, job, LT__V1__CONDITION__KIND__BITS_CHANGED, true,
-                       "another build of the engine");
-        return true;
+    if (condition_of(f, LT__V1__CONDITION__KIND__BITS_CHANGED))
+        return false;
+    if (lt_other_ranks(t->core, f, &parent) && !is_elastic(f->spec)) {
+        lt_buf_printf(&why, "%u ranks; job %s ran on %u", (unsigned)f->n_ranks, f->parent, parent);
+        return lt_set_condition(t, job, LT__V1__CONDITION__KIND__BITS_CHANGED, true, why.data);
     }
-    return false;
+    return n->inventory && n->inventory->build && f->first_build &&
+           !lt_str_eq(n->inventory->build, f->first_build) &&
+           lt_set_condition(t, job, LT__V1__CONDITION__KIND__BITS_CHANGED, true,
+                            "another build of the engine");
+}
+
+bool lt_other_ranks(const struct lt_core *core, const Lt__V1__JobFold *f, uint32_t *parents)
+{
+    const struct lt_job *parent = f->parent ? lt_core_job(core, f->parent) : NULL;
+
+    if (!parent || f->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN)
+        return false;
+    *parents = lt_spec_ranks(parent->fold->spec);
+    return *parents != lt_spec_ranks(f->spec);
+}
+
+/* Gang start: whoever isn't there after a while, though its node is, is named. */
+static bool name_missing(struct lt_turn *t, struct lt_job *job)
+{
+    LT_BUF_AUTO who = {0};
+
+    if (!job->missing_at_ns)
+        job->missing_at_ns = t->mono_ns + LT_START_NS;
+    if (t->mono_ns < job->missing_at_ns)
+        return false;
+    for (size_t i = 0; i < job->fold->n_ranks; i++) {
+        const Lt__V1__RankFold *r = job->fold->ranks[i];
+
+        if (!r->started && !r->exited && lt_core_node(t->core, r->node, t->mono_ns)->session)
+            lt_buf_printf(&who, "%srank %u on %s", who.len ? ", " : "", r->rank, r->node);
+    }
+    return who.len && lt_set_condition(t, job, LT__V1__CONDITION__KIND__MISSING, true, who.data);
 }
 
 bool lt_due_starting(struct lt_turn *t, struct lt_job *job)
 {
-    if (tell_start(t, job) || watch_nodes(t, job) || lt_time_is_up(t, job))
+    if (tell_start(t, job) || watch_nodes(t, job) || lt_time_is_up(t, job) || name_missing(t, job))
         return true;
     for (size_t i = 0; i < job->fold->n_ranks; i++) {
         uint64_t session = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns)->session;
@@ -266,7 +320,8 @@ static bool has_stopped_early(const Lt__V1__JobFold *f)
 
 bool lt_due_running(struct lt_turn *t, struct lt_job *job)
 {
-    if (watch_nodes(t, job) || lt_time_is_up(t, job))
+    if (lt_set_condition(t, job, LT__V1__CONDITION__KIND__MISSING, false, NULL) ||
+        watch_nodes(t, job) || lt_time_is_up(t, job))
         return true;
     if (has_stopped_early(job->fold))
         signal_all(t, job, LT__V1__RANK_SIGNAL__SIGNAL_STOP);

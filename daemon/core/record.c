@@ -3,6 +3,9 @@
  * Each event carries the position behind its record, so that after a crash the fold says which
  * records are known; the acknowledgement follows the event. A record makes at most one event, the
  * last of its step: otherwise a crash between two of them would lose one.
+ *
+ * Rank 0 speaks for the job: what other ranks write shows that they run, and how they end comes
+ * with their exit.
  */
 #include "daemon/core/state.h"
 
@@ -152,6 +155,8 @@ static void take_record(struct lt_turn *t, struct lt_job *job, size_t i, const L
     unsigned type = r ? (unsigned)r->type_case : 0;
 
     lt_rank_runs(t, job, i, 0); /* it writes: it runs, whatever message of it was lost */
+    if (m->rank != 0)
+        return;
     if (type == LT__V1__JOURNAL_RECORD__TYPE_METRICS)
         pass_metrics(t, m);
     if (type >= sizeof takers / sizeof takers[0] || !takers[type] || !takers[type](job, r, &to))

@@ -14,16 +14,35 @@
 #define R(name) LT__V1__JOB_RESULT__##name
 #define C(name) LT__V1__FAILURE_CLASS__CLASS_##name
 
-/* The rank that speaks for the attempt: the first that failed, else the first. */
-static const Lt__V1__RankExited *spokesman(const Lt__V1__JobFold *f)
+/* By the clock of their node; without one, or on different nodes, by who was heard of first. */
+static bool failed_before(const Lt__V1__RankFold *a, const Lt__V1__RankFold *b)
 {
-    for (size_t i = 0; i < f->n_ranks; i++) {
-        const Lt__V1__RankExited *x = f->ranks[i]->exited;
+    if (a->exited->at_ns && b->exited->at_ns && lt_str_eq(a->node, b->node))
+        return a->exited->at_ns < b->exited->at_ns;
+    return a->exit_order < b->exit_order;
+}
 
-        if (x && (x->class_ != C(NONE) || x->status != 0))
-            return x;
+/* The rank that speaks for the attempt: the first that failed (the others were killed for it, or
+ * died because their peer was gone), else the first one. */
+static const Lt__V1__RankFold *spokesman(const Lt__V1__JobFold *f)
+{
+    const Lt__V1__RankFold *first = NULL;
+
+    for (size_t i = 0; i < f->n_ranks; i++) {
+        const Lt__V1__RankFold *r = f->ranks[i];
+
+        if (r->exited && lt_exit_failed(r->exited) && (!first || failed_before(r, first)))
+            first = r;
     }
-    return f->n_ranks ? f->ranks[0]->exited : NULL;
+    return first ? first : f->n_ranks && f->ranks[0]->exited ? f->ranks[0] : NULL;
+}
+
+/* What rank 0 wrote last: that it had failed holds for itself only, everything else for the attempt
+ * (it comes behind a barrier that all ranks passed). */
+static bool finished_decides(const Lt__V1__JobFold *f, const Lt__V1__RankFold *speaks)
+{
+    return f->finished &&
+           (f->finished->result != R(FAILED) || !speaks || speaks->rank == 0);
 }
 
 /* A failure has a class, an end a result. */
@@ -39,12 +58,13 @@ static struct lt_verdict complete(struct lt_verdict v)
 /* As if nobody had wished anything. */
 static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
 {
-    const Lt__V1__RankExited *x = spokesman(f);
+    const Lt__V1__RankFold *speaks = spokesman(f);
+    const Lt__V1__RankExited *x = speaks ? speaks->exited : NULL;
     bool command = f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
 
     if (command && f->early_stopped) /* we asked it to end; how it did is its own affair */
         return (struct lt_verdict){.result = R(SUCCEEDED)};
-    if (f->finished)
+    if (finished_decides(f, speaks))
         return complete((struct lt_verdict){.result = f->finished->result,
                                             .class = f->finished->class_,
                                             .reason = f->finished->reason});

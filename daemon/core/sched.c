@@ -26,6 +26,26 @@ static bool shares_cores(const Lt__V1__JobFold *f)
     return r && r->oversubscribe;
 }
 
+bool lt_may_crowd(const Lt__V1__JobFold *f)
+{
+    const Lt__V1__Resources *r = resources(f);
+
+    return r && r->has_oversubscribe ? r->oversubscribe
+                                     : f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
+}
+
+bool lt_shares_cpus(const Lt__V1__JobFold *f)
+{
+    return shares_cores(f) || lt_spec_ranks(f->spec) > f->reserved->cpus;
+}
+
+uint32_t lt_rank_share(uint32_t cpus, uint32_t i, uint32_t n)
+{
+    uint32_t share = cpus / n + (i < cpus % n);
+
+    return LT_MAX(share, 1);
+}
+
 /* A later attempt must give the first one's bits: same instruction set, same number of threads. */
 static bool bound_to_profile(const Lt__V1__JobFold *f)
 {
@@ -39,7 +59,9 @@ static bool bound_to_profile(const Lt__V1__JobFold *f)
 struct lt_need lt_need_on(const Lt__V1__JobFold *f, const struct lt_node *n)
 {
     const Lt__V1__Resources *r = resources(f);
-    struct lt_need need = {.memory = f->checked ? f->checked->memory_bytes : 0};
+    struct lt_need need = {.memory = f->checked ? f->checked->memory_bytes *
+                                                      lt_spec_ranks(f->spec)
+                                                : 0};
 
     if (r && r->memory && r->memory->has_bytes)
         need.memory = r->memory->bytes;
@@ -88,6 +110,8 @@ static bool fits(const struct lt_node *n, struct lt_use use, struct lt_need a, s
 bool lt_node_could(const Lt__V1__JobFold *f, const struct lt_node *n)
 {
     if (!n->inventory || !fits(n, (struct lt_use){0}, lt_need_on(f, n), (struct lt_need){0}))
+        return false;
+    if (lt_need_on(f, n).given < lt_spec_ranks(f->spec) && !lt_may_crowd(f))
         return false;
     return !bound_to_profile(f) || !f->first_isa || lt_str_eq(f->first_isa, n->inventory->isa);
 }

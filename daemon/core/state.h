@@ -19,6 +19,7 @@
 
 #define LT_NODE_UNKNOWN_NS (10 * LT_SECOND)        /* unseen so long: condition NODE_UNKNOWN */
 #define LT_NODE_DEAD_NS (300 * LT_SECOND)           /* so long: a new generation elsewhere */
+#define LT_START_NS (10 * LT_SECOND)                /* ranks that haven't started: MISSING */
 #define LT_LIMIT_GRACE_NS (60 * LT_SECOND)          /* from the polite stop to the kill ladder */
 #define LT_DONE_KEPT_NS (7 * 24 * 3600 * LT_SECOND) /* then an ended job leaves the fold */
 #define LT_RETRY_DELAY_MAX_S 60
@@ -47,6 +48,7 @@ struct lt_job {
     uint64_t retry_at_ns;       /* monotonic; 0: not computed yet, LT_NEVER: none (also below) */
     uint64_t limit_at_ns;       /* the job's time limit */
     uint64_t grace_at_ns;       /* stopping for time: then the kill ladder */
+    uint64_t missing_at_ns;     /* starting: then who is missing is named */
     bool changed;               /* to be notified at the end of the step */
 };
 
@@ -94,6 +96,8 @@ const Lt__V1__Job *lt_spec_job(const Lt__V1__JobSpec *spec);         /* NULL: no
 const char *lt_spec_name(const Lt__V1__JobSpec *spec);               /* "" when it has none */
 const char *lt_spec_kind(const Lt__V1__JobSpec *spec);
 bool lt_spec_hold(const Lt__V1__JobSpec *spec);
+#define LT_RANKS_MAX 1024
+uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec); /* at least 1; an evaluation's: 1 */
 double lt_spec_time_limit_s(const Lt__V1__JobSpec *spec);            /* 0: none */
 uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec); /* from the polite stop to the kill ladder */
 int64_t lt_fold_priority(const Lt__V1__JobFold *f);
@@ -108,6 +112,7 @@ lt_apply_fn lt_apply_attempt_started, lt_apply_running, lt_apply_rank_exited,
     lt_apply_checkpoint_saved, lt_apply_checkpoint_removed, lt_apply_early_stopped,
     lt_apply_rewound, lt_apply_condition, lt_apply_progress, lt_apply_finished;
 int lt_core_apply(struct lt_core *core, Lt__V1__Event *e, struct lt_error *err);
+bool lt_exit_failed(const Lt__V1__RankExited *x); /* it didn't end as one that was through, or asked */
 
 /* core.c */
 struct lt_job *lt_core_job(const struct lt_core *core, const char *id); /* exact */
@@ -147,6 +152,11 @@ void lt_start_attempt(struct lt_turn *t, struct lt_job *job, const struct lt_nod
 void lt_send_signal(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt,
                     uint32_t generation, uint32_t rank, Lt__V1__RankSignal signal);
 void lt_send_forget(struct lt_turn *t, uint64_t session, const char *job, uint32_t attempt);
+/* False: it is so already. detail is borrowed. */
+bool lt_set_condition(struct lt_turn *t, struct lt_job *job, Lt__V1__Condition__Kind kind,
+                      bool active, const char *detail);
+/* It goes on from a job that ran on another number of ranks (*parents). */
+bool lt_other_ranks(const struct lt_core *core, const Lt__V1__JobFold *f, uint32_t *parents);
 void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold *r,
                   Lt__V1__FailureClass class, const char *reason);
 
@@ -171,9 +181,9 @@ void lt_on_check_done(struct lt_turn *t, struct lt_node *node, const Lt__V1__Che
 void lt_on_check_progress(struct lt_turn *t, struct lt_node *node, const Lt__V1__CheckProgress *m);
 
 /* sched.c */
-struct lt_need {
+struct lt_need { /* of all ranks together */
     uint32_t cpus;  /* to reserve; 0: shares */
-    uint32_t given; /* cores it is told to use */
+    uint32_t given; /* cores they are told to use */
     uint64_t memory;
 };
 struct lt_use {
@@ -182,6 +192,12 @@ struct lt_use {
 };
 struct lt_need lt_need_on(const Lt__V1__JobFold *f, const struct lt_node *n);
 struct lt_use lt_use_of(const struct lt_core *core, const char *node);
+/* More ranks than processors are in order: told so, or a command, whose ranks may do anything. */
+bool lt_may_crowd(const Lt__V1__JobFold *f);
+/* Its processors aren't its own: the job shares them, or has more ranks than processors. */
+bool lt_shares_cpus(const Lt__V1__JobFold *f);
+/* Of `cpus` processors, what rank i of n gets: equal parts, the rest to the first ones; at least 1. */
+uint32_t lt_rank_share(uint32_t cpus, uint32_t i, uint32_t n);
 /* Could it ever run there? Connected or not. */
 bool lt_node_could(const Lt__V1__JobFold *f, const struct lt_node *n);
 bool lt_node_ready(const struct lt_core *core, const struct lt_node *n);

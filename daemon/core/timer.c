@@ -75,6 +75,7 @@ uint64_t lt_next_deadline(struct lt_core *core, uint64_t wall_ns, uint64_t mono_
             if (job->limit_at_ns)
                 sooner(&deadline, job->limit_at_ns, mono_ns);
             sooner(&deadline, job->grace_at_ns, mono_ns);
+            sooner(&deadline, job->missing_at_ns, mono_ns);
             node_deadlines(core, job, mono_ns, &deadline);
             if (s == S(RESERVED) || s == S(RECOVERING))
                 reservation_deadline(core, job, mono_ns, &deadline);

@@ -2,8 +2,8 @@
  *
  * As many as its spec counts, the lowest that no other rank on this node holds: the same job on an
  * idle node gets the same ones each time, so that its measured choices hold. Cores are the
- * coordinator's resource; when there aren't enough free ones here it has allowed oversubscription,
- * and the rank isn't bound.
+ * coordinator's resource; where it has allowed that they be shared, with other jobs or among the
+ * job's ranks, the rank isn't bound.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +69,8 @@ void lt_rank_assign_cpus(struct lt_rank *r)
     static struct cpus c; /* loop thread; too large for a stack frame */
     LT_BUF_AUTO list = {0};
 
+    if (r->spec->shares_cpus)
+        return;
     memset(&c, 0, sizeof c);
     c.n = lt_cpu_ids(c.ids, CPUS_MAX);
     if (c.n > CPUS_MAX)

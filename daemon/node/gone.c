@@ -96,6 +96,8 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
     struct lt_exit_record e = {0};
     int rc = lt_attempt_read_exit(r->dir, &e, NULL);
 
+    x->has_at_ns = true;
+    x->at_ns = rc == 0 && e.at_ns ? e.at_ns : r->gone_ns;
     if (rc == 0) {
         x->has_status = true;
         x->status = e.signaled ? 128 + e.status : e.status;
@@ -111,6 +113,17 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
     }
 }
 
+/* Of several ranks, which one it was. */
+static void name_rank(const struct lt_rank *r, Lt__V1__RankExited *x)
+{
+    char *bare = x->reason;
+
+    if (!bare || r->spec->world_size < 2)
+        return;
+    x->reason = lt_format("rank %u: %s", r->spec->rank, bare);
+    lt_free(bare);
+}
+
 void lt_rank_tell_gone(struct lt_rank *r)
 {
     Lt__V1__RankGone m = LT__V1__RANK_GONE__INIT;
@@ -118,6 +131,7 @@ void lt_rank_tell_gone(struct lt_rank *r)
 
     find_finish(r);
     classify(r, &x);
+    name_rank(r, &x);
     lt_rank_sample(r); /* what an ended job keeps */
     x.has_rank = true;
     x.rank = r->spec->rank;

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "daemon/node/internal.h"
 #include "sys/attempt.h"
+#include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/lock.h"
 #include "sys/log.h"
@@ -105,6 +106,8 @@ void lt_rank_shim_gone(struct lt_rank *r)
 
     if (r->state == LT_RANK_ENDED)
         return;
+    if (!r->gone_ns)
+        r->gone_ns = lt_clock_mono_ns();
     if (lt_attempt_read_exit(r->dir, &record, NULL) < 0) {
         lt_rank_set_state(r, LT_RANK_ENDING);
         lt_rank_kill_all(r);

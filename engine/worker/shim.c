@@ -33,6 +33,7 @@
 #include "proto/wire.h"
 #include "sys/attempt.h"
 #include "sys/cgroup.h"
+#include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/lock.h"
 #include "sys/log.h"
@@ -311,6 +312,7 @@ static int wait_and_record(struct shim *s, struct lt_error *err)
     do
         pid = reap(s, &status, 0);
     while (pid >= 0 && pid != s->pid);
+    e.at_ns = lt_clock_mono_ns();
     e.signaled = WIFSIGNALED(status);
     e.status = e.signaled ? WTERMSIG(status) : WEXITSTATUS(status);
     e.oom = e.signaled && e.status == SIGKILL && oom_kills(s) > s->oom_before;

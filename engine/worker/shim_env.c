@@ -86,9 +86,9 @@ static void set_rank(const Lt__V1__StartRank *spec)
     LT_AUTO(lt_free) char *token = lt_format("%s.%u.%u", spec->job, spec->attempt, spec->rank);
 
     set_number("RANK", spec->rank);
-    set_number("LOCAL_RANK", spec->rank);
+    set_number("LOCAL_RANK", spec->local_rank);
     set_number("WORLD_SIZE", spec->world_size);
-    set_number("LOCAL_WORLD_SIZE", spec->world_size);
+    set_number("LOCAL_WORLD_SIZE", spec->local_world_size);
     set_number("GROUP_RANK", 0);
     setenv("MASTER_ADDR", "127.0.0.1", 1);
     set_number("MASTER_PORT", spec->has_master_port ? spec->master_port : 29500);

@@ -176,15 +176,17 @@ static void attempt_files_come_back(void **state)
     const char *dir = lt_test_dir();
     struct lt_identity id;
     struct lt_exit_record out;
-    static const struct lt_exit_record rows[] = {{false, 0, false}, {false, 3, false}, {true, 9, true}};
+    static const struct lt_exit_record rows[] = {
+        {false, 0, false, 0}, {false, 3, false, 17}, {true, 9, true, 0}, {true, 9, true, 1ull << 60}};
 
     assert_int_equal(lt_attempt_read_exit(dir, &out, NULL), -ENOENT);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         assert_int_equal(lt_attempt_write_exit(dir, &rows[i], NULL), 0);
         assert_int_equal(lt_attempt_read_exit(dir, &out, NULL), 0);
         assert_int_equal(out.signaled, rows[i].signaled);
         assert_int_equal(out.status, rows[i].status);
         assert_int_equal(out.oom, rows[i].oom);
+        assert_true(out.at_ns == rows[i].at_ns);
     }
     assert_int_equal(lt_attempt_write_identity(dir, "worker", getpid(), NULL), 0);
     assert_int_equal(lt_attempt_read_identity(dir, "worker", &id, NULL), 0);
@@ -196,7 +198,8 @@ static void damaged_attempt_files_are_refused(void **state)
 {
     (void)state;
     const char *dir = lt_test_dir();
-    static const char *const exits[] = {"", "exit\n", "exit 1", "quit 1\n", "exit 1\nx", "signal 9\noom", "exit x\n"};
+    static const char *const exits[] = {"", "exit\n", "exit 1", "quit 1\n", "exit 1\nx", "signal 9\noom", "exit x\n",
+                                        "exit 1\nat\n", "exit 1\nat 5", "exit 1\nat 5\nx"};
     static const char *const ids[] = {"", "1\n", "1 2 b", "1 2 b\nx", "-1 2 b\n", "x 2 b\n"};
     struct lt_exit_record e;
     struct lt_identity id;
