@@ -31,6 +31,7 @@ MAY = {
     "engine/graph": IR,
     "engine/ops": IR,
     "engine/comm": LOW + ["sys", "engine/graph"],
+    "engine/comm/mpi": LOW + ["sys", "engine/graph", "engine/comm"],
     "engine/ref": BACKEND,
     "engine/null": BACKEND,
     "engine/cpu": BACKEND,
@@ -163,6 +164,8 @@ def check_headers():
     words = next(shlex.split(c["command"]) for c in commands if c["file"].endswith("base/str.c"))
     start = next(i for i, w in enumerate(words) if w.startswith("-I"))
     flags = [w for w in words[start:words.index("-MD")] if not w.startswith(("-fsanitize", "-fdiagnostics"))]
+    # Folders of other libraries' headers, whoever of us has them.
+    flags += sorted({w for c in commands for w in shlex.split(c["command"]) if w.startswith("-I/usr/")} - set(flags))
     compiler = [w for w in words[:start] if "ccache" not in w]
     # Without a guard it is a table, to be included with its macros defined.
     headers = [p for p in sources() if p.endswith(".h") and "#ifndef LT_" in (ROOT / p).read_text()]
