@@ -123,8 +123,8 @@ static void update_page(struct lt_trainer *t)
     atomic_store_explicit(&p->loss_bits, bits, memory_order_relaxed);
 }
 
-/* Anonymous memory as it is now: after the first update, and at every epoch's end. */
-static void measure_memory(struct lt_trainer *t)
+/* Told after the first update, and at every epoch's end. */
+void lt_trainer_measure_memory(struct lt_trainer *t)
 {
     uint64_t rss;
 
@@ -159,7 +159,7 @@ static int after_update(struct lt_trainer *t, struct lt_error *err)
     }
     update_page(t);
     if (!t->measured)
-        measure_memory(t);
+        lt_trainer_measure_memory(t);
     if (skipped)
         rc = lt_trainer_not_finite(t, lt_sum_value(&t->window[0], LT__V1__REDUCE__mean), err);
     step_schedule(t, skipped);
@@ -227,7 +227,7 @@ static int epoch_end(struct lt_trainer *t, struct lt_error *err)
     if (rc == 0)
         rc = lt_trainer_hook(t, LT_HOOK_EPOCH_END, false, false, err);
     say_epoch(t, values, n);
-    measure_memory(t);
+    lt_trainer_measure_memory(t);
     t->pos.epoch++;
     t->pos.batch = 0;
     t->pos.stage = LT_STAGE_EPOCH_START;

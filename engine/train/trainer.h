@@ -154,6 +154,8 @@ int lt_trainer_epoch_values(struct lt_trainer *t, enum lt_stage_kind stage,
 
 /* loop.c */
 int lt_trainer_fit(struct lt_trainer *t, struct lt_error *err);
+/* Anonymous memory as it is now, to the shared page. */
+void lt_trainer_measure_memory(struct lt_trainer *t);
 int lt_trainer_sanity(struct lt_trainer *t, struct lt_error *err);
 void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m,
                  struct lt_sum *sums);
