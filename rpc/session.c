@@ -26,8 +26,8 @@
 
 enum state { WAITING, CALLING, OPEN, CLOSING };
 
-struct lt_session {
-    struct lt_session_config config;
+struct lt_rpc_session {
+    struct lt_rpc_session_config config;
     enum state state;
     grpc_channel *channel;
     uv_timer_t timer;
@@ -46,13 +46,13 @@ struct lt_session {
     void *arg;
 };
 
-static void start(struct lt_session *s, const grpc_op *ops, size_t n, struct lt_rpc_op *op)
+static void start(struct lt_rpc_session *s, const grpc_op *ops, size_t n, struct lt_rpc_op *op)
 {
     s->pending++;
     lt_rpc_batch(s->call, ops, n, op);
 }
 
-static void call_free(struct lt_session *s)
+static void call_free(struct lt_rpc_session *s)
 {
     if (!s->call)
         return;
@@ -64,7 +64,7 @@ static void call_free(struct lt_session *s)
     lt_outbox_drop(&s->outbox);
 }
 
-static void free_when_over(struct lt_session *s)
+static void free_when_over(struct lt_rpc_session *s)
 {
     if (s->state != CLOSING || s->pending > 0 || !s->timer_gone)
         return;
@@ -79,7 +79,7 @@ static void free_when_over(struct lt_session *s)
 
 /* ---- sending ---- */
 
-static void pump(struct lt_session *s)
+static void pump(struct lt_rpc_session *s)
 {
     grpc_op op = {.op = GRPC_OP_SEND_MESSAGE};
     size_t n;
@@ -93,7 +93,7 @@ static void pump(struct lt_session *s)
     grpc_byte_buffer_destroy(b);
 }
 
-int lt_session_send(struct lt_session *s, const ProtobufCMessage *m)
+int lt_rpc_session_send(struct lt_rpc_session *s, const ProtobufCMessage *m)
 {
     if (s->state != OPEN || s->ended)
         return -ENOTCONN;
@@ -108,18 +108,18 @@ int lt_session_send(struct lt_session *s, const ProtobufCMessage *m)
 
 /* ---- the call's end, and the next one ---- */
 
-static void call_begin(struct lt_session *s);
+static void call_begin(struct lt_rpc_session *s);
 
 static void retry(uv_timer_t *t)
 {
-    struct lt_session *s = t->data;
+    struct lt_rpc_session *s = t->data;
 
     if (s->state == WAITING)
         call_begin(s);
 }
 
 /* Every batch of the call is back. */
-static void call_over(struct lt_session *s)
+static void call_over(struct lt_rpc_session *s)
 {
     bool was_open = s->state == OPEN;
     struct lt_rpc_status why = {0};
@@ -141,7 +141,7 @@ static void call_over(struct lt_session *s)
     lt_rpc_status_done(&why);
 }
 
-static void batch_back(struct lt_session *s)
+static void batch_back(struct lt_rpc_session *s)
 {
     s->pending--;
     if (s->pending == 0 && s->ended)
@@ -150,7 +150,7 @@ static void batch_back(struct lt_session *s)
 
 static void on_end(struct lt_rpc_op *op, int ok)
 {
-    struct lt_session *s = LT_CONTAINER_OF(op, struct lt_session, on_end);
+    struct lt_rpc_session *s = LT_CONTAINER_OF(op, struct lt_rpc_session, on_end);
 
     (void)ok;
     s->ended = true;
@@ -159,7 +159,7 @@ static void on_end(struct lt_rpc_op *op, int ok)
 
 static void on_write(struct lt_rpc_op *op, int ok)
 {
-    struct lt_session *s = LT_CONTAINER_OF(op, struct lt_session, on_write);
+    struct lt_rpc_session *s = LT_CONTAINER_OF(op, struct lt_rpc_session, on_write);
 
     s->writing = false;
     if (ok)
@@ -178,14 +178,14 @@ static void on_write(struct lt_rpc_op *op, int ok)
 
 /* ---- receiving ---- */
 
-static void read_next(struct lt_session *s)
+static void read_next(struct lt_rpc_session *s)
 {
     grpc_op op = {.op = GRPC_OP_RECV_MESSAGE, .data.recv_message.recv_message = &s->received};
 
     start(s, &op, 1, &s->on_read);
 }
 
-static void take_message(struct lt_session *s, grpc_byte_buffer *b)
+static void take_message(struct lt_rpc_session *s, grpc_byte_buffer *b)
 {
     LT_AUTO(lt_arena_free)
     struct lt_arena *arena = lt_arena_new(lt_bytes_arena_cap(lt_bytes_len(b)));
@@ -203,7 +203,7 @@ static void take_message(struct lt_session *s, grpc_byte_buffer *b)
 
 static void on_read(struct lt_rpc_op *op, int ok)
 {
-    struct lt_session *s = LT_CONTAINER_OF(op, struct lt_session, on_read);
+    struct lt_rpc_session *s = LT_CONTAINER_OF(op, struct lt_rpc_session, on_read);
     grpc_byte_buffer *b = s->received;
 
     s->received = NULL;
@@ -221,7 +221,7 @@ static void on_read(struct lt_rpc_op *op, int ok)
 
 static void on_headers(struct lt_rpc_op *op, int ok)
 {
-    struct lt_session *s = LT_CONTAINER_OF(op, struct lt_session, on_headers);
+    struct lt_rpc_session *s = LT_CONTAINER_OF(op, struct lt_rpc_session, on_headers);
 
     if (ok && s->state == CALLING && !s->ended) {
         s->state = OPEN;
@@ -231,10 +231,11 @@ static void on_headers(struct lt_rpc_op *op, int ok)
     batch_back(s);
 }
 
-static void call_begin(struct lt_session *s)
+static void call_begin(struct lt_rpc_session *s)
 {
     grpc_op ops[2] = {{0}}, end = {.op = GRPC_OP_RECV_STATUS_ON_CLIENT};
-    grpc_slice path = grpc_slice_from_copied_string(s->config.method); /* the connection may keep it longer than we live */
+    grpc_slice path = grpc_slice_from_copied_string(
+        s->config.method); /* the connection may keep it longer than we live */
 
     s->state = CALLING;
     s->ended = s->writing = false;
@@ -257,10 +258,10 @@ static void call_begin(struct lt_session *s)
     start(s, ops, 2, &s->on_headers);
 }
 
-int lt_session_open(const struct lt_session_config *config, struct lt_session **out,
+int lt_rpc_session_open(const struct lt_rpc_session_config *config, struct lt_rpc_session **out,
                     struct lt_error *err)
 {
-    struct lt_session *s = lt_calloc(1, sizeof *s);
+    struct lt_rpc_session *s = lt_calloc(1, sizeof *s);
     int rc = uv_timer_init(lt_rpc_loop_uv(config->loop), &s->timer);
 
     if (rc < 0) {
@@ -285,13 +286,13 @@ int lt_session_open(const struct lt_session_config *config, struct lt_session **
 
 static void timer_closed(uv_handle_t *h)
 {
-    struct lt_session *s = h->data;
+    struct lt_rpc_session *s = h->data;
 
     s->timer_gone = true;
     free_when_over(s);
 }
 
-void lt_session_close(struct lt_session *s, void (*done)(void *arg), void *arg)
+void lt_rpc_session_close(struct lt_rpc_session *s, void (*done)(void *arg), void *arg)
 {
     s->done = done;
     s->arg = arg;

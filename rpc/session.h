@@ -12,11 +12,11 @@
 
 struct lt_error;
 struct lt_rpc_loop;
-struct lt_session;
+struct lt_rpc_session;
 
-#define LT_SESSION_OUTBOX (1u << 20) /* bytes queued before lt_session_send() says -EAGAIN */
+#define LT_SESSION_OUTBOX (1u << 20) /* bytes queued before lt_rpc_session_send() says -EAGAIN */
 
-struct lt_session_config {
+struct lt_rpc_session_config {
     struct lt_rpc_loop *loop;
     const char *target;                   /* unix:/path, host:port; copied */
     const char *method;                   /* "/lt.v1.Agent/Session"; copied */
@@ -30,12 +30,12 @@ struct lt_session_config {
         const struct lt_rpc_status *why); /* after opened only; what was in the outbox is dropped */
 };
 
-int lt_session_open(const struct lt_session_config *config, struct lt_session **out,
+int lt_rpc_session_open(const struct lt_rpc_session_config *config, struct lt_rpc_session **out,
                     struct lt_error *err);
 /* 0: queued. -EAGAIN: full, `writable` follows. -ENOTCONN: not open. */
-int lt_session_send(struct lt_session *s, const ProtobufCMessage *m);
+int lt_rpc_session_send(struct lt_rpc_session *s, const ProtobufCMessage *m);
 /* Half-closes after what is queued, without opening again; done (may be NULL) when it is freed. No
  * further callback. */
-void lt_session_close(struct lt_session *s, void (*done)(void *arg), void *arg);
+void lt_rpc_session_close(struct lt_rpc_session *s, void (*done)(void *arg), void *arg);
 
 #endif

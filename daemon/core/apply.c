@@ -18,7 +18,7 @@
 
 #define S(name) LT__V1__JOB_STATE__##name
 #define EVENT_FIRST LT__V1__EVENT__TYPE_SUBMITTED
-#define EVENT_N (LT__V1__EVENT__TYPE_NODE_DRAINED - EVENT_FIRST + 1)
+#define EVENT_N (LT__V1__EVENT__TYPE_ROLLED_BACK - EVENT_FIRST + 1)
 #define E(name) [LT__V1__EVENT__TYPE_##name - EVENT_FIRST]
 
 static void move(Lt__V1__JobFold *f, Lt__V1__JobState state)
@@ -133,13 +133,22 @@ static int on_removed(Lt__V1__JobFold *f, Lt__V1__Event *e)
     return 0; /* lt_core_apply drops the job */
 }
 
+/* Told to people; nothing of the job's state follows from it. */
+static int on_told(Lt__V1__JobFold *f, Lt__V1__Event *e)
+{
+    (void)f;
+    (void)e;
+    return 0;
+}
+
 /* What a running attempt tells about itself. */
 #define FACTS                                                                                      \
     E(RESOLVED) = lt_apply_resolved, E(PROFILE) = lt_apply_profile,                                \
     E(FINGERPRINT) = lt_apply_fingerprint, E(CHECKPOINT_SAVED) = lt_apply_checkpoint_saved,        \
     E(CHECKPOINT_REMOVED) = lt_apply_checkpoint_removed,                                           \
     E(EARLY_STOPPED) = lt_apply_early_stopped, E(REWOUND) = lt_apply_rewound,                      \
-    E(CONDITION) = lt_apply_condition, E(PROGRESS_SAVED) = lt_apply_progress,                      \
+    E(ROLLED_BACK) = on_told, E(CONDITION) = lt_apply_condition,                                   \
+    E(PROGRESS_SAVED) = lt_apply_progress,                                                         \
     E(FINISHED) = lt_apply_finished, E(RANK_EXITED) = lt_apply_rank_exited
 #define WISHES                                                                                     \
     E(CANCEL_REQUESTED) = on_cancel, E(STOP_REQUESTED) = on_stop, E(TIME_LIMIT_REACHED) = on_time

@@ -30,6 +30,7 @@ typedef bool record_fn(struct lt_job *job, const Lt__V1__JournalRecord *r, struc
 FACT(early_stopped, EARLY_STOPPED)
 FACT(finished, FINISHED)
 FACT(condition, CONDITION)
+FACT(rolled_back, ROLLED_BACK)
 
 static bool take_checkpoint_removed(struct lt_job *job, const Lt__V1__JournalRecord *r,
                                     struct taken *to)
@@ -121,6 +122,7 @@ static record_fn *const takers[] = {
     T(STARTED) = take_started,
     T(FINISHED) = take_finished,
     T(CONDITION) = take_condition,
+    T(ROLLED_BACK) = take_rolled_back,
 };
 
 static void acknowledge(struct lt_turn *t, uint64_t session, const Lt__V1__Record *m,

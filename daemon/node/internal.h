@@ -14,7 +14,7 @@ struct lt_node_checks;
 struct lt_node_out;
 struct lt_node_reads;
 struct lt_node_wake;
-struct lt_session;
+struct lt_rpc_session;
 
 #define LT_NODE_TICK_MS 250
 #define LT_COMMAND_GRACE_MS 30000 /* from SIGTERM to SIGKILL of a command that says nothing else */
@@ -25,7 +25,7 @@ struct lt_node {
     unsigned ladder_ms; /* between the rungs of the kill ladder */
     int lock;
     Lt__V1__Inventory *inventory;
-    struct lt_session *session;
+    struct lt_rpc_session *session;
     bool open;     /* the coordinator took the call */
     bool welcomed; /* and our hello */
     void (*on_ready)(void *user);

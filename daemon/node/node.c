@@ -188,7 +188,7 @@ void lt_node_close(struct lt_node *n, void (*on_closed)(void *user), void *user)
     n->open = n->welcomed = false;
     if (n->session) {
         lt_node_hold(n);
-        lt_session_close(n->session, on_session_closed, n);
+        lt_rpc_session_close(n->session, on_session_closed, n);
         n->session = NULL;
     }
     uv_close((uv_handle_t *)&n->tick, on_tick_closed);

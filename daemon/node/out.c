@@ -68,7 +68,7 @@ static void push(struct lt_node_out *o, const Lt__V1__AgentMessage *m)
 
 static int put(struct lt_node *n, const Lt__V1__AgentMessage *m)
 {
-    return n->open && n->session ? lt_session_send(n->session, &m->base) : -ENOTCONN;
+    return n->open && n->session ? lt_rpc_session_send(n->session, &m->base) : -ENOTCONN;
 }
 
 static Lt__V1__AgentMessage envelope(Lt__V1__AgentMessage__MessageCase kind, void *payload)

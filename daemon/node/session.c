@@ -163,7 +163,7 @@ static void on_closed(void *arg, const struct lt_rpc_status *why)
 int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *target,
                     struct lt_error *err)
 {
-    const struct lt_session_config c = {
+    const struct lt_rpc_session_config c = {
         .loop = loop,
         .target = target,
         .method = "/lt.v1.Agent/Session",
@@ -175,5 +175,5 @@ int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *tar
         .closed = on_closed,
     };
 
-    return lt_session_open(&c, &n->session, err);
+    return lt_rpc_session_open(&c, &n->session, err);
 }

@@ -5,7 +5,8 @@
  * the samples whose weight isn't 0: y uses the biased variance, running_var the unbiased one;
  * running = (1 - momentum) * running + momentum * batch. Batches without samples change nothing;
  * one value alone has no unbiased variance and leaves running_var as it was (torch refuses such a
- * batch).
+ * batch). Statistics that aren't finite move nothing: the update of such a batch is left out, and
+ * what validates after it must not be lost with it (torch's would be).
  */
 #include <math.h>
 
@@ -65,7 +66,7 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
         for (int r = 0; r < 2; r++) {
             double old = lt_get(&k->in[1 + r], c), batch = r == 0 ? mean : var / (count - 1);
 
-            lt_set(&k->out[3 + r], c, count > r ? (1 - momentum) * old + momentum * batch : old);
+            lt_set(&k->out[3 + r], c, count > r && isfinite(batch) ? (1 - momentum) * old + momentum * batch : old);
         }
         var = count > 0 ? var / count : 0;
         lt_set(&k->out[1], c, mean);

@@ -1,4 +1,5 @@
-/* dropout.c - zeroes each element with probability p, scales the rest by 1 / (1 - p) (F.dropout)
+/* dropout.c - zeroes each element with probability p, scales the rest by 1 / (1 - p) (F.dropout);
+ * p = 1 zeroes everything
  *
  * In: x [n, …], rng_step int64[], sample_index int64[n]. Out: y, mask uint8 (1: kept). Element e of
  * the sample with global index s is kept iff uniform(key(seed, DROPOUT, hash of the node's name), a
@@ -20,8 +21,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     if (lt_check_float(n, &in[0], "the input", err))
         return -EINVAL;
-    if (!(p >= 0 && p < 1))
-        return lt_refuse(n, err, "p is %g; 0 <= p < 1", p);
+    if (!(p >= 0 && p <= 1))
+        return lt_refuse(n, err, "p is %g; 0 <= p <= 1", p);
     if (in[0].ndim < 1 || in[2].ndim != 1 || !lt_dim_eq(in[0].dim[0], in[2].dim[0]))
         return lt_refuse(n, err, "sample_index must have one element for each sample");
     if (in[1].ndim != 0 || in[1].dtype != LT_I64 || in[2].dtype != LT_I64)

@@ -10,8 +10,8 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     (void)g;
     out[0] = in[0];
     mask.dtype = LT_U8;
-    if (!(p >= 0 && p < 1))
-        return lt_refuse(n, err, "p is %g; 0 <= p < 1", p);
+    if (!(p >= 0 && p <= 1))
+        return lt_refuse(n, err, "p is %g; 0 <= p <= 1", p);
     return lt_check_same(n, &mask, &in[1], "the mask", err);
 }
 

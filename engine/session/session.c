@@ -285,6 +285,8 @@ void lt_session_cost(const struct lt_session *s, struct lt_session_cost *out)
     const struct lt_binding none = {{0}};
     const struct lt_kind *k = &s->kinds[LT_PROGRAM_STEP];
 
+    for (size_t i = 0; !k->n_sizes && i < LT_ARRAY_LEN(compile_order); i++)
+        k = &s->kinds[compile_order[i]]; /* nothing is trained */
     *out = (struct lt_session_cost){.persistent_bytes = s->persistent_bytes,
                                     .arena_bytes = s->arena_bytes};
     if (s->c.backend->overhead_bytes)

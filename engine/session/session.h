@@ -83,7 +83,7 @@ int lt_session_init(struct lt_session *s, struct lt_error *err);
 struct lt_session_cost {
     uint64_t persistent_bytes, arena_bytes, overhead_bytes;
     uint64_t parameters;       /* trained elements */
-    uint64_t flops_per_step;   /* forward + backward + update of a full batch */
+    uint64_t flops_per_step;   /* forward + backward + update of a full batch; without updates: forward */
     uint64_t checkpoint_bytes; /* model + optimiser tensors, plain */
 };
 void lt_session_cost(const struct lt_session *s, struct lt_session_cost *out);

@@ -66,8 +66,8 @@ static int put_saved(struct lt_trainer *t, const struct lt_target *g, const char
     return lt_journal_put(t->c, &r, true, err);
 }
 
-static int remove_checkpoint(struct lt_trainer *t, const char *path, bool recovery,
-                             struct lt_error *err)
+int lt_trainer_remove(struct lt_trainer *t, const char *path, bool recovery,
+                      struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__CheckpointRemoved gone = LT__V1__CHECKPOINT_REMOVED__INIT;
@@ -88,20 +88,28 @@ static int remove_checkpoint(struct lt_trainer *t, const char *path, bool recove
     return rc;
 }
 
-/* The oldest recovery checkpoints beyond `keep` go. */
+static bool is_rollback(const struct lt_trainer *t, const char *name)
+{
+    const char *to = t->rollback.to;
+
+    return to && lt_str_starts(to, "recovery/") && !strcmp(to + strlen("recovery/"), name);
+}
+
+/* The oldest recovery checkpoints beyond `keep` go; the one that a rollback needs stays besides. */
 static int trim_recovery(struct lt_trainer *t, const char *name, struct lt_error *err)
 {
     struct lt_recovery *r = &t->recovery;
-    int rc = 0;
+    int first, rc = 0;
 
     LT_GROW(r->names, r->n, r->cap);
     r->names[r->n++] = lt_strdup(name);
-    while (rc == 0 && r->n > (int)r->keep) {
-        LT_AUTO(lt_free) char *path = lt_format("%s/%s", t->recovery_dir, r->names[0]);
+    while (rc == 0 && r->n - (first = is_rollback(t, r->names[0])) > (int)r->keep) {
+        LT_AUTO(lt_free) char *path = lt_format("%s/%s", t->recovery_dir, r->names[first]);
 
-        rc = remove_checkpoint(t, path, true, err);
-        lt_free(r->names[0]);
-        memmove(r->names, r->names + 1, (size_t)--r->n * sizeof *r->names);
+        rc = lt_trainer_remove(t, path, true, err);
+        lt_free(r->names[first]);
+        memmove(r->names + first, r->names + first + 1,
+                (size_t)(--r->n - first) * sizeof *r->names);
     }
     return rc;
 }
@@ -158,12 +166,17 @@ static int target_done(struct lt_trainer *t, const struct lt_target *g, struct l
     if (rc < 0)
         return rc;
     say_saved(t, g, name);
+    if (g->rollback) {
+        lt_free(t->rollback.to);
+        t->rollback.to = lt_strdup(g->last);
+        t->rollback.times = g->rollback_times;
+    }
     if (g->recovery && t->degraded)
         rc = put_degraded(t, "recovery checkpoints can be written again", false, err);
     if (g->recovery)
         return rc < 0 ? rc : trim_recovery(t, g->name, err);
     for (int i = 0; i < g->save.n_removed && rc == 0; i++)
-        rc = remove_checkpoint(t, g->save.removed[i], false, err);
+        rc = lt_trainer_remove(t, g->save.removed[i], false, err);
     return rc;
 }
 
@@ -228,39 +241,74 @@ static char *recovery_name(const struct lt_trainer *t)
     }
 }
 
-/* Callbacks' wishes become targets; one without a name, or with weights alone, leaves `last` to a
- * recovery checkpoint. */
-static void add_targets(struct lt_trainer *t, struct lt_save_job *job, bool recovery)
+static void add_recovery(struct lt_trainer *t, struct lt_save_job *job)
 {
-    bool full = false, any = t->requests.n_saves > 0;
+    struct lt_target *g = add_target(t, job, t->recovery_dir, recovery_name(t), -1);
+
+    g->recovery = true;
+    g->last = lt_format("recovery/%s", g->name);
+}
+
+/* One that a callback keeps among the user's. */
+static struct lt_target *add_wish(struct lt_trainer *t, struct lt_save_job *job,
+                                  const struct lt_save *s)
+{
+    struct lt_target *g =
+        add_target(t, job, s->dir ? s->dir : t->checkpoints_dir, lt_strdup(s->name), s->callback);
+
+    g->save = *s;
+    g->meta.weights_only = s->weights_only;
+    if (!s->weights_only)
+        g->last =
+            s->dir ? lt_format("%s/%s", s->dir, s->name) : lt_format("checkpoints/%s", s->name);
+    return g;
+}
+
+/* Is a recovery checkpoint due here by the plan alone? */
+static bool due_by_step(const struct lt_trainer *t)
+{
+    const struct lt_recovery *r = &t->recovery;
+
+    return r->every_n_steps && t->pos.step && t->pos.step % r->every_n_steps == 0 &&
+           t->pos.step != r->last_step && !lt_trainer_window_open(t);
+}
+
+/* Callbacks' wishes become targets; one without a name, or with weights alone, leaves `last` to a
+ * recovery checkpoint. Where a rollback goes has to be a folder that no wish by time deletes. */
+static void add_targets(struct lt_trainer *t, struct lt_save_job *job, enum lt_save_kind kind)
+{
+    bool full = false, fixed = lt_trainer_rolls_back(t) && due_by_step(t), any = false;
+    struct lt_target *back = NULL;
 
     for (int i = 0; i < t->requests.n_saves; i++) {
         struct lt_save *s = &t->requests.saves[i];
         struct lt_target *g;
 
+        any = true;
+        fixed |= !s->timed;
         if (!s->name) {
             lt_save_done(s);
             continue;
         }
-        g = add_target(t, job, s->dir ? s->dir : t->checkpoints_dir, lt_strdup(s->name),
-                       s->callback);
-        g->save = *s;
-        g->meta.weights_only = s->weights_only;
-        if (!s->weights_only)
-            g->last =
-                s->dir ? lt_format("%s/%s", s->dir, s->name) : lt_format("checkpoints/%s", s->name);
-        full |= !s->weights_only;
+        g = add_wish(t, job, s);
+        full |= g->last != NULL;
+        if (g->last && !s->timed && !back)
+            back = g;
     }
     t->requests.n_saves = 0;
-    if (recovery || (any && !full)) {
-        struct lt_target *g = add_target(t, job, t->recovery_dir, recovery_name(t), -1);
-
-        g->recovery = true;
-        g->last = lt_format("recovery/%s", g->name);
+    fixed = fixed && lt_trainer_rolls_back(t);
+    if (kind != LT_SAVE_REQUESTS || (any && !full) || (fixed && !back)) {
+        add_recovery(t, job);
+        if (!back)
+            back = &job->targets[job->n - 1];
+    }
+    if (fixed) {
+        back->rollback = true;
+        back->rollback_times = lt_trainer_rollback_times(t);
     }
 }
 
-int lt_trainer_save_requests(struct lt_trainer *t, bool recovery, struct lt_error *err)
+int lt_trainer_save(struct lt_trainer *t, enum lt_save_kind kind, struct lt_error *err)
 {
     struct lt_save_job *job;
     uint64_t start = lt_clock_mono_ns();
@@ -271,9 +319,9 @@ int lt_trainer_save_requests(struct lt_trainer *t, bool recovery, struct lt_erro
     if (rc < 0)
         return rc;
     job = lt_calloc(1, sizeof *job);
-    add_targets(t, job, recovery);
+    add_targets(t, job, kind);
     lt_snapshot_content(t->snapshot, &job->content);
-    job->trainer_json = lt_trainer_state(t);
+    job->trainer_json = lt_trainer_state(t, job);
     saved_now(t, t->saved_at);
     t->saved = true;
     lt_saver_submit(t->saver, job);
@@ -284,14 +332,12 @@ int lt_trainer_save_requests(struct lt_trainer *t, bool recovery, struct lt_erro
     return 0;
 }
 
-static bool recovery_due(const struct lt_trainer *t)
+static bool due_by_time(const struct lt_trainer *t)
 {
     const struct lt_recovery *r = &t->recovery;
 
-    if (r->every_n_steps) /* asked for by number: waits for the one before, if it must */
-        return t->pos.step && t->pos.step % r->every_n_steps == 0 && t->pos.step != r->last_step &&
-               !lt_trainer_window_open(t);
-    return r->every_s > 0 && t->now_ns >= r->due_ns && !lt_saver_busy(t->saver) && !is_saved(t);
+    return !r->every_n_steps && r->every_s > 0 && t->now_ns >= r->due_ns &&
+           !lt_saver_busy(t->saver) && !is_saved(t);
 }
 
 int lt_trainer_final_save(struct lt_trainer *t, struct lt_error *err)
@@ -301,7 +347,7 @@ int lt_trainer_final_save(struct lt_trainer *t, struct lt_error *err)
     if (rc < 0 || !t->saver || is_saved(t) || (!t->pos.total_batches && !t->pos.epoch))
         return rc;
     lt_trainer_phase(t, LT_PHASE_CHECKPOINTING);
-    rc = lt_trainer_save_requests(t, true, err);
+    rc = lt_trainer_save(t, LT_SAVE_NOW, err);
     return rc < 0 ? rc : lt_trainer_finish_saves(t, err);
 }
 
@@ -324,7 +370,7 @@ static int obey(struct lt_trainer *t, struct lt_error *err)
     } else if (command & LT_COMMAND_CHECKPOINT) {
         if (t->c->page)
             atomic_fetch_and(&t->c->page->command, ~(uint32_t)LT_COMMAND_CHECKPOINT);
-        return t->saver ? lt_trainer_save_requests(t, true, err) : 0;
+        return t->saver ? lt_trainer_save(t, LT_SAVE_NOW, err) : 0;
     }
     return 0;
 }
@@ -340,9 +386,11 @@ int lt_trainer_boundary(struct lt_trainer *t, struct lt_error *err)
     if (t->saver) {
         rc = complete(t, lt_saver_poll(t->saver), err);
         if (rc == 0 && t->requests.n_saves)
-            rc = lt_trainer_save_requests(t, false, err);
-        else if (rc == 0 && recovery_due(t))
-            rc = lt_trainer_save_requests(t, true, err);
+            rc = lt_trainer_save(t, LT_SAVE_REQUESTS, err);
+        else if (rc == 0 && due_by_step(t)) /* waits for the one before, if it must */
+            rc = lt_trainer_save(t, LT_SAVE_BY_STEP, err);
+        else if (rc == 0 && due_by_time(t))
+            rc = lt_trainer_save(t, LT_SAVE_NOW, err);
     }
     return rc < 0 || t->done ? rc : obey(t, err);
 }

@@ -27,6 +27,7 @@ struct lt_save {
     char *name;   /* NULL: don't keep one among the user's, only let `last` be current */
     int callback; /* index of the callback */
     bool weights_only, best, has_score, verbose;
+    bool timed; /* a clock chose the moment: another run of the same plan has it elsewhere */
     char *monitor;
     double score;
     char *removed[4]; /* folders (as dir/name) to delete once this one is durable */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/problem.h"
 #include "base/str.h"
+#include "engine/train/evaluate.h"
 #include "engine/train/memory.h"
 #include "engine/train/trainer.h"
 #include "sys/rss.h"
@@ -19,6 +20,8 @@
 struct checker {
     const struct lt_train_check *c;
     const Lt__V1__TrainingPlan *plan;
+    const Lt__V1__Job *job;                 /* may be NULL */
+    const struct lt_evaluation *evaluation; /* NULL: a fit */
     struct lt_problems *problems;
     struct lt_data *data;
     struct lt_limits limits;
@@ -55,8 +58,12 @@ static struct lt_session_config session_config(const struct checker *k)
         .plan_only = true,
     };
 
-    c.programs = 1u << LT_PROGRAM_STEP | (k->limits.accumulate > 1 ? 1u << LT_PROGRAM_MICRO : 0) |
-                 (k->limits.val_batches ? 1u << LT_PROGRAM_EVAL : 0);
+    if (k->evaluation)
+        c.programs = 1u << k->evaluation->program;
+    else
+        c.programs = 1u << LT_PROGRAM_STEP |
+                     (k->limits.accumulate > 1 ? 1u << LT_PROGRAM_MICRO : 0) |
+                     (k->limits.val_batches ? 1u << LT_PROGRAM_EVAL : 0);
     return c;
 }
 
@@ -81,21 +88,30 @@ static void name_bad_label(const struct checker *k, size_t before)
     }
 }
 
+static int prepare(struct checker *k, enum lt_split_kind split, enum lt_program_kind full,
+                   enum lt_program_kind last, struct lt_error *err)
+{
+    struct lt_loader_config l;
+
+    lt_loader_plan(k->data, k->plan, &k->limits, split, &l);
+    return lt_trainer_prepare(k->session, &l, full, last, err);
+}
+
 static int open_session(struct checker *k, struct lt_error *err)
 {
     struct lt_session_config c = session_config(k);
     enum lt_program_kind full = k->limits.accumulate > 1 ? LT_PROGRAM_MICRO : LT_PROGRAM_STEP;
-    struct lt_loader_config l;
     int rc = lt_session_open(&c, &k->session, err);
 
-    if (rc == 0 && k->limits.train_batches) {
-        lt_loader_plan(k->data, k->plan, &k->limits, LT_SPLIT_TRAIN, &l);
-        rc = lt_trainer_prepare(k->session, &l, full, LT_PROGRAM_STEP, err);
-    }
-    if (rc == 0 && k->limits.val_batches) {
-        lt_loader_plan(k->data, k->plan, &k->limits, LT_SPLIT_VAL, &l);
-        rc = lt_trainer_prepare(k->session, &l, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
-    }
+    if (rc < 0)
+        return rc;
+    if (k->evaluation)
+        return prepare(k, k->evaluation->split, k->evaluation->program, k->evaluation->program,
+                       err);
+    if (k->limits.train_batches)
+        rc = prepare(k, LT_SPLIT_TRAIN, full, LT_PROGRAM_STEP, err);
+    if (rc == 0 && k->limits.val_batches)
+        rc = prepare(k, LT_SPLIT_VAL, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
     return rc;
 }
 
@@ -146,7 +162,8 @@ static void check_weights(struct checker *k)
 
 static void check_memory(struct checker *k, const struct lt_memory_plan *m)
 {
-    const Lt__V1__Resources *res = k->plan->job ? k->plan->job->resources : NULL;
+    const Lt__V1__Resources *res = k->job ? k->job->resources : NULL;
+    const char *what = k->evaluation ? "the evaluation" : "training";
     uint64_t total = 0, available = 0;
     char need[32], have[32];
 
@@ -155,12 +172,12 @@ static void check_memory(struct checker *k, const struct lt_memory_plan *m)
         lt_print_size(have, sizeof have, total);
         lt_problem_add(
             k->problems, "data.batch_size", "a smaller batch or model, or a node with more memory",
-            "training needs %s (%" PRIu64 " bytes), the machine has %s", need, m->total, have);
+            "%s needs %s (%" PRIu64 " bytes), the machine has %s", what, need, m->total, have);
     }
     if (res && res->memory && m->total > res->memory->bytes) {
         lt_print_size(have, sizeof have, res->memory->bytes);
         lt_problem_add(k->problems, "job.resources.memory", "leave it out: it is planned",
-                       "training needs %s (%" PRIu64 " bytes), the job asks for %s", need, m->total,
+                       "%s needs %s (%" PRIu64 " bytes), the job asks for %s", what, need, m->total,
                        have);
     }
 }
@@ -196,9 +213,21 @@ static void add_report(const struct checker *k, const struct lt_memory_plan *m,
     cJSON_Delete(o);
 }
 
+static struct lt_memory_use memory_use(const struct checker *k)
+{
+    const struct lt_limits *l = &k->limits;
+
+    if (k->evaluation)
+        return (struct lt_memory_use){1u << k->evaluation->split, false};
+    return (struct lt_memory_use){(l->train_batches ? 1u << LT_SPLIT_TRAIN : 0) |
+                                      (l->val_batches ? 1u << LT_SPLIT_VAL : 0),
+                                  !l->fast_dev_run};
+}
+
 static void check_plan(struct checker *k, struct lt_train_cost *cost, struct lt_buf *report)
 {
     struct lt_memory_plan m;
+    struct lt_memory_use use;
     struct lt_session_cost c;
 
     if (!k->plan->model || !k->plan->data || !k->plan->step) {
@@ -207,10 +236,12 @@ static void check_plan(struct checker *k, struct lt_train_cost *cost, struct lt_
     }
     if (check_data(k))
         check_model(k);
-    check_weights(k);
+    if (!k->evaluation) /* its weights are the checkpoint's */
+        check_weights(k);
     if (!k->session)
         return;
-    lt_memory_plan(k->session, k->data, k->plan, &k->limits, &m);
+    use = memory_use(k);
+    lt_memory_plan(k->session, k->data, k->plan, &k->limits, &use, &m);
     check_memory(k, &m);
     lt_session_cost(k->session, &c);
     *cost = (struct lt_train_cost){m.total, c.flops_per_step, c.parameters, c.checkpoint_bytes};
@@ -230,16 +261,22 @@ void lt_train_check(const struct lt_train_check *c, struct lt_problems *problems
                     struct lt_train_cost *cost, struct lt_buf *report)
 {
     struct checker k = {.c = c, .problems = problems};
+    struct lt_evaluation what = {LT_SPLIT_TEST, LT_PROGRAM_EVAL, LT_TEST_STAGE};
 
     *cost = (struct lt_train_cost){0};
     if (c->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN) {
         k.plan = c->spec->plan;
+        k.job = k.plan->job;
         check_plan(&k, cost, report);
         if (k.plan->resume)
             check_checkpoint(&k, k.plan->resume->path, "resume.checkpoint");
     } else if (c->spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION &&
                c->spec->evaluation->plan) {
         k.plan = c->spec->evaluation->plan;
+        k.job = c->spec->evaluation->job;
+        if (k.plan->data)
+            what = lt_evaluation_of(c->spec->evaluation);
+        k.evaluation = &what;
         check_plan(&k, cost, report);
         check_checkpoint(&k, c->spec->evaluation->path, "checkpoint");
     }

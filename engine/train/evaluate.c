@@ -20,28 +20,21 @@
 struct evaluator {
     struct lt_trainer t; /* data, session, metrics, limits: what evaluation shares with fit */
     const Lt__V1__Evaluation *e;
-    enum lt_split_kind split;
-    enum lt_program_kind program;
-    enum lt_stage_kind stage;
+    struct lt_evaluation what;
     struct lt_loader *loader;
     struct lt_loader_config batches;
     struct lt_bound bound;
     int output, fd; /* predictions */
 };
 
-static void choose_mode(struct evaluator *v)
+struct lt_evaluation lt_evaluation_of(const Lt__V1__Evaluation *e)
 {
-    v->split = LT_SPLIT_TEST;
-    v->stage = LT_TEST_STAGE;
-    v->program = LT_PROGRAM_EVAL;
-    v->fd = v->output = -1;
-    if (v->e->mode == LT__V1__EVALUATION__MODE__VALIDATE) {
-        v->split = LT_SPLIT_VAL;
-        v->stage = LT_VAL_STAGE;
-    } else if (v->e->mode == LT__V1__EVALUATION__MODE__PREDICT) {
-        v->program = LT_PROGRAM_PREDICT;
-        v->split = v->e->plan->data->predict ? LT_SPLIT_PREDICT : LT_SPLIT_TEST;
-    }
+    if (e->mode == LT__V1__EVALUATION__MODE__VALIDATE)
+        return (struct lt_evaluation){LT_SPLIT_VAL, LT_PROGRAM_EVAL, LT_VAL_STAGE};
+    if (e->mode == LT__V1__EVALUATION__MODE__PREDICT)
+        return (struct lt_evaluation){e->plan->data->predict ? LT_SPLIT_PREDICT : LT_SPLIT_TEST,
+                                      LT_PROGRAM_PREDICT, LT_TEST_STAGE};
+    return (struct lt_evaluation){LT_SPLIT_TEST, LT_PROGRAM_EVAL, LT_TEST_STAGE};
 }
 
 static int open_data(struct evaluator *v, struct lt_error *err)
@@ -59,10 +52,10 @@ static int open_data(struct evaluator *v, struct lt_error *err)
         rc = lt_error_set(err, -EINVAL, "%s: %s", problems.items[0].path, problems.items[0].reason);
     }
     lt_problems_done(&problems);
-    if (rc == 0 && !lt_data_has(v->t.data, v->split))
-        rc = lt_error_set(err, -EINVAL, "the plan has no data.%s", lt_split_names[v->split]);
+    if (rc == 0 && !lt_data_has(v->t.data, v->what.split))
+        rc = lt_error_set(err, -EINVAL, "the plan has no data.%s", lt_split_names[v->what.split]);
     if (rc == 0) {
-        lt_loader_plan(v->t.data, v->e->plan, &v->t.limits, v->split, &v->batches);
+        lt_loader_plan(v->t.data, v->e->plan, &v->t.limits, v->what.split, &v->batches);
         rc = lt_loader_open(&v->batches, &v->loader, err);
     }
     return rc;
@@ -79,7 +72,7 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
         .backend = v->t.c->backend,
         .device = {.threads = (int)v->t.c->start->cpus,
                    .allow_reference = trainer && trainer->allow_reference_kernels},
-        .programs = 1u << v->program,
+        .programs = 1u << v->what.program,
     };
     LT_AUTO(lt_free) char *model = lt_format("%s/model.safetensors", v->e->path ? v->e->path : "");
     int matched, total, rc;
@@ -89,14 +82,12 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
     if (rc == 0)
         rc = lt_session_open(&c, &v->t.session, err);
     if (rc == 0)
-        rc = lt_trainer_prepare(v->t.session, &v->batches, v->program, v->program, err);
-    if (rc == 0)
-        rc = lt_session_init(v->t.session, err);
-    if (rc == 0)
+        rc = lt_trainer_prepare(v->t.session, &v->batches, v->what.program, v->what.program, err);
+    if (rc == 0) /* all of it: without initialisers and their temporary copies */
         rc = lt_load_model(v->t.session, model, true, &matched, &total, err);
     if (rc == 0)
-        rc = lt_bound_init(&v->bound, v->t.session, v->program, v->split, v->t.data,
-                           v->program == LT_PROGRAM_EVAL ? &v->t.metrics : NULL, err);
+        rc = lt_bound_init(&v->bound, v->t.session, v->what.program, v->what.split, v->t.data,
+                           v->what.program == LT_PROGRAM_EVAL ? &v->t.metrics : NULL, err);
     return rc;
 }
 
@@ -104,9 +95,9 @@ static int open_predictions(struct evaluator *v, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *path = lt_format("%s/predictions.f32", v->t.c->start->run_dir);
 
-    if (v->program != LT_PROGRAM_PREDICT)
+    if (v->what.program != LT_PROGRAM_PREDICT)
         return 0;
-    v->output = lt_session_output(v->t.session, v->program, "output");
+    v->output = lt_session_output(v->t.session, v->what.program, "output");
     v->fd = lt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, err);
     return v->fd < 0 ? v->fd : 0;
 }
@@ -116,7 +107,7 @@ static int one_batch(struct evaluator *v, struct lt_error *err)
     struct lt_step_inputs in = {0};
     int rc = lt_bound_run(&v->bound, v->t.session, lt_loader_next(v->loader), &in, err);
 
-    if (rc == 0 && v->program == LT_PROGRAM_EVAL)
+    if (rc == 0 && v->what.program == LT_PROGRAM_EVAL)
         lt_eval_add(v->t.session, &v->bound, &v->t.metrics, v->t.evaluated);
     if (rc == 0 && v->output >= 0) {
         size_t bytes;
@@ -132,7 +123,7 @@ static int all_batches(struct evaluator *v, struct lt_error *err)
     uint64_t n = lt_loader_batches(v->loader);
     int rc = n ? lt_loader_start(v->loader, 0, 0, err) : 0;
 
-    lt_trainer_phase(&v->t, v->split == LT_SPLIT_VAL ? LT_PHASE_VALIDATING : LT_PHASE_TESTING);
+    lt_trainer_phase(&v->t, v->what.split == LT_SPLIT_VAL ? LT_PHASE_VALIDATING : LT_PHASE_TESTING);
     for (uint64_t i = 0; i < n && rc == 0; i++) {
         uint32_t command = v->t.c->commands ? v->t.c->commands(v->t.c->arg, &v->t.pos) : 0;
 
@@ -145,6 +136,8 @@ static int all_batches(struct evaluator *v, struct lt_error *err)
         v->t.pos.val_batch = i + 1;
         if (v->t.c->page)
             atomic_store_explicit(&v->t.c->page->batch, i + 1, memory_order_relaxed);
+        if (i == 0 || i + 1 == n)
+            lt_trainer_measure_memory(&v->t);
     }
     if (rc == 0 && v->fd >= 0)
         rc = lt_file_sync(v->fd, err);
@@ -158,11 +151,11 @@ static int report(struct evaluator *v, const struct lt_manifest *meta, struct lt
     struct lt_recorded values[LT_QUANTITIES_MAX];
     int n = 0;
 
-    if (v->program != LT_PROGRAM_EVAL || r->result != LT__V1__JOB_RESULT__SUCCEEDED)
+    if (v->what.program != LT_PROGRAM_EVAL || r->result != LT__V1__JOB_RESULT__SUCCEEDED)
         return 0;
     for (int i = 0; i < v->t.metrics.n; i++) {
         const struct lt_quantity *q = &v->t.metrics.q[i];
-        const char *key = q->epoch_key[v->stage] ? q->epoch_key[v->stage] : q->step_key[v->stage];
+        const char *key = q->epoch_key[v->what.stage] ? q->epoch_key[v->what.stage] : q->step_key[v->what.stage];
 
         values[n++] = (struct lt_recorded){key, lt_sum_value(&v->t.evaluated[i], q->reduce), false};
         snprintf(r->values[r->n_values].name, sizeof r->values[0].name, "%s", key);
@@ -184,7 +177,8 @@ int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e,
     v->t.c = c;
     v->t.plan = e->plan;
     v->t.result = out;
-    choose_mode(v);
+    v->what = lt_evaluation_of(e);
+    v->fd = v->output = -1;
     lt_metrics_init(&v->t.metrics, e->plan->step);
     out->result = LT__V1__JOB_RESULT__SUCCEEDED;
     rc = open_data(v, err);

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,8 +15,6 @@
 #include "engine/train/trainer.h"
 #include "sys/clock.h"
 #include "sys/rss.h"
-
-#define ROLLBACKS_MAX 3 /* to the same checkpoint */
 
 const char *const lt_stage_names[LT_STAGE_N] = {"epoch_start", "train", "validate", "epoch_end"};
 
@@ -44,52 +41,21 @@ static int epoch_start(struct lt_trainer *t, struct lt_error *err)
     return lt_trainer_hook(t, LT_HOOK_EPOCH_START, false, false, err);
 }
 
-/* What a batch adds to the window, the epoch, the line of the epoch. */
+/* What a batch adds to the window. */
 static void add_batch(struct lt_trainer *t, const struct lt_bound *b)
 {
-    for (int i = 0; i < t->metrics.n; i++) {
-        Lt__V1__Reduce reduce = t->metrics.q[i].reduce;
-        double sum = lt_session_scalar(t->session, b->sum_out[i]),
-               weight = lt_session_scalar(t->session, b->weight_out[i]);
-
-        lt_sum_add(&t->window[i], reduce, sum, weight);
-        lt_sum_add(&t->epoch[i], reduce, sum, weight);
-        if (i == 0)
-            lt_sum_add(&t->epoch_loss, LT__V1__REDUCE__mean, sum, weight);
-    }
+    for (int i = 0; i < t->metrics.n; i++)
+        lt_sum_add(&t->window[i], t->metrics.q[i].reduce,
+                   lt_session_scalar(t->session, b->sum_out[i]),
+                   lt_session_scalar(t->session, b->weight_out[i]));
 }
 
-static int not_finite(struct lt_trainer *t, double loss, struct lt_error *err)
+/* What a window whose update counted adds to the epoch, and to the epoch's line. */
+static void add_window(struct lt_trainer *t)
 {
-    uint64_t before = t->rollback_sequence;
-
-    t->skipped++;
-    if (t->t->on_nonfinite == LT__V1__TRAINER__NON_FINITE__stop) {
-        t->result->class = LT__V1__FAILURE_CLASS__CLASS_NONFINITE;
-        return lt_error_set(err, -EDOM,
-                            "loss or gradient is not finite (loss %g) at update %" PRIu64
-                            ", epoch %" PRIu64 ", batch %" PRIu64,
-                            fabs(loss), t->pos.step - 1, t->pos.epoch, t->pos.batch - 1);
-    }
-    if ((t->skipped & (t->skipped - 1)) ==
-        0) /* 1, 2, 4, 8 …: a run that is lost must not fill the log */
-        lt_trainer_say(t,
-                       "update %" PRIu64
-                       " left out: loss or gradient is not finite (loss %g; %" PRIu64 " so far)",
-                       t->pos.step - 1, fabs(loss), t->skipped);
-    if (t->t->on_nonfinite == LT__V1__TRAINER__NON_FINITE__skip)
-        return 0;
-    t->rollback_sequence = t->sequence;
-    t->rollbacks = before == t->sequence ? t->rollbacks + 1 : 1;
-    if (t->rollbacks > ROLLBACKS_MAX) {
-        t->result->class = LT__V1__FAILURE_CLASS__CLASS_NONFINITE;
-        return lt_error_set(
-            err, -EDOM,
-            "still not finite after %d rollbacks to the same checkpoint, update %" PRIu64,
-            ROLLBACKS_MAX, t->pos.step - 1);
-    }
-    int rc = lt_trainer_finish_saves(t, err);
-    return rc < 0 ? rc : lt_trainer_rollback(t, err);
+    for (int i = 0; i < t->metrics.n; i++)
+        lt_sum_merge(&t->epoch[i], t->metrics.q[i].reduce, &t->window[i]);
+    lt_sum_merge(&t->epoch_loss, LT__V1__REDUCE__mean, &t->window[0]);
 }
 
 static void step_schedule(struct lt_trainer *t, bool skipped)
@@ -157,8 +123,8 @@ static void update_page(struct lt_trainer *t)
     atomic_store_explicit(&p->loss_bits, bits, memory_order_relaxed);
 }
 
-/* Anonymous memory as it is now: after the first update, and at every epoch's end. */
-static void measure_memory(struct lt_trainer *t)
+/* Told after the first update, and at every epoch's end. */
+void lt_trainer_measure_memory(struct lt_trainer *t)
 {
     uint64_t rss;
 
@@ -187,13 +153,15 @@ static int after_update(struct lt_trainer *t, struct lt_error *err)
     int rc = 0;
 
     t->pos.step++;
-    if (!skipped)
+    if (!skipped) {
         t->pos.updates++;
+        add_window(t);
+    }
     update_page(t);
     if (!t->measured)
-        measure_memory(t);
+        lt_trainer_measure_memory(t);
     if (skipped)
-        rc = not_finite(t, lt_sum_value(&t->window[0], LT__V1__REDUCE__mean), err);
+        rc = lt_trainer_not_finite(t, lt_sum_value(&t->window[0], LT__V1__REDUCE__mean), err);
     step_schedule(t, skipped);
     if (rc == 0)
         rc = step_values(t, err);
@@ -259,7 +227,7 @@ static int epoch_end(struct lt_trainer *t, struct lt_error *err)
     if (rc == 0)
         rc = lt_trainer_hook(t, LT_HOOK_EPOCH_END, false, false, err);
     say_epoch(t, values, n);
-    measure_memory(t);
+    lt_trainer_measure_memory(t);
     t->pos.epoch++;
     t->pos.batch = 0;
     t->pos.stage = LT_STAGE_EPOCH_START;

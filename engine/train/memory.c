@@ -1,4 +1,4 @@
-/* memory.c - adds up what a fit will hold */
+/* memory.c - adds up what a fit or an evaluation will hold */
 #include "engine/train/memory.h"
 
 #include "engine/data/loader.h"
@@ -19,16 +19,14 @@ static uint64_t snapshot_bytes(const struct lt_session *s)
 }
 
 static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                            const struct lt_limits *l)
+                            const struct lt_limits *l, uint32_t splits)
 {
-    const bool used[LT_SPLIT_N] = {
-        [LT_SPLIT_TRAIN] = l->train_batches > 0, [LT_SPLIT_VAL] = l->val_batches > 0};
     struct lt_loader_config c;
     struct lt_loader_shape shape;
     uint64_t bytes = 0;
 
     for (int k = 0; k < LT_SPLIT_N; k++) {
-        if (!used[k])
+        if (!(splits >> k & 1))
             continue;
         lt_loader_plan(data, plan, l, (enum lt_split_kind)k, &c);
         lt_loader_shape(&c, &shape);
@@ -39,7 +37,7 @@ static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPl
 
 void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
                     const Lt__V1__TrainingPlan *plan, const struct lt_limits *limits,
-                    struct lt_memory_plan *out)
+                    const struct lt_memory_use *use, struct lt_memory_plan *out)
 {
     struct lt_session_cost cost;
 
@@ -48,8 +46,8 @@ void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
         .persistent = cost.persistent_bytes,
         .arena = cost.arena_bytes,
         .device = cost.overhead_bytes,
-        .snapshot = limits->fast_dev_run ? 0 : snapshot_bytes(s),
-        .batches = batch_bytes(data, plan, limits),
+        .snapshot = use->snapshot ? snapshot_bytes(s) : 0,
+        .batches = batch_bytes(data, plan, limits, use->splits),
         .process = PROCESS_BYTES,
     };
     out->total =

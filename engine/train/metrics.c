@@ -76,22 +76,26 @@ void lt_metrics_done(struct lt_metrics *m)
     m->n = 0;
 }
 
+void lt_sum_merge(struct lt_sum *s, Lt__V1__Reduce reduce, const struct lt_sum *more)
+{
+    if (more->weight == 0)
+        return;
+    if (reduce == LT__V1__REDUCE__mean || reduce == LT__V1__REDUCE__sum)
+        s->sum += more->sum;
+    else if (s->weight == 0 || isnan(more->sum))
+        s->sum = more->sum;
+    else if (!isnan(s->sum))
+        s->sum = reduce == LT__V1__REDUCE__min ? fmin(s->sum, more->sum) : fmax(s->sum, more->sum);
+    s->weight += more->weight;
+}
+
 void lt_sum_add(struct lt_sum *s, Lt__V1__Reduce reduce, double sum, double weight)
 {
-    double value = sum / weight; /* of this batch */
+    struct lt_sum batch = {sum, weight};
 
-    if (reduce == LT__V1__REDUCE__mean) {
-        s->sum += sum;
-        s->weight += weight;
-        return;
-    }
-    if (reduce == LT__V1__REDUCE__sum)
-        s->sum += value;
-    else if (s->weight == 0 || isnan(value))
-        s->sum = value;
-    else if (!isnan(s->sum))
-        s->sum = reduce == LT__V1__REDUCE__min ? fmin(s->sum, value) : fmax(s->sum, value);
-    s->weight += 1;
+    if (reduce != LT__V1__REDUCE__mean)
+        batch = (struct lt_sum){sum / weight, 1}; /* the value of this batch */
+    lt_sum_merge(s, reduce, &batch);
 }
 
 double lt_sum_value(const struct lt_sum *s, Lt__V1__Reduce reduce)

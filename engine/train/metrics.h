@@ -39,6 +39,8 @@ void lt_metrics_init(struct lt_metrics *m, const Lt__V1__Step *step);
 void lt_metrics_done(struct lt_metrics *m);
 /* One batch's sum and weight into an accumulator. */
 void lt_sum_add(struct lt_sum *s, Lt__V1__Reduce reduce, double sum, double weight);
+/* The batches of one accumulator into another. */
+void lt_sum_merge(struct lt_sum *s, Lt__V1__Reduce reduce, const struct lt_sum *more);
 double lt_sum_value(const struct lt_sum *s, Lt__V1__Reduce reduce); /* NaN when nothing was added */
 
 /* The newest value of everything that callbacks and file names may ask for. */

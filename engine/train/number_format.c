@@ -1,12 +1,9 @@
-/* number_format.c - Python's format specs for int and float
+/* number_format.c - int and float printed by Python's format specs (read in proto/template.h)
  *
- * [[fill]align][sign][#][0][width][grouping][.precision][type], the types d n e E f F g G % and
- * none; `#` and other bases are refused.
  * (https://docs.python.org/3/library/string.html#format-specification-mini-language)
  */
 #include "engine/train/template.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,65 +12,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/str.h"
-
-#define WIDTH_MAX 64
-
-struct spec {
-    char fill, align, sign, group, type;
-    int width, precision; /* precision -1: none */
-};
-
-static const char *parse_int(const char *s, const char *end, int *out)
-{
-    *out = 0;
-    while (s < end && isdigit((unsigned char)*s) && *out <= WIDTH_MAX)
-        *out = *out * 10 + (*s++ - '0');
-    return s;
-}
-
-static const char *parse_align(const char *s, const char *end, struct spec *f)
-{
-    if (end - s >= 2 && memchr("<>=^", s[1], 4)) {
-        f->fill = s[0];
-        f->align = s[1];
-        return s + 2;
-    }
-    if (s < end && memchr("<>=^", *s, 4))
-        f->align = *s++;
-    return s;
-}
-
-static int parse_spec(const char *s, size_t n, struct spec *f, struct lt_error *err)
-{
-    const char *text = s, *end = s + n;
-
-    *f = (struct spec){.fill = ' ', .sign = '-', .precision = -1};
-    s = parse_align(s, end, f);
-    if (s < end && memchr("+- ", *s, 3))
-        f->sign = *s++;
-    if (s < end && *s == '0') {
-        if (!f->align) {
-            f->fill = '0';
-            f->align = '=';
-        }
-        s++;
-    }
-    s = parse_int(s, end, &f->width);
-    if (s < end && (*s == ',' || *s == '_'))
-        f->group = *s++;
-    if (s < end && *s == '.') {
-        const char *digits = ++s;
-
-        s = parse_int(s, end, &f->precision);
-        if (s == digits)
-            s = end + 1; /* a point without digits */
-    }
-    if (s < end && strchr("dneEfFgG%", *s))
-        f->type = *s++;
-    if (s != end || f->width > WIDTH_MAX || f->precision > WIDTH_MAX)
-        return lt_error_set(err, -EINVAL, "bad format '%.*s'", (int)n, text);
-    return 0;
-}
+#include "proto/template.h"
 
 static void print_as(char type, int precision, double v, char *text, size_t n)
 {
@@ -101,7 +40,7 @@ static void print_as(char type, int precision, double v, char *text, size_t n)
 }
 
 /* Digits of |v| without sign. */
-static void digits(double v, const struct spec *f, struct lt_buf *out)
+static void digits(double v, const struct lt_number_spec *f, struct lt_buf *out)
 {
     char text[512];
 
@@ -129,7 +68,7 @@ static void group(struct lt_buf *text, char mark)
     out = (struct lt_buf){0};
 }
 
-static void pad(const struct spec *f, const char *sign, const struct lt_buf *text,
+static void pad(const struct lt_number_spec *f, const char *sign, const struct lt_buf *text,
                 struct lt_buf *out)
 {
     int missing = f->width - (int)(strlen(sign) + text->len);
@@ -152,11 +91,10 @@ int lt_format_number(struct lt_template_value v, const char *s, size_t n, struct
 {
     LT_BUF_AUTO text = {0};
     bool negative = signbit(v.value) && !isnan(v.value);
-    struct spec f;
-    int rc = parse_spec(s, n, &f, err);
+    struct lt_number_spec f;
 
-    if (rc < 0)
-        return rc;
+    if (lt_number_spec_parse(s, n, &f) < 0)
+        return lt_error_set(err, -EINVAL, "bad format '%.*s'", (int)n, s);
     if (f.type == 'd' && !v.integer)
         return lt_error_set(err, -EINVAL,
                             "format '%.*s' is for whole numbers, this value isn't one", (int)n, s);

@@ -67,6 +67,12 @@ int lt_trainer_resolved(struct lt_trainer *t, const char *field, const char *val
     return lt_journal_put(t->c, &r, false, err);
 }
 
+/* Of all NaNs one: a sign has no meaning, and checkpoints don't keep it. */
+static double number(double v)
+{
+    return isnan(v) ? (double)NAN : v;
+}
+
 static int to_journal(struct lt_trainer *t, uint64_t x, const struct lt_recorded *values, int n,
                       struct lt_error *err)
 {
@@ -83,7 +89,7 @@ static int to_journal(struct lt_trainer *t, uint64_t x, const struct lt_recorded
         lt__v1__metric_value__init(&v[i]);
         v[i].name = (char *)(uintptr_t)values[i].name;
         v[i].has_value = true;
-        v[i].value = values[i].value;
+        v[i].value = number(values[i].value);
         list[i] = &v[i];
     }
     m.n_values = (size_t)n;
@@ -103,7 +109,7 @@ int lt_trainer_record(struct lt_trainer *t, uint64_t x, const struct lt_recorded
     rc = to_journal(t, x, values, n, err);
     for (int i = 0; i < n; i++)
         if (values[i].logged)
-            logged[record.n++] = (struct lt_record_value){values[i].name, values[i].value};
+            logged[record.n++] = (struct lt_record_value){values[i].name, number(values[i].value)};
     for (int i = 0; i < t->n_loggers && rc == 0 && record.n; i++)
         rc = t->loggers[i].type->write(t->loggers[i].self, &record, err);
     return rc;
@@ -140,6 +146,6 @@ void lt_trainer_say_values(const struct lt_trainer *t, const char *head,
     lt_buf_str(&line, head);
     for (int i = 0; i < n; i++)
         lt_buf_printf(&line, "  %s %.4g", values[i].name,
-                      isnan(values[i].value) ? (double)NAN : values[i].value);
+                      number(values[i].value));
     lt_trainer_say(t, "%s", line.data);
 }

@@ -135,8 +135,8 @@ static char *absolute(const struct lt_trainer *t, const char *name)
     return name[0] == '/' ? lt_strdup(name) : lt_format("%s/%s", t->c->start->run_dir, name);
 }
 
-/* The newest usable one of the run besides `bad`; NULL: none. */
-static char *older_one(const struct lt_trainer *t, const char *bad)
+/* The newest usable one of the run besides `bad`, up to a step; NULL: none. */
+static char *older_one(const struct lt_trainer *t, const char *bad, uint64_t step_max)
 {
     struct lt_checkpoint_list l = {0};
     struct lt_manifest meta;
@@ -148,6 +148,7 @@ static char *older_one(const struct lt_trainer *t, const char *bad)
     for (int i = 0; i < l.n && !found; i++)
         if (strcmp(l.items[i].path, bad) &&
             !strcmp(l.items[i].meta.job, t->c->start->job ? t->c->start->job : "") &&
+            l.items[i].meta.step <= step_max &&
             usable(l.items[i].path, &meta, NULL) == 0)
             found = lt_strdup(l.items[i].path);
     lt_checkpoint_list_done(&l);
@@ -169,7 +170,7 @@ static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
             return 0;
         lt_trainer_say(t, "checkpoint %s cannot be used: %s", given, why.text);
         LT_AUTO(lt_free) char *bad = *out;
-        *out = older_one(t, bad);
+        *out = older_one(t, bad, UINT64_MAX);
         lt_trainer_say(t, "going back to %s", *out ? *out : "the start");
         if (*out)
             return 0;
@@ -194,7 +195,7 @@ static int same_data(const struct lt_trainer *t, const cJSON *state, struct lt_e
                         data, t->fingerprint);
 }
 
-static int load_weights(struct lt_trainer *t, struct lt_error *err)
+static int load_weights(struct lt_trainer *t, bool told, struct lt_error *err)
 {
     const char *path = t->plan->model->weights;
     int matched, total, rc;
@@ -205,7 +206,7 @@ static int load_weights(struct lt_trainer *t, struct lt_error *err)
     if (rc == 0 && !matched)
         rc = lt_error_set(err, -EINVAL, "%s: no tensor of it has the name of one of the model's",
                           path);
-    if (rc < 0)
+    if (rc < 0 || told)
         return rc;
     LT_AUTO(lt_free) char *text = lt_format("%d of %d tensors matched", matched, total);
     lt_trainer_say(t, "weights %s: %s", path, text);
@@ -225,7 +226,7 @@ int lt_trainer_restore(struct lt_trainer *t, cJSON **state, bool *same_run, stru
     if (rc < 0)
         return rc;
     if (!dir)
-        return load_weights(t, err);
+        return load_weights(t, false, err);
     rc = load_folder(t, dir, state, err);
     if (rc == 0)
         rc = same_data(t, *state, err);
@@ -242,23 +243,73 @@ int lt_trainer_restore(struct lt_trainer *t, cJSON **state, bool *same_run, stru
     return 0;
 }
 
-int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err)
+/* The folder a rollback takes: the one that was set, else an older one of the run, else where the
+ * job began (NULL: not in a checkpoint). */
+static char *rollback_folder(const struct lt_trainer *t)
 {
-    LT_AUTO(lt_free) char *dir = older_one(t, "");
+    const char *resume = t->plan->resume ? t->plan->resume->path : NULL;
+    struct lt_manifest meta;
+    struct lt_error why = {0};
+    char *found;
+
+    if (t->rollback.to) {
+        LT_AUTO(lt_free) char *dir = absolute(t, t->rollback.to);
+
+        if (usable(dir, &meta, &why) == 0)
+            return LT_TAKE(dir);
+        found = older_one(t, dir, t->pos.step);
+        lt_trainer_say(t, "checkpoint %s cannot be used: %s; going back to %s", t->rollback.to,
+                       why.text, found ? found : "the start");
+        if (found)
+            return found;
+    }
+    return resume && *resume ? lt_strdup(resume) : NULL;
+}
+
+/* Behind an update the window is closed; the checkpoint may have been taken in an open one. */
+static int close_window(struct lt_session *s, struct lt_error *err)
+{
+    int rc = 0;
+
+    for (int i = 0; i < lt_session_n_tensors(s) && rc == 0; i++)
+        if (lt_session_tensor(s, i)->kind == LT_VALUE_ACCUM)
+            rc = write_zeros(s, i, lt_session_tensor(s, i)->bytes, err);
+    return rc;
+}
+
+/* As its checkpoint_saved named it. */
+static char *told_name(const struct lt_trainer *t, const char *dir)
+{
+    size_t n = strlen(t->checkpoints_dir);
+
+    if (lt_str_starts(dir, t->checkpoints_dir) && dir[n] == '/')
+        return lt_strdup(dir + n + 1);
+    n = strlen(t->c->start->run_dir);
+    return lt_strdup(lt_str_starts(dir, t->c->start->run_dir) && dir[n] == '/' ? dir + n + 1 : dir);
+}
+
+int lt_trainer_rollback(struct lt_trainer *t, char **from, struct lt_error *err)
+{
+    LT_AUTO(lt_free) char *dir = rollback_folder(t);
+    struct lt_manifest meta;
     cJSON *state = NULL;
     int rc;
 
-    if (dir) {
-        rc = load_folder(t, dir, &state, err);
-        lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates",
-                    &t->pos.updates);
-        cJSON_Delete(state);
-    } else {
+    if (!dir) {
         rc = lt_session_init(t->session, err);
         t->pos.updates = 0;
-        if (rc == 0)
-            rc = load_weights(t, err);
+        return rc < 0 ? rc : load_weights(t, true, err);
     }
-    lt_trainer_say(t, "rolled back to the weights of %s", dir ? dir : "the start");
+    rc = usable(dir, &meta, err);
+    if (rc == 0)
+        rc = load_folder(t, dir, &state, err);
+    if (rc == 0 && !lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates",
+                                &t->pos.updates))
+        rc = lt_error_set(err, -EPROTO, "%s/trainer.json is damaged", dir);
+    cJSON_Delete(state);
+    if (rc == 0)
+        rc = close_window(t->session, err);
+    if (rc == 0)
+        *from = told_name(t, dir);
     return rc;
 }

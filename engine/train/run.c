@@ -102,7 +102,7 @@ static void on_exception(struct lt_trainer *t)
     if (!t->saver || !t->snapshot)
         return;
     if (lt_trainer_hook(t, LT_HOOK_EXCEPTION, false, false, &ignored) == 0 && t->requests.n_saves)
-        lt_trainer_save_requests(t, false, &ignored);
+        lt_trainer_save(t, LT_SAVE_REQUESTS, &ignored);
     lt_trainer_finish_saves(t, &ignored);
 }
 

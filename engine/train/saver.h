@@ -22,6 +22,8 @@ struct lt_target {
     struct lt_manifest meta;
     struct lt_save save; /* of the callback; recovery: empty */
     bool recovery;
+    bool rollback; /* what a rollback goes back to from now on, and how often it did already */
+    uint64_t rollback_times;
     int rc; /* after the job */
     struct lt_error err;
 };

@@ -409,6 +409,7 @@ void lt_trainer_close(struct lt_trainer *t)
     lt_data_close(t->data);
     lt_free(t->checkpoints_dir);
     lt_free(t->recovery_dir);
+    lt_free(t->rollback.to);
     lt_free(t->fingerprint);
     lt_free(t->checkpoint_name);
 }

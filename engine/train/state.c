@@ -173,7 +173,62 @@ static cJSON *loggers_out(const struct lt_trainer *t)
     return o;
 }
 
-char *lt_trainer_state(const struct lt_trainer *t)
+static void rollback_out(cJSON *parent, const struct lt_trainer *t, const struct lt_save_job *job)
+{
+    cJSON *o = cJSON_AddObjectToObject(parent, "rollback");
+    const char *to = t->rollback.to;
+    uint64_t times = t->rollback.times;
+
+    for (int i = 0; i < job->n; i++)
+        if (job->targets[i].rollback) { /* this very checkpoint, from now on */
+            to = job->targets[i].last;
+            times = job->targets[i].rollback_times;
+        }
+    if (to)
+        cJSON_AddStringToObject(o, "to", to);
+    lt_json_add_u64(o, "times", times);
+    lt_json_add_u64(o, "updates", t->rollback.updates);
+}
+
+/* What goes once this checkpoint is durable: a run that starts from it may have to do it. */
+static void replaced_out(cJSON *parent, const struct lt_save_job *job)
+{
+    cJSON *list = cJSON_AddArrayToObject(parent, "replaces");
+
+    for (int i = 0; i < job->n; i++)
+        for (int k = 0; k < job->targets[i].save.n_removed; k++)
+            cJSON_AddItemToArray(list, cJSON_CreateString(job->targets[i].save.removed[k]));
+}
+
+static int replaced_in(struct lt_trainer *t, const cJSON *list, struct lt_error *err)
+{
+    struct lt_manifest meta;
+    const cJSON *e;
+    int rc = 0;
+
+    cJSON_ArrayForEach(e, list)
+    {
+        if (rc == 0 && t->saver && cJSON_IsString(e) &&
+            lt_manifest_read(e->valuestring, &meta, NULL) == 0 &&
+            lt_str_eq(meta.job, t->c->start->job))
+            rc = lt_trainer_remove(t, e->valuestring, false, err);
+    }
+    return rc;
+}
+
+/* Another run goes back to where it began itself. */
+static void rollback_in(struct lt_trainer *t, const cJSON *o)
+{
+    const char *to = lt_json_string(o, "to");
+
+    if (!lt_trainer_rolls_back(t) || !o)
+        return;
+    t->rollback.to = to ? lt_strdup(to) : NULL;
+    lt_json_u64(o, "times", &t->rollback.times);
+    lt_json_u64(o, "updates", &t->rollback.updates);
+}
+
+char *lt_trainer_state(const struct lt_trainer *t, const struct lt_save_job *job)
 {
     cJSON *o = cJSON_CreateObject(), *schedule;
     char *text;
@@ -194,6 +249,9 @@ char *lt_trainer_state(const struct lt_trainer *t)
                        t->elapsed_before + (double)(t->now_ns - t->started_ns) * 1e-9);
     cJSON_AddBoolToObject(o, "stop_time", t->stop_time);
     lt_json_add_u64(o, "skipped", t->skipped);
+    if (lt_trainer_rolls_back(t))
+        rollback_out(o, t, job);
+    replaced_out(o, job);
     sums_out(o, "window", &t->metrics, t->window);
     sums_out(o, "epoch", &t->metrics, t->epoch);
     sums_out(o, "validation", &t->metrics, t->evaluated);
@@ -254,6 +312,12 @@ int lt_trainer_set_state(struct lt_trainer *t, const cJSON *o, struct lt_error *
     sums_in(o, "validation", &t->metrics, t->evaluated);
     sum_in(o, "epoch_loss", &t->epoch_loss);
     values_in(t, cJSON_GetObjectItemCaseSensitive(o, "values"));
+    if (lt_str_eq(lt_json_string(o, "run_dir"), t->c->start->run_dir)) {
+        rollback_in(t, cJSON_GetObjectItemCaseSensitive(o, "rollback"));
+        rc = replaced_in(t, cJSON_GetObjectItemCaseSensitive(o, "replaces"), err);
+        if (rc < 0)
+            return rc;
+    }
     cJSON_ArrayForEach(e, cJSON_GetObjectItemCaseSensitive(
                               o, "callbacks")) if ((rc = callback_in(t, e, err)) < 0) return rc;
     t->stop_time = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "stop_time")) &&

@@ -7,25 +7,26 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "proto/template.h"
 
 #define NAME_MAX_BYTES 200 /* a file name has 255; suffixes need room */
 
-static int one_field(const char *s, size_t n, bool auto_insert, lt_template_lookup *lookup,
-                     void *arg, struct lt_buf *out, struct lt_error *err)
+static int one_field(const struct lt_template_part *p, bool auto_insert,
+                     lt_template_lookup *lookup, void *arg, struct lt_buf *out,
+                     struct lt_error *err)
 {
-    const char *colon = memchr(s, ':', n);
-    size_t name_n = colon ? (size_t)(colon - s) : n;
-    LT_AUTO(lt_free) char *name = lt_strndup(s, name_n);
+    LT_AUTO(lt_free) char *name = lt_strndup(p->name, p->name_len);
     struct lt_template_value v;
+    int rc;
 
     if (!lookup(arg, name, &v))
         return lt_error_set(err, -EINVAL, "{%s} names no metric", name);
-    for (size_t i = 0; auto_insert && i < name_n; i++)
+    for (size_t i = 0; auto_insert && i < p->name_len; i++)
         lt_buf_char(out, name[i] == '/' ? '_' : name[i]);
     if (auto_insert)
         lt_buf_char(out, '=');
-    int rc = lt_format_number(v, colon ? colon + 1 : "", colon ? n - name_n - 1 : 0, out, err);
-    return rc < 0 ? lt_error_prefix(err, "{%.*s}", (int)n, s) : 0;
+    rc = lt_format_number(v, p->format ? p->format : "", p->format_len, out, err);
+    return rc < 0 ? lt_error_prefix(err, "{%s}", name) : 0;
 }
 
 static int check_name(const struct lt_buf *name, struct lt_error *err)
@@ -47,24 +48,20 @@ static int check_name(const struct lt_buf *name, struct lt_error *err)
 int lt_template_format(const char *template, bool auto_insert, lt_template_lookup *lookup,
                        void *arg, struct lt_buf *out, struct lt_error *err)
 {
+    const char *at = template;
     size_t start = out->len;
+    struct lt_template_part p;
+    int rc;
 
-    for (const char *s = template; *s; s++) {
-        if (*s == '}')
-            return lt_error_set(err, -EINVAL, "'%s': a } without {", template);
-        if (*s != '{') {
-            lt_buf_char(out, *s);
-            continue;
-        }
-        const char *end = strpbrk(s + 1, "{}");
-        if (!end || *end == '{' || end == s + 1)
-            return lt_error_set(err, -EINVAL, "'%s': a { without its }, or without a name",
-                                template);
-        int rc = one_field(s + 1, (size_t)(end - s - 1), auto_insert, lookup, arg, out, err);
-        if (rc < 0)
+    while ((rc = lt_template_next(&at, &p)) > 0) {
+        if (!p.name)
+            lt_buf_append(out, p.literal, p.literal_len);
+        else if ((rc = one_field(&p, auto_insert, lookup, arg, out, err)) < 0)
             return rc;
-        s = end;
     }
+    if (rc < 0)
+        return lt_error_set(err, -EINVAL, "'%s': braces or format can't be read at '%.40s'",
+                            template, at);
     struct lt_buf name = {out->data ? out->data + start : NULL, out->len - start, 0};
     return check_name(&name, err);
 }

@@ -2,7 +2,8 @@
  *
  *   setup.c    opens everything, in an order that touches all memory before step 1
  *   loop.c     the stages: one unit of work each; validate.c, stop.c: those two questions
- *   boundary.c what may happen between two units: saving, commands, rollback
+ *   boundary.c what may happen between two units: saving, commands
+ *   nonfinite.c what happens after an update that was left out
  *   record.c   records to the journal and the loggers, lines for people
  *   state.c    trainer.json: the loop's state, out and in
  *   restore.c  tensors and state from a checkpoint folder
@@ -44,6 +45,14 @@ struct lt_recovery {
     uint64_t cost_ns; /* of the last snapshot */
     char **names;     /* oldest first */
     int n, cap;
+};
+
+/* Where `on_nonfinite: rollback` goes back to. A function of the position, so that every attempt of
+ * a job goes to the same weights: no checkpoint whose moment a clock or a command chose. */
+struct lt_rollback {
+    char *to;         /* checkpoints/NAME, recovery/NAME or a whole path; NULL: the start */
+    uint64_t times;   /* rollbacks since an update counted and was saved */
+    uint64_t updates; /* pos.updates behind the newest rollback */
 };
 
 struct lt_recorded {
@@ -93,7 +102,8 @@ struct lt_trainer {
     bool degraded; /* the last recovery checkpoint failed */
     bool measured; /* memory, after the first update */
     bool early;    /* journal knows of the early stop */
-    uint64_t skipped, rollbacks, rollback_sequence;
+    uint64_t skipped;
+    struct lt_rollback rollback;
     double elapsed_before; /* seconds of earlier attempts */
     uint64_t started_ns, epoch_ns, epoch_step, now_ns, step_ns, last_step_ns, last_val_ns;
     struct lt_train_result *result;
@@ -144,17 +154,33 @@ int lt_trainer_epoch_values(struct lt_trainer *t, enum lt_stage_kind stage,
 
 /* loop.c */
 int lt_trainer_fit(struct lt_trainer *t, struct lt_error *err);
+/* Anonymous memory as it is now, to the shared page. */
+void lt_trainer_measure_memory(struct lt_trainer *t);
 int lt_trainer_sanity(struct lt_trainer *t, struct lt_error *err);
 void lt_eval_add(const struct lt_session *s, const struct lt_bound *b, const struct lt_metrics *m,
                  struct lt_sum *sums);
+
+/* nonfinite.c */
+/* An update was left out because its loss or gradient isn't finite. */
+int lt_trainer_not_finite(struct lt_trainer *t, double loss, struct lt_error *err);
+bool lt_trainer_rolls_back(const struct lt_trainer *t);
+/* t->rollback.times of a checkpoint taken now. */
+uint64_t lt_trainer_rollback_times(const struct lt_trainer *t);
 
 /* boundary.c */
 int lt_trainer_boundary(struct lt_trainer *t, struct lt_error *err);
 /* Everything saved that has to be, and the journal knows. */
 int lt_trainer_finish_saves(struct lt_trainer *t, struct lt_error *err);
+/* Tells the journal and deletes the folder in the background; nothing when it isn't there. */
+int lt_trainer_remove(struct lt_trainer *t, const char *path, bool recovery, struct lt_error *err);
 int lt_trainer_final_save(struct lt_trainer *t, struct lt_error *err);
 bool lt_trainer_name_taken(void *arg, const char *dir, const char *name, int index);
-int lt_trainer_save_requests(struct lt_trainer *t, bool recovery, struct lt_error *err);
+enum lt_save_kind {
+    LT_SAVE_REQUESTS, /* of callbacks */
+    LT_SAVE_BY_STEP,  /* the system's, where the plan says */
+    LT_SAVE_NOW       /* the system's: by time, on request, at the end */
+};
+int lt_trainer_save(struct lt_trainer *t, enum lt_save_kind kind, struct lt_error *err);
 void lt_trainer_forget_recovery(struct lt_trainer *t);
 
 /* record.c */
@@ -189,7 +215,8 @@ int lt_trainer_open_callbacks(struct lt_trainer *t, struct lt_error *err);
 int lt_trainer_open_loggers(struct lt_trainer *t, const struct cJSON *states, struct lt_error *err);
 
 /* state.c */
-char *lt_trainer_state(const struct lt_trainer *t); /* trainer.json, the caller's */
+/* trainer.json of the checkpoint that the job makes, the caller's. */
+char *lt_trainer_state(const struct lt_trainer *t, const struct lt_save_job *job);
 /* `same_run`: loggers and folders continue too; else only what training itself needs. *loggers
  * borrows from json. */
 int lt_trainer_set_state(struct lt_trainer *t, const struct cJSON *json, struct lt_error *err);
@@ -197,8 +224,9 @@ int lt_trainer_set_state(struct lt_trainer *t, const struct cJSON *json, struct 
 /* restore.c */
 int lt_trainer_restore(struct lt_trainer *t, struct cJSON **state, bool *same_run,
                        struct lt_error *err);
-/* Tensors of a folder into the session; updates from its trainer.json. */
-int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err);
+/* Tensors of t->rollback.to, or of where the job began, into the session; updates from there. *from
+ * (the caller's): its name; NULL: the plan's own start. */
+int lt_trainer_rollback(struct lt_trainer *t, char **from, struct lt_error *err);
 /* model.safetensors into the session by name. `matched` of `total` parameters and buffers. strict:
  * all must be there. */
 int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total,

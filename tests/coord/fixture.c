@@ -29,7 +29,7 @@ struct waiting_read {
 
 static void agent_send(struct world *w, Lt__V1__AgentMessage *m)
 {
-    assert_int_equal(lt_session_send(w->agent, &m->base), 0);
+    assert_int_equal(lt_rpc_session_send(w->agent, &m->base), 0);
 }
 
 /* false: there is nothing yet, and it may wait. */
@@ -291,7 +291,7 @@ static void *run(void *arg)
 
 static void open_agent(struct world *w, void *arg)
 {
-    struct lt_session_config config = {.loop = w->loop,
+    struct lt_rpc_session_config config = {.loop = w->loop,
                                        .target = w->target,
                                        .method = "/lt.v1.Agent/Session",
                                        .in = &lt__v1__coordinator_message__descriptor,
@@ -301,7 +301,7 @@ static void open_agent(struct world *w, void *arg)
                                        .closed = agent_closed};
 
     (void)arg;
-    lt_session_open(&config, &w->agent, NULL);
+    lt_rpc_session_open(&config, &w->agent, NULL);
 }
 
 void world_up(struct world *w, bool agent)
@@ -348,7 +348,7 @@ static void begin_down(struct world *w, void *arg)
     (void)arg;
     drop_reads(w);
     if (w->agent)
-        lt_session_close(w->agent, close_server, w);
+        lt_rpc_session_close(w->agent, close_server, w);
     else
         close_server(w);
     w->agent = NULL;

@@ -37,7 +37,7 @@ struct world {
     struct lt_service service;
     struct lt_rpc_server *server;
     /* the fake agent */
-    struct lt_session *agent;
+    struct lt_rpc_session *agent;
     struct waiting_read *reads;
     uint64_t journal;    /* offset behind the last record */
     _Atomic bool refuse; /* plans */

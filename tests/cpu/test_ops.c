@@ -146,7 +146,7 @@ static const struct row rows[] = {
     {.op = "layer_norm", {F(7, 37), F(37), F(37)}, 3}, {.op = "layer_norm", {F(3, 4, 5), F(4, 5)}, 2, {INT("ndim", 2)}, 1}, {.op = "layer_norm", {F(130, 16)}, 1},
     {.op = "layer_norm_grad", {F(7, 37), F(7, 37), F(7), F(7), F(37)}, 5}, {.op = "layer_norm_grad", {F(200, 16), F(200, 16), F(200), F(200)}, 4},
     {.op = "dropout", {F(7, 37), I64S, I(7)}, 3, {FLT("p", 0.3), INT("seed", 5)}, 2}, {.op = "dropout", {F(3, 5, 6, 7), I64S, I(3)}, 3, {FLT("p", 0.9)}, 1},
-    {.op = "dropout", {F(3, 8), I64S, I(3)}, 3, {FLT("p", 0)}, 1},
+    {.op = "dropout", {F(3, 8), I64S, I(3)}, 3, {FLT("p", 0)}, 1}, {.op = "dropout", {F(3, 8), I64S, I(3)}, 3, {FLT("p", 1)}, 1},
     {.op = "dropout_grad", {F(7, 37), {D(7, 37), LT_U8, false}}, 2, {FLT("p", 0.3)}, 1, .ints = 2},
     SOFTMAXES("softmax", 1, NONE), SOFTMAXES("log_softmax", 1, NONE), SOFTMAXES("softmax_grad", 2, TWICE), SOFTMAXES("log_softmax_grad", 2, TWICE),
     {.op = "cross_entropy", {F(33, 10), I(33), F(33)}, 3}, {.op = "cross_entropy", {F(70, 37), {D(70), LT_I32, false}, F(70), F(37)}, 4, {FLT("label_smoothing", 0.1), INT("ignore_index", 3)}, 2},

@@ -135,6 +135,10 @@ class Page:
     def step(self):
         return struct.unpack_from("<Q", self.map, 32)[0]
 
+    @property
+    def memory(self):
+        return struct.unpack_from("<Q", self.map, 72)[0]
+
 
 def result(w, job):
     """What must not depend on how often a run was interrupted."""

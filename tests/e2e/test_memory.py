@@ -1,4 +1,5 @@
-"""The worker's anonymous memory is what the plan said before it ran: after step 1 and at the end of every epoch, on six nets."""
+"""The worker's anonymous memory is what the plan said before it ran: after step 1 and at the end of every epoch, on six nets; and
+while evaluations of them run."""
 import os
 import sys
 
@@ -16,6 +17,7 @@ data:
   source: {{idx: {{dir: {data}}}}}
   train: {{split: train, range: [0, 55000], shuffle: true}}
   val: {{split: train, range: [55000, 60000]}}
+  test: {{split: test}}
   batch_size: {batch}
   transforms: [scale]
 step: {{loss: cross_entropy, metrics: [accuracy]}}
@@ -34,6 +36,25 @@ def anonymous(pid):
 
 def agrees(held, planned):
     return abs(held - planned) <= (8 * MIB if planned < 256 * MIB else planned * 0.02)
+
+
+def evaluate(w, name, parent, mode):
+    """It holds model, activations and batches alone: no optimiser's states, gradients or snapshot. Looked at all the time."""
+    job = w.submit(w.file(f"{name}-{mode}.yaml", f"kind: evaluation\nparent: {parent}\nmode: {mode}\ncheckpoint: best\n"))
+    folder, held = w.attempt_dir(job), []
+    wait_for(lambda: os.path.exists(os.path.join(folder, "page")), "the rank's page", pause=0.001)
+    page, pid = Page(folder), w.worker(job)[0]
+    try:
+        while True:
+            held.append(anonymous(pid))
+    except (OSError, KeyError):  # it is over
+        pass
+    equal(w.wait_done(job).returncode, 0)
+    planned = int(w.events(job, "checked")[0]["memory_bytes"])
+    print(f"# {name} {mode}: planned {planned / MIB:.1f} MiB, held {page.memory / MIB:.1f}, at most {max(held, default=0) / MIB:.1f}", flush=True)
+    check(agrees(page.memory, planned), f"{name} {mode}: planned {planned / MIB:.1f} MiB, held {page.memory / MIB:.1f} MiB")
+    check(max(held, default=0) <= planned + 8 * MIB, f"{name} {mode}: planned {planned / MIB:.1f} MiB, at most {max(held) / MIB:.1f} MiB")
+    return planned
 
 
 def watch(w, name, layers, batch, batches, optimizer="{adam: {lr: 1.0e-3}}"):
@@ -55,6 +76,8 @@ def watch(w, name, layers, batch, batches, optimizer="{adam: {lr: 1.0e-3}}"):
     shown = wait_for(lambda: w.status(job)["ranks"][0].get("memory"), "memory in status")
     w.ctl("cancel", job)
     equal(w.wait_done(job).returncode, 103)
+    for mode in ("test", "predict"):
+        check(evaluate(w, name, job, mode) < planned, f"{name} {mode}: planned as much as training")
     print(f"# {name}: planned {planned / MIB:.1f} MiB, held", *(f"{f / MIB:.1f}" for f in found), flush=True)
     for held in found + [int(shown)]:
         check(agrees(held, planned), f"{name}: planned {planned / MIB:.1f} MiB, held {held / MIB:.1f} MiB")

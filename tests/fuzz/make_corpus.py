@@ -1,11 +1,16 @@
 #!/usr/bin/env python3
 """Writes the hand-made part of corpus/: small valid inputs and their nasty relatives.
 
-Run from anywhere; files found by fuzzing lie beside these under other names and are left alone.
+Run from anywhere, with a build in build/ (or $LT_BUILD_ROOT) for the plans' encodings; files found by fuzzing lie beside these under other names and are left alone.
 """
+import os
 import pathlib
+import random
 import struct
+import subprocess
 
+root = pathlib.Path(__file__).resolve().parents[2]
+build = pathlib.Path(os.environ.get("LT_BUILD_ROOT", root / "build"))
 here = pathlib.Path(__file__).parent / "corpus"
 
 
@@ -124,14 +129,15 @@ def plan_text():
     put("plan_text", "template-width", PLAN.replace("{epoch:02d}", "{epoch:0999999999d}"))
 
 
-def field(tag, wire, payload):
-    def varint(v):
-        out = b""
-        while v > 127:
-            out += bytes([v & 127 | 128])
-            v >>= 7
-        return out + bytes([v])
+def varint(v):
+    out = b""
+    while v > 127:
+        out += bytes([v & 127 | 128])
+        v >>= 7
+    return out + bytes([v])
 
+
+def field(tag, wire, payload):
     return varint(tag << 3 | wire) + (varint(len(payload)) + payload if wire == 2 else payload)
 
 
@@ -156,6 +162,126 @@ def plan_wire():
     put("plan_wire", "nul-in-string", field(1, 2, field(1, 2, b"a\0b")))
     put("plan_wire", "both-members", field(1, 2, b"") + field(2, 2, b"") + field(3, 2, b""))
     put("plan_wire", "many-fields", field(1, 2, field(1, 2, b"x") * 3000))
+
+
+def parse(data):
+    """A message as a list of [tag, wire type, value]; a value is a number, bytes or such a list. None: not a message."""
+    def number(at):
+        v = shift = 0
+        while True:
+            v |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+            if data[at - 1] < 128:
+                return v, at
+
+    at, fields = 0, []
+    try:
+        while at < len(data):
+            key, at = number(at)
+            tag, wire = key >> 3, key & 7
+            if wire == 0:
+                value, at = number(at)
+            else:
+                n, at = number(at) if wire == 2 else ({1: 8, 5: 4}[wire], at)
+                value, at = data[at:at + n], at + n
+            if not 0 < tag < 200 or at > len(data):
+                return None
+            # a text that could be a message, too, is a text
+            if wire == 2 and value and not all(32 <= c < 127 for c in value):
+                value = parse(value) or value
+            fields.append([tag, wire, value])
+    except (IndexError, KeyError):
+        return None
+    return fields
+
+
+def unparse(fields):
+    out = b""
+    for tag, wire, value in fields:
+        if isinstance(value, list):
+            value = unparse(value)
+        out += field(tag, wire, varint(value) if wire == 0 else value)
+    return out
+
+
+def every(fields):
+    for i, f in enumerate(fields):
+        yield fields, i
+        if isinstance(f[2], list):
+            yield from every(f[2])
+
+
+def mutate(rng, fields):
+    """One place of a message changed, all lengths still right."""
+    inside, i = rng.choice(list(every(fields)))
+    tag, wire, value = inside[i]
+    how = rng.choice(["drop", "twice", "tag", "wire", "value", "nest", "empty"])
+    if how == "drop":
+        del inside[i]
+    elif how == "twice":
+        inside.insert(i, [tag, wire, value])
+    elif how == "tag":
+        inside[i][0] = rng.choice([tag + 1, max(1, tag - 1), 19999, 536870911])
+    elif how == "wire":
+        inside[i][1:] = rng.choice([[0, 1], [1, bytes(8)], [5, b"\xff\xff\x7f\x7f"], [2, b"x"]])
+    elif how == "nest":  # into itself: recursive messages grow, others meet unknown fields
+        inside[i][1:] = [2, [[tag, 2, value if isinstance(value, (bytes, list)) else varint(value)]]]
+    elif how == "empty":
+        inside[i][1:] = [2, b""]
+    elif wire == 0:
+        inside[i][2] = rng.choice([0, 1, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1])
+    elif wire in (1, 5):
+        code = "<d" if wire == 1 else "<f"
+        inside[i][2] = struct.pack(code, rng.choice([0.0, -0.0, -1.0, float("nan"), float("inf"), 3e38, 5e-324]))
+    else:
+        inside[i][2] = rng.choice([b"\xc0\x80", b"\xed\xa0\x80", b"a\0b", b"{", b"x" * 300, "\U0001f600".encode() * 5])
+
+
+# A layer inside a sequential inside a layer …; a plan's model is two levels down, each round is two more.
+def nested_layers(rounds, tags):
+    layer = field(tags["relu"], 2, b"")
+    for _ in range(rounds):
+        layer = field(tags["sequential"], 2, field(1, 2, layer))
+    return field(tags["plan"], 2, field(tags["model"], 2, field(tags["layers"], 2, layer)))
+
+
+def tags_of_plan():
+    """Field numbers out of plan.proto, so that the corpus follows the schema."""
+    text = (root / "proto/lt/v1/plan.proto").read_text() + (root / "proto/lt/v1/jobs.proto").read_text()
+
+    def tag(message, name):
+        body = text[text.index(f"message {message} {{"):]
+        line = next(line for line in body.splitlines() if f" {name} = " in line)
+        return int(line.split(f" {name} = ")[1].split(";")[0].split()[0])
+
+    return {"plan": tag("JobSpec", "plan"), "model": tag("TrainingPlan", "model"), "layers": tag("Model", "layers"),
+            "relu": tag("Layer", "relu"), "sequential": tag("Layer", "sequential")}
+
+
+def plan_wire_from_examples():
+    """What the examples look like on the wire, cut, and changed in one to three places; nestings around the limit of depth."""
+    rng = random.Random(7)
+    for path in sorted((root / "examples").glob("*.yaml")):
+        whole = subprocess.run([build / "tests/fuzz/encode_plan", path], stdout=subprocess.PIPE, check=True).stdout
+        assert unparse(parse(whole)) == whole
+        put("plan_wire", f"{path.stem}", whole)
+        for i in range(4):
+            put("plan_wire", f"{path.stem}-cut-{i}", whole[:rng.randrange(len(whole))])
+        for i in range(24):
+            fields = parse(whole)
+            for _ in range(1 + i % 3):
+                mutate(rng, fields)
+            put("plan_wire", f"{path.stem}-changed-{i:02}", unparse(fields))
+        for i in range(4):
+            spoilt = bytearray(whole)
+            spoilt[rng.randrange(len(spoilt))] ^= 1 << rng.randrange(8)
+            put("plan_wire", f"{path.stem}-bit-{i}", bytes(spoilt))
+    tags = tags_of_plan()
+    for rounds in (1, 12, 13, 14, 15, 100):
+        put("plan_wire", f"layers-nested-{rounds:03}", nested_layers(rounds, tags))
+    many = field(tags["layers"], 2, field(tags["relu"], 2, b""))
+    put("plan_wire", "layers-many", field(tags["plan"], 2, field(tags["model"], 2, many * 2000)))
 
 
 def safetensors():
@@ -197,5 +323,5 @@ def safetensors():
     put("safetensors", "invalid-utf8", file(b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)))
 
 
-for make in (journal, idx, plan_text, plan_wire, safetensors):
+for make in (journal, idx, plan_text, plan_wire, plan_wire_from_examples, safetensors):
     make()

@@ -218,9 +218,16 @@ def loss_ops(o):
            lambda x, y, w: [(w * (x.argmax(1) == y)).sum(), w.sum()], [])
 
 
+def dropped(o):
+    """What doesn't depend on the random numbers."""
+    for p, fn in ((0, lambda x: F.dropout(x, 0.0, True)), (1, lambda x: F.dropout(x, 1.0, True))):
+        samples = [torch.tensor(3), torch.arange(4)]
+        o.case("dropout", f"p={p}", [o.normal(4, 5)] + samples, lambda x, step, sample, fn=fn: [fn(x), None], [0])
+
+
 def ops():
     o = Ops()
-    for part in (pointwise, shapes, reductions, contractions, pools, norms, loss_ops):
+    for part in (pointwise, shapes, reductions, contractions, pools, norms, loss_ops, dropped):
         part(o)
     return o.w
 

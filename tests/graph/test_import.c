@@ -216,7 +216,7 @@ static void checking_goes_on_behind_a_problem(void **state)
          "model.layers[1].conv2d: kernel_size is missing; give one value or [height, width], such "
          "as "
          "kernel_size: 3\n"
-         "model.layers[2].dropout: p is 2; 0 <= p < 1\n"
+         "model.layers[2].dropout: p is 2; 0 <= p <= 1\n"
          "model.layers[3].repeat.layers[0].max_pool2d: padding [2, 2] is too much; padding is at "
          "most "
          "half of the kernel\n"

@@ -192,9 +192,24 @@ def check_words():
     case("every source is compiled", problems)
 
 
+def check_names():
+    """A name that two libraries define breaks whoever links both."""
+    owners = {}
+    for folder in MAY:
+        for o in objects(folder):
+            out = subprocess.run(["nm", "-g", "--defined-only", o], capture_output=True, text=True, check=True).stdout
+            for line in out.splitlines():
+                kind, symbol = line.split()[-2:]
+                if kind in "TDBRC" and not symbol.startswith("__"):
+                    owners.setdefault(symbol, []).append(o.name)
+    problems = [f"{symbol} is defined by {' and '.join(files)}" for symbol, files in sorted(owners.items()) if len(files) > 1]
+    case("every external name has one owner", problems if owners else [f"no objects below {BUILD}"])
+
+
 check_includes()
 check_pure_headers()
 check_purity()
+check_names()
 check_headers()
 check_words()
 print(f"1..{cases}")

@@ -109,6 +109,7 @@ const struct sample samples[] = {
     {"layer_norm_grad", "[n,4] [n,4] [n] [n]+", NULL, "[n,4] [4] [4]"},
     {"dropout", "[n,6] i64[]=3 i64[n]<99", "p=0.4 seed=5", "[n,6] u8[n,6]"},
     {"dropout", "[n,2,3] i64[]=3 i64[n]<99", "p=0", "[n,2,3] u8[n,2,3]"},
+    {"dropout", "[n,6] i64[]=3 i64[n]<99", "p=1", "[n,6] u8[n,6]"},
     {"dropout_grad", "[n,6] u8[n,6]<2", "p=0.4", "[n,6]"},
     {"softmax", "[n,5]", NULL, "[n,5]"},
     {"softmax", "[n,5,3]", "axis=1", "[n,5,3]"},

@@ -390,7 +390,7 @@ static void refusals_say_what_is_wrong(void **state)
         {"layer_norm", "[n,3]", "ndim=3", "3 normalised dimensions of a tensor of 2"},
         {"layer_norm", "[n,3] [4]", NULL,
          "input 1 must have dtype and shape of the last 1 dimensions"},
-        {"dropout", "[n,3] i64[] i64[n]", "p=1", "p is 1; 0 <= p < 1"},
+        {"dropout", "[n,3] i64[] i64[n]", "p=1.5", "p is 1.5; 0 <= p <= 1"},
         {"dropout", "[n,3] i64[] i64[3]", NULL,
          "sample_index must have one element for each sample"},
         {"cross_entropy", "[n] i64[n] [n]", NULL, "expected logits [n, classes], got float32[n]"},

@@ -13,7 +13,7 @@ struct peer {
     uv_loop_t uv;
     uv_timer_t limit;
     struct lt_rpc_loop *loop;
-    struct lt_session *session;
+    struct lt_rpc_session *session;
     unsigned opened, closed, messages, writable;
     enum lt_rpc_code why;
     bool gone, late;
@@ -60,7 +60,7 @@ static void run_until(struct peer *p, const unsigned *counter, unsigned n)
 static int setup(void **state)
 {
     struct peer *p = calloc(1, sizeof *p);
-    struct lt_session_config config = {.method = "/test.Echo/Chat",
+    struct lt_rpc_session_config config = {.method = "/test.Echo/Chat",
                                        .in = &lt__v1__log_chunk__descriptor,
                                        .arg = p,
                                        .opened = opened,
@@ -76,7 +76,7 @@ static int setup(void **state)
     assert_int_equal(lt_rpc_loop_open(&p->uv, &p->loop, NULL), 0);
     config.loop = p->loop;
     config.target = p->f.target;
-    assert_int_equal(lt_session_open(&config, &p->session, NULL), 0);
+    assert_int_equal(lt_rpc_session_open(&config, &p->session, NULL), 0);
     *state = p;
     return 0;
 }
@@ -94,7 +94,7 @@ static int teardown(void **state)
 {
     struct peer *p = *state;
 
-    lt_session_close(p->session, session_gone, p);
+    lt_rpc_session_close(p->session, session_gone, p);
     uv_run(&p->uv, UV_RUN_DEFAULT);
     assert_true(p->gone);
     assert_int_equal(uv_loop_close(&p->uv), 0);
@@ -111,7 +111,7 @@ static int say(struct peer *p, uint32_t what, size_t bytes)
     m.has_attempt = m.has_data = true;
     m.attempt = what;
     m.data = (ProtobufCBinaryData){bytes, data};
-    return lt_session_send(p->session, &m.base);
+    return lt_rpc_session_send(p->session, &m.base);
 }
 
 static void messages_go_and_come(void **state)

@@ -60,6 +60,62 @@ void rig_done(struct rig *r)
     lt_free(r->data);
     lt_free(r->run);
     lt_free(r->journal_path);
+    lt_free(r->weights);
+}
+
+const char rig_poison_model[] =
+    "flatten, {linear: {out_features: 8}}, relu, {linear: {out_features: 8}}, {batch_norm: {}}, "
+    "relu, {dropout: {p: 0.3}}, {linear: {out_features: 4}}";
+
+/* Pictures: none but the poisoned one has a mean of half the range. */
+static void poison_pictures(const struct rig *r, int sample)
+{
+    LT_AUTO(lt_free) char *path = lt_format("%s/train-images-idx3-ubyte", r->data);
+    LT_BUF_AUTO bytes = {0};
+    const size_t header = 16, size = SIDE * SIDE;
+
+    assert_int_equal(lt_file_read(path, 1 << 20, &bytes, NULL), 0);
+    for (size_t i = header; i < bytes.len; i++) {
+        bool poisoned = (i - header) / size == (size_t)sample;
+
+        bytes.data[i] = (char)(poisoned ? 255 : (unsigned char)bytes.data[i] % 100);
+    }
+    write_bytes(r->data, "train-images-idx3-ubyte", bytes.data, bytes.len);
+}
+
+/* Unit 0 of layer 1 is off but for the poisoned sample, where it is 8e37; layer 3 makes infinity of
+ * that. */
+static void poison_weights(struct rig *r)
+{
+    static const char header[] = "{\"1.weight\":{\"dtype\":\"F32\",\"shape\":[8,16],"
+                                 "\"data_offsets\":[0,512]},"
+                                 "\"1.bias\":{\"dtype\":\"F32\",\"shape\":[8],"
+                                 "\"data_offsets\":[512,544]},"
+                                 "\"3.weight\":{\"dtype\":\"F32\",\"shape\":[8,8],"
+                                 "\"data_offsets\":[544,800]}}";
+    float w[128 + 8 + 64];
+    LT_BUF_AUTO file = {0};
+    uint64_t n = sizeof header - 1;
+
+    for (int i = 0; i < 200; i++)
+        w[i] = (float)(i * 37 % 19 - 9) / 20;
+    for (int i = 0; i < 16; i++)
+        w[i] = 1e37f;
+    w[128] = -8e37f;
+    for (int i = 0; i < 8; i++)
+        w[136 + 8 * i] = 10;
+    lt_buf_append(&file, &n, sizeof n);
+    lt_buf_append(&file, header, n);
+    lt_buf_append(&file, w, sizeof w);
+    write_bytes(r->dir, "poison.safetensors", file.data, file.len);
+    r->weights = lt_format("%s/poison.safetensors", r->dir);
+}
+
+void rig_poison(struct rig *r, int sample)
+{
+    r->model = rig_poison_model;
+    poison_pictures(r, sample);
+    poison_weights(r);
 }
 
 Lt__V1__JobSpec *rig_spec(struct rig *r, const char *tail)
@@ -85,6 +141,8 @@ Lt__V1__JobSpec *rig_spec(struct rig *r, const char *tail)
         print_message("%s: %s\n", problems.items[i].path, problems.items[i].reason);
     assert_non_null(spec);
     lt_problems_done(&problems);
+    if (r->weights)
+        spec->plan->model->weights = r->weights;
     return spec;
 }
 
@@ -227,6 +285,19 @@ int rig_count(const struct rig *r, const char *name)
 
     each_record(r, collect, &q);
     return q.n;
+}
+
+static void print_rollback(void *arg, const Lt__V1__JournalRecord *rec)
+{
+    if (rec->type_case == LT__V1__JOURNAL_RECORD__TYPE_ROLLED_BACK)
+        lt_buf_printf(arg, "%" PRIu64 " %s %" PRIu64 "\n", rec->rolled_back->step,
+                      rec->rolled_back->checkpoint ? rec->rolled_back->checkpoint : "-",
+                      rec->rolled_back->times);
+}
+
+void rig_rollbacks(const struct rig *r, struct lt_buf *out)
+{
+    each_record(r, print_rollback, out);
 }
 
 struct condition_query {

@@ -26,6 +26,7 @@ struct rig {
     int n_train, n_val, batch; /* samples; the plan's batch size */
     const char *model;         /* YAML of model.layers' content; NULL: flatten, linear 4 */
     const char *optimizer;     /* NULL: sgd 0.1 */
+    char *weights;             /* model.weights; NULL: none */
     uint32_t attempt;
     struct lt_arena *arena;
     struct lt_train_result result;
@@ -46,6 +47,12 @@ void rig_fit_spec(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint);
 void rig_evaluate(struct rig *r, const char *plan_tail, const char *checkpoint, const char *mode);
 void rig_new_run(struct rig *r, const char *name); /* another run folder */
 
+/* Makes the loss NaN wherever training sample `sample` is, and nowhere else, with the rig's model:
+ * its second linear layer overflows for that sample alone, by weights from a file that no other
+ * sample ever changes. */
+void rig_poison(struct rig *r, int sample);
+extern const char rig_poison_model[]; /* batch norm and dropout behind it */
+
 /* The journal's metrics as text: "x epoch name value" lines, values with %g; of the names that
  * start with `prefix`. */
 void rig_metrics(const struct rig *r, const char *prefix, struct lt_buf *out);
@@ -53,6 +60,8 @@ void rig_metrics(const struct rig *r, const char *prefix, struct lt_buf *out);
 void rig_steps(const struct rig *r, const char *name, struct lt_buf *out);
 /* Sorted entries of a folder below the run, " " between them; hidden ones left out. */
 void rig_list(const struct rig *r, const char *folder, struct lt_buf *out);
+/* "step checkpoint times" of every rollback, a line each; "-": the start. */
+void rig_rollbacks(const struct rig *r, struct lt_buf *out);
 /* Condition records of a kind that were set. */
 int rig_conditions(const struct rig *r, Lt__V1__Condition__Kind kind);
 int rig_count(const struct rig *r, const char *name); /* records of a name */

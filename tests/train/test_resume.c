@@ -23,6 +23,18 @@ static const char full[] =
     "loggers: [csv, tensorboard]\n"
     "job: {recovery: {every: 1h}}\n";
 
+/* Updates that aren't finite, too: in one window of each epoch, taken back to a checkpoint that may
+ * lie inside a window. */
+static const char poisoned[] =
+    "lr_scheduler: {cosine_annealing: {T_max: 7, interval: step}}\n"
+    "trainer: {max_epochs: 3, accumulate_grad_batches: 3, gradient_clip_val: 1.0, "
+    "val_check_interval: 0.25, log_every_n_steps: 1, on_nonfinite: rollback}\n"
+    "callbacks:\n"
+    "  - model_checkpoint: {monitor: val_loss, save_top_k: 1, every_n_train_steps: 2, filename: "
+    "'m-{step}'}\n"
+    "loggers: [csv, tensorboard]\n"
+    "job: {recovery: {every: 1h, keep: 1}}\n";
+
 static const char model[] = "flatten, {linear: {out_features: 8}}, {batch_norm: {}}, relu, "
                             "{dropout: {p: 0.3}}, {linear: {out_features: 4}}";
 
@@ -75,7 +87,11 @@ static void compare(const struct ending *want, const struct rig *r, uint64_t cut
     same(&want->csv, &e.csv, "metrics.csv", cut);
     same(&want->weights, &e.weights, "model.safetensors", cut);
     same(&want->optimizer, &e.optimizer, "optimizer.safetensors", cut);
+    if (strcmp(want->kept.data, e.kept.data))
+        print_message("want: %s\ngot: %s\n", want->kept.data, e.kept.data);
     same(&want->kept, &e.kept, "the list of checkpoints", cut);
+    if (strcmp(want->events.data, e.events.data))
+        print_message("want:\n%sgot:\n%s", want->events.data, e.events.data);
     same(&want->events, &e.events, "TensorBoard", cut);
     ending_done(&e);
 }
@@ -103,10 +119,18 @@ static void cut_everywhere(const struct lt_backend *backend, const char *plan, b
     rig_init(&r, 30, 10, 4);
     r.backend = backend;
     r.model = model;
+    if (plan == poisoned)
+        rig_poison(&r, 5);
     r.optimizer = "adam: {lr: 0.01}";
     rig_fit(&r, plan, NULL);
     assert_int_equal(r.result.result, LT__V1__JOB_RESULT__SUCCEEDED);
     ending_read(&r, &want);
+    if (plan == poisoned) {
+        LT_BUF_AUTO rollbacks = {0};
+
+        rig_rollbacks(&r, &rollbacks);
+        assert_non_null(rollbacks.data);
+    }
     for (;; cut++) {
         LT_AUTO(lt_free) char *name = lt_format("cut%d", (int)cut);
         LT_AUTO(lt_free) char *from = NULL;
@@ -149,12 +173,20 @@ static void stopped_on_the_fast_back_end(void **state)
     cut_everywhere(&lt_backend_cpu, full, false);
 }
 
+static void cut_around_rollbacks(void **state)
+{
+    (void)state;
+    cut_everywhere(&lt_backend_ref, poisoned, false);
+    cut_everywhere(&lt_backend_ref, poisoned, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_at_every_boundary),
         cmocka_unit_test(crashed_at_every_boundary),
         cmocka_unit_test(stopped_on_the_fast_back_end),
+        cmocka_unit_test(cut_around_rollbacks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,12 +27,21 @@ static const char plan[] =
     "trainer: {max_epochs: 40, log_every_n_steps: 10}\nloggers: [csv]\n"
     "callbacks: [{model_checkpoint: {monitor: val_loss}}]\njob: {recovery: {every_n_steps: 50}}";
 
-static void rig_for_workers(struct rig *r)
+/* Rolls back once an epoch. */
+static const char poisoned[] =
+    "trainer: {max_epochs: 30, log_every_n_steps: 1, on_nonfinite: rollback}\nloggers: [csv]\n"
+    "callbacks: [{model_checkpoint: {monitor: val_loss}}]\njob: {recovery: {every: 1s}}";
+
+static void rig_for_workers(struct rig *r, const char *plan_tail)
 {
     rig_init(r, 200, 20, 4);
+    r->optimizer = "adam: {lr: 0.01}";
+    if (plan_tail == poisoned) {
+        rig_poison(r, 5);
+        return;
+    }
     r->model = "flatten, {linear: {out_features: 32}}, relu, {dropout: {p: 0.2}}, {linear: "
                "{out_features: 4}}";
-    r->optimizer = "adam: {lr: 0.01}";
 }
 
 static char *last_of(const struct rig *r)
@@ -68,11 +77,11 @@ static void wait_for_step(const char *attempt, uint64_t step)
 }
 
 /* Runs to the end, hit by `sig` whenever `step` more updates are done, up to `times`. */
-static void run_hit(struct rig *r, int sig, int times)
+static void run_hit(struct rig *r, const char *tail, int sig, int times)
 {
     for (int i = 0;; i++) {
         LT_AUTO(lt_free) char *from = i ? last_of(r) : NULL;
-        LT_AUTO(lt_free) char *attempt = attempt_make(r, rig_spec(r, plan), from);
+        LT_AUTO(lt_free) char *attempt = attempt_make(r, rig_spec(r, tail), from);
         pid_t pid = worker_start(r, attempt, "cpu");
         int status;
 
@@ -88,7 +97,7 @@ static void run_hit(struct rig *r, int sig, int times)
     }
 }
 
-static void hit_and_compare(int sig)
+static void hit_and_compare(const char *tail, int sig)
 {
     LT_BUF_AUTO csv = {0};
     LT_BUF_AUTO weights = {0};
@@ -96,11 +105,11 @@ static void hit_and_compare(int sig)
     LT_BUF_AUTO weights2 = {0};
     struct rig r;
 
-    rig_for_workers(&r);
-    run_hit(&r, SIGTERM, 0);
+    rig_for_workers(&r, tail);
+    run_hit(&r, tail, SIGTERM, 0);
     read_ending(&r, &csv, &weights);
     rig_new_run(&r, "hit");
-    run_hit(&r, sig, 3);
+    run_hit(&r, tail, sig, 3);
     read_ending(&r, &csv2, &weights2);
     assert_string_equal(csv.data, csv2.data);
     assert_int_equal(weights.len, weights2.len);
@@ -111,13 +120,19 @@ static void hit_and_compare(int sig)
 static void stopped_by_sigterm(void **state)
 {
     (void)state;
-    hit_and_compare(SIGTERM);
+    hit_and_compare(plan, SIGTERM);
 }
 
 static void killed(void **state)
 {
     (void)state;
-    hit_and_compare(SIGKILL);
+    hit_and_compare(plan, SIGKILL);
+}
+
+static void killed_around_rollbacks(void **state)
+{
+    (void)state;
+    hit_and_compare(poisoned, SIGKILL);
 }
 
 static Lt__V1__CheckDone *ask(struct rig *r, Lt__V1__JobSpec *spec, struct lt_buf *answer)
@@ -264,6 +279,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_by_sigterm),   cmocka_unit_test(killed),
+        cmocka_unit_test(killed_around_rollbacks),
         cmocka_unit_test(memory_is_as_planned), cmocka_unit_test(refusals_are_answers),
         cmocka_unit_test(garbage_is_refused),   cmocka_unit_test(no_attempt),
     };

@@ -140,6 +140,12 @@ static double column(const struct finish *f, int64_t i, int64_t lists, int64_t l
     return s;
 }
 
+/* What isn't finite moves nothing (engine/ops/batch_norm.c). */
+static float moved(float running, double batch, double momentum)
+{
+    return isfinite(batch) ? (float)((1 - momentum) * (double)running + momentum * batch) : running;
+}
+
 static void finish_variance(const struct finish *f, int64_t i, double n)
 {
     double sum = column(f, i, 1, 0), biased = n > 0 ? sum / n : 0;
@@ -147,11 +153,9 @@ static void finish_variance(const struct finish *f, int64_t i, double n)
     f->invstd[i] = (float)(1 / sqrt(biased + f->eps));
     if (n <= 0)
         return;
-    f->new_mean[i] =
-        (float)((1 - f->momentum) * (double)f->running_mean[i] + f->momentum * (double)f->mean[i]);
+    f->new_mean[i] = moved(f->running_mean[i], (double)f->mean[i], f->momentum);
     if (n > 1) /* one value has no unbiased variance */
-        f->new_var[i] =
-            (float)((1 - f->momentum) * (double)f->running_var[i] + f->momentum * sum / (n - 1));
+        f->new_var[i] = moved(f->running_var[i], sum / (n - 1), f->momentum);
 }
 
 static void finish_fn(const void *args, int64_t begin, int64_t end)

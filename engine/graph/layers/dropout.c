@@ -5,8 +5,8 @@ static lt_id dropout_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id x)
 {
     double p = l->dropout->p;
 
-    if (!(p >= 0 && p < 1))
-        return lt_build_problem(b, "0 <= p < 1", "p is %g", p);
+    if (!(p >= 0 && p <= 1))
+        return lt_build_problem(b, "0 <= p <= 1", "p is %g", p);
     if (x == LT_NONE || !b->training || p == 0)
         return x;
     lt_id in[3] = {x, lt_build_input(b, "rng_step"), lt_build_input(b, "sample_index")};

@@ -181,6 +181,7 @@ static int save_now(struct saver *s, const struct lt_hook *h, bool versions, str
     save = &h->requests->saves[h->requests->n_saves++];
     *save = (struct lt_save){.callback = s->index,
                              .verbose = s->c->verbose,
+                             .timed = s->c->train_time_interval || h->limits->val_every_seconds > 0,
                              .has_score = have && s->c->monitor,
                              .score = v.value};
     save->monitor = s->c->monitor ? lt_strdup(s->c->monitor) : NULL;
