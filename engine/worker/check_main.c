@@ -137,7 +137,7 @@ static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *back
             lt_problems_done(
                 &problems); /* warnings of level 1 were given where the plan was read */
             if (spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
-                lt_command_check(spec->command, &problems);
+                lt_command_check(spec->command, &problems, &report);
             else
                 lt_train_check(&c, &problems, &cost, &report);
         }
