@@ -209,14 +209,44 @@ static void check_ranks(const struct lt_core *core, const Lt__V1__JobFold *f,
                           f->parent, parents));
 }
 
+/* The largest by one measure may be too small by the other. */
+static void check_both(const struct lt_core *core, const Lt__V1__JobFold *f, uint64_t memory,
+                       Lt__V1__Refused *refused)
+{
+    const Lt__V1__Job *job = lt_spec_job(f->spec);
+    const Lt__V1__Resources *r = job ? job->resources : NULL;
+    uint64_t cpus = lt_may_crowd(f) ? 1 : lt_spec_ranks(f->spec);
+    char need[32];
+    const char *name;
+    void *node;
+
+    if (r && r->memory && r->memory->has_bytes)
+        memory = r->memory->bytes;
+    if (r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)
+        cpus = r->cpus->count;
+    for (size_t i = 0; lt_map_next(core->nodes, &i, &name, &node);) {
+        const Lt__V1__Inventory *has = ((const struct lt_node *)node)->inventory;
+
+        if (has && has->cpus >= cpus && (!has->memory_bytes || has->memory_bytes >= memory))
+            return;
+    }
+    lt_print_size(need, sizeof need, memory);
+    add_problem(refused, "job.resources", "less of one of them, or a larger node",
+                lt_format("%llu processors and %s of memory: no node has both",
+                          (unsigned long long)cpus, need));
+}
+
 static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f,
                        const Lt__V1__Checked *cost, Lt__V1__Refused *refused)
 {
     struct largest l = largest_nodes(core);
+    uint64_t memory = cost->memory_bytes * lt_spec_ranks(f->spec);
 
-    check_memory(f, l.memory, cost->memory_bytes * lt_spec_ranks(f->spec), refused);
+    check_memory(f, l.memory, memory, refused);
     if (l.cpus)
         check_cpus(f, l.cpus, refused);
+    if (l.cpus && refused->n_problems == 0)
+        check_both(core, f, memory, refused);
     check_ranks(core, f, refused);
 }
 
