@@ -281,13 +281,16 @@ static unsigned kill_children(const struct shim *s)
 /* Waits for a child. An orphan of the rank's needs no more than that; a recorder is replaced. */
 static pid_t reap(struct shim *s, int *status, int flags)
 {
+    int how = 0;
     pid_t pid;
 
     do
-        pid = waitpid(-1, status, flags);
+        pid = waitpid(-1, &how, flags);
     while (pid < 0 && errno == EINTR);
     if (pid > 0 && pid == s->recorder.pid)
-        lt_shim_recorder_again(&s->recorder);
+        lt_shim_recorder_ended(&s->recorder, how);
+    if (pid > 0 && status)
+        *status = how;
     return pid;
 }
 
