@@ -3,11 +3,10 @@
 import csv
 import json
 import os
-import re
+import shutil
 import signal
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import (SOURCE, Skipped, alive, check, equal, identity, make, read, run, run_dir, tensorboard, wait_for)
@@ -436,7 +435,128 @@ def the_recorder_is_killed(w):
         equal([int(r["step"]) for r in csv.DictReader(f)], list(range(6)))
 
 
+# ---- several ranks
+
+def several_ranks(w):
+    """Each has its numbers, all the same port; logs are told apart; more of them than processors is said, not refused."""
+    w.ltd()
+    text = "e = os.environ\nprint(e['RANK'], e['LOCAL_RANK'], e['WORLD_SIZE'], e['MASTER_PORT'], 'LTD_METRICS_FD' in e)"
+    job = submit(w, text, "--nproc", "5")
+    w.wait_done(job, code=0)
+    words = [w.out("logs", job, "--rank", r).split() for r in range(5)]
+    equal([x[:3] + x[4:] for x in words], [[str(r), str(r), "5", str(r == 0)] for r in range(5)])
+    equal(len({x[3] for x in words}), 1, "ports")
+    equal([r["rank"] for r in w.status(job)["ranks"]], list(range(5)))
+
+
+def one_rank_fails(w):
+    """The others are ended; the job fails with the first one's reason, and starts again with all of them."""
+    w.ltd()
+    text = ("r, n = os.environ['RANK'], os.environ['LTD_ATTEMPT']\nopen(os.path.join(HERE, f'pid{n}.{r}'), 'w').write(str(os.getpid()))\n"
+            "if n == '2': sys.exit(0)\n"
+            "for i in range(3): wait(f'pid{n}.{i}')\nif r == '1': sys.exit(9)\nwait('never')")
+    job = submit(w, text, "--nproc", "3", "--set", "job.retries.job=1")
+    w.wait_done(job, code=0)
+    first, = [e for e in w.events(job, "attempt_ended") if e["retry"]]
+    check(first["class"] == "job" and "exit code 9" in first["reason"], first)
+    check(not any(alive(int(read(w.dir, f"pid1.{r}"))) for r in range(3)), "a rank of the first attempt lives")
+
+
+def ranks_are_stopped_together(w):
+    """Early stopping by rank 0's metric, and then `stop`: every rank gets its SIGTERM."""
+    w.ltd()
+    text = ("r = os.environ['RANK']\ndef term(*a):\n    touch('term' + r + os.environ['LTD_JOB']); os._exit(1)\nsignal.signal(signal.SIGTERM, term)\n"
+            "touch('up' + r)\nfor i in range(3):\n    wait(f'up{i}')\n    if r == '0': metric('loss', 1, i)\nwait('never')")
+    job = submit(w, text, "--nproc", "3", "--set", "early_stopping={monitor: loss, patience: 2}")
+    w.wait_done(job, code=0)
+    check(all(os.path.exists(os.path.join(w.dir, f"term{r}{job}")) for r in range(3)), "a rank wasn't asked")
+    equal(done(w, job)["result"], "succeeded")
+    job = submit(w, text, "--nproc", "3")
+    wait_for(lambda: len(points(w, job)) == 3, "its metrics")
+    w.ctl("stop", job)
+    w.wait_done(job, code=107)
+    check(all(os.path.exists(os.path.join(w.dir, f"term{r}{job}")) for r in range(3)), "a rank wasn't asked")
+
+
+MPI = """
+#include <mpi.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int rank, size, sum = 0;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    printf("rank %d of %d: %d\\n", rank, size, sum);
+    fflush(stdout);
+    while (argc > 1 && access(argv[1], F_OK) != 0)
+        usleep(10000);
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Finalize();
+    return 0;
+}
+"""
+
+
+def mpich(w):
+    """A program of MPICH's finds its ranks, and leaves by MPI_Finalize, also when ltd was away in between."""
+    compiler = shutil.which("mpicc.mpich") or shutil.which("mpicc")
+    if not compiler or b"MPICH" not in subprocess.run([compiler, "-show"], capture_output=True).stdout.upper():
+        raise Skipped("no MPICH compiler")
+    binary = os.path.join(w.dir, "ranks")
+    subprocess.run([compiler, "-o", binary, w.file("ranks.c", MPI)], check=True)
+    w.ltd()
+    job = w.out("submit", "-q", "--nproc", "3", "--", binary)
+    w.wait_done(job, code=0)
+    equal([w.out("logs", job, "--rank", r) for r in range(3)], [f"rank {r} of 3: 3" for r in range(3)])
+    job = w.out("submit", "-q", "--nproc", "2", "--", binary, os.path.join(w.dir, "go"))
+    wait_for(lambda: [w.out("logs", job, "--rank", r) for r in range(2)] == [f"rank {r} of 2: 1" for r in range(2)], "both ranks")
+    w.kill_daemon()
+    touch(w, "go")
+    w.ltd()
+    w.wait_done(job, code=0)
+    equal(w.status(job)["attempt"], 1)
+
+
+GLOO = """
+import os, torch
+import torch.distributed as dist
+dist.init_process_group("gloo")
+rank, n = dist.get_rank(), dist.get_world_size()
+torch.manual_seed(0)
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x = torch.randn(8, 4)
+y = x.sum(1, keepdim=True)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = ((model(x[rank::n]) - y[rank::n]) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    if rank == 0:
+        os.write(int(os.environ["LTD_METRICS_FD"]), f"LTD_METRIC loss {loss.item()} {step}\\n".encode())
+print(rank, [round(p.item(), 5) for p in model.parameters().__next__().flatten()])
+dist.destroy_process_group()
+"""
+
+
+def torch_with_gloo(w):
+    """A script for torchrun runs as it is: env:// finds the others, the ranks end with the same weights."""
+    if subprocess.run([PYTHON, "-c", "import torch"], capture_output=True).returncode:
+        raise Skipped("no torch")
+    w.ltd()
+    job = w.out("submit", "-q", "--nproc", "2", "--", PYTHON, w.file("train.py", GLOO))
+    w.wait_done(job, code=0)
+    weights = [w.out("logs", job, "--rank", r).split(" ", 1) for r in range(2)]
+    equal([x[0] for x in weights], ["0", "1"])
+    equal(weights[0][1], weights[1][1])
+    equal([m["step"] for m in w.jsonl("metrics", job)], list(range(5)))
+
+
 run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secrets_stay_in_their_files, what_cant_be_run_is_refused,
      gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, ends_by_a_signal, stopped, deaf_to_sigterm,
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, binary_garbage, closes_everything,
-     daemon_killed, metrics_of_a_command, metrics_again_after_a_retry, early_stopping, floods_of_metrics, the_recorder_is_killed], make)
+     daemon_killed, metrics_of_a_command, metrics_again_after_a_retry, early_stopping, floods_of_metrics, the_recorder_is_killed,
+     several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
