@@ -28,6 +28,7 @@ struct lt_ctl {
     size_t n_values;
     const char *const *args; /* without options; NULL-ended */
     int n_args;
+    bool program;             /* they are a program's, behind -- (LT_VERB_COMMAND) */
     struct lt_arena *arena;   /* lives as long as the call */
     struct lt_client *client; /* when LT_VERB_DAEMON; NULL before lt_ctl_connect() */
     char *socket;             /* path that is used */

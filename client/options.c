@@ -156,6 +156,12 @@ static int check_count(const struct lt_ctl *ctl)
 
     if (lt_ctl_flag(ctl, "help"))
         return 0;
+    if (ctl->program)
+        return ctl->n_args ? 0 : lt_ctl_fail(ctl, LT_EXIT_USAGE, "there is no program behind `--`");
+    if (ctl->n_args > 1 && (v->flags & LT_VERB_COMMAND))
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE,
+                           "`%s` is one argument too many; a program is run by ltctl %s -- %s %s",
+                           ctl->args[1], v->name, ctl->args[0], ctl->args[1]);
     if (ctl->n_args < v->min_args)
         return lt_ctl_fail(ctl, LT_EXIT_USAGE, "too few arguments; usage: ltctl %s %s", v->name,
                            v->arguments);
@@ -172,14 +178,16 @@ int lt_ctl_parse(struct lt_ctl *ctl, int argc, char **argv)
     int rc = 0;
 
     for (int i = 0; i < argc && rc == 0; i++) {
-        if (!options || argv[i][0] != '-' || argv[i][1] == 0)
+        if (!options || argv[i][0] != '-' || argv[i][1] == 0) {
             args[ctl->n_args++] = argv[i];
-        else if (strcmp(argv[i], "--") == 0)
+        } else if (strcmp(argv[i], "--") == 0) {
             options = false;
-        else if (argv[i][1] == '-')
+            ctl->program = (ctl->verb->flags & LT_VERB_COMMAND) && ctl->n_args == 0;
+        } else if (argv[i][1] == '-') {
             rc = long_option(ctl, argv, argc, &i);
-        else
+        } else {
             rc = short_options(ctl, argv, argc, &i);
+        }
     }
     ctl->args = args;
     return rc ? rc : check_count(ctl);

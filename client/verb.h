@@ -38,6 +38,7 @@ enum lt_verb_flags {
     LT_VERB_STARTS = 4, /* starts an embedded one when there is none */
     LT_VERB_EXACT = 8,  /* what it writes is the job's output: warnings are for terminals only
                            (events keep them) */
+    LT_VERB_COMMAND = 16, /* instead of its one argument: -- PROGRAM [ARGUMENT…] (command.h) */
 };
 
 struct lt_verb {

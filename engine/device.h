@@ -16,6 +16,7 @@
 #include "engine/graph/plan.h"
 
 struct lt_buf;
+struct lt_comm;
 struct lt_error;
 struct lt_device;
 struct lt_program;
@@ -25,6 +26,7 @@ struct lt_device_config {
     const char *max_isa;     /* "avx2", "avx512_core", …; NULL: the machine's */
     const char *profile;     /* an earlier execution profile to replay (JSON text); NULL: choose */
     bool allow_reference;    /* trainer.allow_reference_kernels */
+    struct lt_comm *comm;    /* for nodes that start collectives; NULL: programs with such nodes can't run */
 };
 
 struct lt_backend {

@@ -4,6 +4,7 @@
 #include "base/problem.h"
 #include "base/str.h"
 #include "proto/checks.h"
+#include "proto/plan.h"
 
 /* Of the idx source. */
 static const char *const splits[] = {"train", "test"};
@@ -134,7 +135,9 @@ void lt_check_data(const struct lt_check *c)
 uint64_t lt_plan_train_batches(const Lt__V1__TrainingPlan *plan)
 {
     const Lt__V1__Data *d = plan->data;
-    const uint64_t batch = !d ? 0 : d->has_batch_size ? d->batch_size : d->global_batch_size;
+    const uint64_t batch = !d                  ? 0
+                           : d->has_batch_size ? d->batch_size * lt_plan_world(plan)
+                                               : d->global_batch_size;
     uint64_t samples, batches;
     const Lt__V1__BatchLimit *l = plan->trainer ? plan->trainer->limit_train_batches : NULL;
 

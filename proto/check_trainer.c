@@ -8,6 +8,10 @@
 #include "base/problem.h"
 #include "base/str.h"
 #include "proto/checks.h"
+#include "proto/plan.h"
+
+#define TEXT(x) #x
+#define LT_TEXT(x) TEXT(x)
 
 struct word {
     const char *field, *word, *reason, *remedy; /* reason NULL: accepted */
@@ -128,39 +132,94 @@ static void check_interval(const struct lt_check *c, const Lt__V1__Trainer *t)
                         "there is no validation data");
 }
 
+uint64_t lt_plan_world(const Lt__V1__TrainingPlan *plan)
+{
+    const Lt__V1__Trainer *t = plan->trainer;
+    const Lt__V1__CountOrAuto *d = t ? t->devices : NULL;
+    uint64_t devices =
+        d && d->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT && d->count ? d->count : 1;
+
+    return devices * (t && t->num_nodes ? t->num_nodes : 1);
+}
+
+/* More ranks than the job's own processors. How many the node has is seen where it is placed. */
+static void check_cores(const struct lt_check *c, uint64_t ranks)
+{
+    const Lt__V1__Resources *r = c->plan->job ? c->plan->job->resources : NULL;
+
+    if (r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT &&
+        r->cpus->count && r->cpus->count < ranks && !r->oversubscribe)
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"),
+                       "give job.resources.cpus as many, or write job.resources.oversubscribe: true",
+                       "%llu ranks on %llu processors", (unsigned long long)ranks,
+                       (unsigned long long)r->cpus->count);
+}
+
 static void check_devices(const struct lt_check *c, const Lt__V1__Trainer *t)
 {
     const Lt__V1__CountOrAuto *d = t->devices;
+    bool count = d && d->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT;
 
-    if (d && d->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT && d->count != 1)
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"), "write 1 or auto",
-                       d->count ? "%llu devices: this version trains on one rank"
-                                : "%llu devices train nothing",
+    if (count && (d->count < 1 || d->count > LT_PLAN_RANKS_MAX))
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"),
+                       "write auto, or 1 to " LT_TEXT(LT_PLAN_RANKS_MAX),
+                       d->count ? "%llu devices" : "%llu devices train nothing",
                        (unsigned long long)d->count);
+    else
+        check_cores(c, lt_plan_world(c->plan));
     if (d && d->value_case == LT__V1__COUNT_OR_AUTO__VALUE_AUTO && !d->auto_)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"), "write a number or auto",
                        "auto is false");
     if (t->num_nodes > 1)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.num_nodes"), "write 1",
-                       "%llu nodes: this version trains on one rank",
+                       "%llu nodes: this version trains on one",
                        (unsigned long long)t->num_nodes);
+    if (count && d->count > 1 && lt_str_eq(t->strategy, "single_device"))
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.strategy"), "write ddp or auto",
+                       "single_device, but devices is %llu", (unsigned long long)d->count);
     check_word(c, "accelerator", t->accelerator);
     check_word(c, "strategy", t->strategy);
     check_word(c, "precision", t->precision);
 }
 
+/* Whole samples for every rank, and for every slice. */
+static void check_shares(const struct lt_check *c, const Lt__V1__Trainer *t)
+{
+    const Lt__V1__Data *d = c->plan->data;
+    const bool elastic = t->reproducible == LT__V1__TRAINER__REPRODUCIBLE__elastic;
+    const uint64_t world = lt_plan_world(c->plan),
+                   shards = elastic && t->has_logical_shards ? t->logical_shards : 0,
+                   all = d && d->has_global_batch_size ? d->global_batch_size : 0;
+
+    if (elastic && d && !d->has_global_batch_size)
+        lt_problem_add(c->problems, lt_check_path(c, "data.global_batch_size"),
+                       "write global_batch_size instead of batch_size",
+                       "trainer.reproducible: elastic needs a batch that doesn't depend on the "
+                       "number of ranks");
+    if (elastic && !t->has_logical_shards)
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.logical_shards"),
+                       "write logical_shards: a number that every number of ranks to come divides",
+                       "trainer.reproducible: elastic needs it");
+    if (!elastic && t->has_logical_shards)
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.logical_shards"),
+                       "remove it, or write reproducible: elastic",
+                       "is used by reproducible: elastic alone");
+    if (shards && shards % world)
+        lt_problem_add(c->problems, lt_check_path(c, "trainer.logical_shards"),
+                       "make it a multiple of trainer.devices",
+                       "%llu slices can't be shared out evenly over %llu ranks",
+                       (unsigned long long)shards, (unsigned long long)world);
+    else if (all && all % (shards ? shards : world))
+        lt_problem_add(c->problems, lt_check_path(c, "data.global_batch_size"),
+                       shards ? "make it a multiple of trainer.logical_shards"
+                              : "make it a multiple of trainer.devices",
+                       "%llu samples can't be shared out evenly over %llu %s",
+                       (unsigned long long)all, (unsigned long long)(shards ? shards : world),
+                       shards ? "slices" : "ranks");
+}
+
 static void check_policies(const struct lt_check *c, const Lt__V1__Trainer *t)
 {
-    if (t->reproducible == LT__V1__TRAINER__REPRODUCIBLE__elastic) {
-        if (c->plan->data && !c->plan->data->has_global_batch_size)
-            lt_problem_add(c->problems, lt_check_path(c, "data.global_batch_size"),
-                           "write global_batch_size instead of batch_size",
-                           "trainer.reproducible: elastic needs a batch that doesn't depend on the "
-                           "number of ranks");
-        lt_problem_add(c->problems, lt_check_path(c, "trainer.reproducible"),
-                       "write strict or relaxed",
-                       "`elastic`: changing numbers of ranks aren't supported yet by this version");
-    }
     if (!t->enable_logger && c->plan->n_loggers)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.enable_logger"),
                        "remove loggers, or enable_logger: false",
@@ -191,6 +250,7 @@ void lt_check_trainer(const struct lt_check *c)
     check_overfit(c, t);
     check_interval(c, t);
     check_devices(c, t);
+    check_shares(c, t);
     check_policies(c, t);
     check_times(c, t);
 }

@@ -30,6 +30,10 @@ void lt_plan_canonical(const ProtobufCMessage *m, struct lt_buf *out);
 enum lt_plan_precision { LT_PLAN_F32, LT_PLAN_F64, LT_PLAN_BF16_MIXED };
 enum lt_plan_precision lt_plan_precision(const Lt__V1__TrainingPlan *plan);
 
+/* Ranks that train as one: devices on each of num_nodes nodes; `auto` is 1. */
+#define LT_PLAN_RANKS_MAX 1024
+uint64_t lt_plan_world(const Lt__V1__TrainingPlan *plan);
+
 /* Names of the metrics a plan logs, e.g. train_loss, val_acc, lr-Adam: what monitors and file names
  * may refer to. `epoch` and `step` are always there. Borrowed from the arena; NULL-ended. */
 const char *const *lt_plan_metric_names(const Lt__V1__TrainingPlan *plan, struct lt_arena *arena);

@@ -16,7 +16,7 @@ REFUSED(Trainer, accelerator, "hpu", "ltd has no HPU device support", "write cpu
 WORD(Trainer, strategy, "auto")
 WORD(Trainer, strategy, "single_device")
 WORD(Trainer, strategy, "ddp")
-REFUSED(Trainer, strategy, "ddp_spawn", "ranks are started by ltd, never spawned by a rank", "write ddp or auto")
+WORD(Trainer, strategy, "ddp_spawn")
 REFUSED(Trainer, strategy, "ddp_fork", "ranks are started by ltd, never forked by a rank", "write ddp or auto")
 REFUSED(Trainer, strategy, "ddp_notebook", "ranks are started by ltd, never by a notebook", "write ddp or auto")
 REFUSED(Trainer, strategy, "fsdp", "sharded strategies aren't supported yet by this version", "write ddp or auto")

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "client/checker.h"
+#include "client/command.h"
 #include "client/ctl.h"
 #include "client/output.h"
 #include "client/plan_file.h"
@@ -14,6 +15,7 @@
 static const struct lt_option options[] = {
     {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
      "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    LT_COMMAND_OPTIONS,
 };
 
 static const struct lt_column layer_columns[] = {
@@ -100,11 +102,15 @@ static const cJSON *nodes_of(const cJSON *report)
 static void print_table(const Lt__V1__CheckDone *d)
 {
     cJSON *report = report_of(d);
+    const char *program = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(report, "program"));
 
     print_part("", cJSON_GetObjectItemCaseSensitive(report, "layers"), layer_columns,
                LT_ARRAY_LEN(layer_columns));
     print_part("one training step:\n", nodes_of(report), node_columns, LT_ARRAY_LEN(node_columns));
-    print_cost(d->cost);
+    if (program)
+        printf("program         %s\n", program);
+    else
+        print_cost(d->cost);
     cJSON_Delete(report);
 }
 
@@ -119,11 +125,11 @@ static size_t count_errors(const Lt__V1__CheckDone *d)
 
 static int run(struct lt_ctl *ctl)
 {
-    const char *path = ctl->args[0];
+    const char *path = ctl->program ? "the command" : ctl->args[0];
     Lt__V1__JobSpec *spec;
     Lt__V1__CheckDone *d;
     size_t errors;
-    int rc = lt_plan_file_read(ctl, path, &spec);
+    int rc = lt_spec_read(ctl, &spec);
 
     if (rc == 0)
         rc = lt_checker_run(ctl, spec, &d);
@@ -147,7 +153,7 @@ static int run(struct lt_ctl *ctl)
 
 const struct lt_verb lt_verb_plan_check = {
     .name = "plan check",
-    .arguments = "PLAN",
+    .arguments = "PLAN | -- PROGRAM [ARGUMENT…]",
     .summary = "Check a plan and print its layers, kernels and cost",
     .details = "Everything that `submit` checks, on this machine and without a daemon: the plan's "
                "fields, its shapes, its data,\n"
@@ -156,6 +162,6 @@ const struct lt_verb lt_verb_plan_check = {
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,
     .max_args = 1,
-    .flags = LT_VERB_OUTPUT,
+    .flags = LT_VERB_OUTPUT | LT_VERB_COMMAND,
     .run = run,
 };

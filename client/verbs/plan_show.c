@@ -3,9 +3,9 @@
 
 #include "base/auto.h"
 #include "base/buf.h"
+#include "client/command.h"
 #include "client/ctl.h"
 #include "client/output.h"
-#include "client/plan_file.h"
 #include "proto/plan.h"
 #include "proto/text/text.h"
 #include "sys/sha256.h"
@@ -13,6 +13,7 @@
 static const struct lt_option options[] = {
     {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
      "change a field of the plan: trainer.max_epochs=3; may be repeated"},
+    LT_COMMAND_OPTIONS,
     {"hash", 0, LT_OPTION_FLAG, NULL, "print the plan's hash instead"},
     {"short", 0, LT_OPTION_FLAG, NULL, "without the defaults"},
 };
@@ -34,7 +35,7 @@ static int run(struct lt_ctl *ctl)
     Lt__V1__JobSpec *spec;
     LT_BUF_AUTO text = {0};
     int flags = lt_ctl_flag(ctl, "short") ? 0 : LT_TEXT_DEFAULTS;
-    int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
+    int rc = lt_spec_read(ctl, &spec);
 
     if (rc)
         return rc;
@@ -55,13 +56,13 @@ static int run(struct lt_ctl *ctl)
 
 const struct lt_verb lt_verb_plan_show = {
     .name = "plan show",
-    .arguments = "PLAN",
+    .arguments = "PLAN | -- PROGRAM [ARGUMENT…]",
     .summary = "Print a plan with its defaults filled in",
     .details = "What is printed is a plan, too: it has the same hash, and is the same job.",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,
     .max_args = 1,
-    .flags = LT_VERB_OUTPUT,
+    .flags = LT_VERB_OUTPUT | LT_VERB_COMMAND,
     .run = run,
 };

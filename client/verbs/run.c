@@ -1,17 +1,18 @@
-/* run.c - ltctl run PLAN: submit and follow */
+/* run.c - ltctl run PLAN, ltctl run -- PROGRAM: submit and follow */
 #include <string.h>
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "client/command.h"
 #include "client/ctl.h"
 #include "client/follow.h"
-#include "client/plan_file.h"
 #include "client/submit.h"
 
 static const struct lt_option options[] = {
     {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
      "change a field of the plan: trainer.max_epochs=3; may be repeated"},
     {"on-interrupt", 0, LT_OPTION_STRING, "detach|cancel", "what Ctrl-C does (detach)"},
+    LT_COMMAND_OPTIONS,
 };
 
 static int run(struct lt_ctl *ctl)
@@ -19,7 +20,7 @@ static int run(struct lt_ctl *ctl)
     const char *interrupt = lt_ctl_string(ctl, "on-interrupt");
     struct lt_follow f = {.follow = true};
     Lt__V1__JobSpec *spec;
-    int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
+    int rc = lt_spec_read(ctl, &spec);
 
     if (rc == 0)
         rc = lt_ctl_connect(ctl);
@@ -35,16 +36,20 @@ static int run(struct lt_ctl *ctl)
 
 const struct lt_verb lt_verb_run = {
     .name = "run",
-    .arguments = "PLAN",
-    .summary = "Submit a plan and follow the job until it ends",
+    .arguments = "PLAN | -- PROGRAM [ARGUMENT…]",
+    .summary = "Submit a plan, or a program, and follow the job until it ends",
     .details = "Writes the job's output as it comes: its stdout to stdout, its stderr to stderr, "
                "byte for byte. On a terminal a line\n"
                "shows progress. Ctrl-C detaches; the job goes on. Starts a daemon for this user "
-               "when none runs.",
+               "when none runs.\n\n"
+               "With -- any program is a job: ltctl run --nproc 4 -- python train.py --lr 1e-3. It runs "
+               "here, with a few of your\n"
+               "variables (PATH, HOME, VIRTUAL_ENV, …) and torchrun's (RANK, WORLD_SIZE, …): "
+               "docs/command-jobs.md.",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,
     .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_EXACT,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_EXACT | LT_VERB_COMMAND,
     .run = run,
 };

@@ -1,10 +1,10 @@
-/* submit.c - ltctl submit PLAN: hand in, wait for the checks, say the id */
+/* submit.c - ltctl submit PLAN, ltctl submit -- PROGRAM: hand in, wait for the checks, say the id */
 #include <stdio.h>
 
 #include "base/arena.h"
 #include "base/auto.h"
+#include "client/command.h"
 #include "client/ctl.h"
-#include "client/plan_file.h"
 #include "client/submit.h"
 #include "sys/clock.h"
 
@@ -15,6 +15,7 @@ static const struct lt_option options[] = {
     {"hold", 0, LT_OPTION_FLAG, NULL, "don't start it before `ltctl release`"},
     {"wait", 0, LT_OPTION_FLAG, NULL, "wait until it is done, and exit with its code"},
     {"timeout", 0, LT_OPTION_DURATION, "TIME", "wait no longer than this (then exit 9)"},
+    LT_COMMAND_OPTIONS,
 };
 
 static void hold(struct lt_ctl *ctl, Lt__V1__JobSpec *spec)
@@ -38,7 +39,7 @@ static int run(struct lt_ctl *ctl)
     Lt__V1__JobSpec *spec;
     double seconds = -1;
     uint64_t began;
-    int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
+    int rc = lt_spec_read(ctl, &spec);
 
     if (rc == 0)
         rc = lt_ctl_connect(ctl);
@@ -69,8 +70,8 @@ static int run(struct lt_ctl *ctl)
 
 const struct lt_verb lt_verb_submit = {
     .name = "submit",
-    .arguments = "PLAN",
-    .summary = "Submit a plan and print the job's id once its checks are over",
+    .arguments = "PLAN | -- PROGRAM [ARGUMENT…]",
+    .summary = "Submit a plan, or a program, and print the job's id once its checks are over",
     .details = "Exit code 3 means refused: every problem has been printed, and nothing will run. "
                "Starts a daemon for this user\n"
                "when none runs.",
@@ -78,6 +79,6 @@ const struct lt_verb lt_verb_submit = {
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,
     .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_STARTS,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_COMMAND,
     .run = run,
 };

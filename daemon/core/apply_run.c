@@ -95,13 +95,12 @@ int lt_apply_running(Lt__V1__JobFold *f, Lt__V1__Event *e)
     return 0;
 }
 
+/* One that had not started, or said nothing, is missed by the others as one that crashed. */
 bool lt_exit_failed(const Lt__V1__RankExited *x)
 {
-    if (x->class_ != LT__V1__FAILURE_CLASS__CLASS_NONE)
-        return true;
-    return x->has_result && x->result != LT__V1__JOB_RESULT__RESULT_NONE
-               ? x->result == LT__V1__JOB_RESULT__FAILED
-               : x->status != 0;
+    return x->class_ != LT__V1__FAILURE_CLASS__CLASS_NONE || !x->has_result ||
+           x->result == LT__V1__JOB_RESULT__RESULT_NONE ||
+           x->result == LT__V1__JOB_RESULT__FAILED;
 }
 
 /* A program that was told to end does so as it likes: its ranks are waited for. */

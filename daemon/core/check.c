@@ -145,6 +145,11 @@ static void check_memory(const Lt__V1__JobFold *f, const struct lt_node *largest
     }
 }
 
+static const char *ranks_path(const Lt__V1__JobFold *f)
+{
+    return f->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND ? "nproc" : "trainer.devices";
+}
+
 static void check_cpus(const Lt__V1__JobFold *f, const struct lt_node *largest,
                        Lt__V1__Refused *refused)
 {
@@ -161,13 +166,30 @@ static void check_cpus(const Lt__V1__JobFold *f, const struct lt_node *largest,
     }
     if (lt_may_crowd(f) || ranks <= (count ? r->cpus->count : has))
         return;
-    add_problem(refused, "trainer.devices",
-                count && ranks <= has ? "more job.resources.cpus, or fewer devices"
-                                      : "fewer devices, or job.resources.oversubscribe: true",
+    add_problem(refused, ranks_path(f),
+                count && ranks <= has ? "more job.resources.cpus, or fewer ranks"
+                                      : "fewer ranks, or job.resources.oversubscribe: true",
                 count ? lt_format("%u ranks on %llu processors", ranks,
                                   (unsigned long long)r->cpus->count)
                       : lt_format("%u ranks, but the largest node, %s, has %u processors", ranks,
                                   largest->name, has));
+}
+
+/* A program's ranks may do anything, so more of them than processors are let in, and that is said. */
+static char *crowded(const struct lt_core *core, const Lt__V1__JobFold *f)
+{
+    const Lt__V1__Job *job = lt_spec_job(f->spec);
+    const Lt__V1__Resources *r = job ? job->resources : NULL;
+    const struct lt_node *largest = largest_nodes(core).cpus;
+    uint32_t ranks = lt_spec_ranks(f->spec);
+    uint64_t cpus = largest ? largest->inventory->cpus : UINT32_MAX;
+
+    if (r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)
+        cpus = r->cpus->count;
+    if ((r && r->oversubscribe) || ranks <= cpus)
+        return NULL;
+    return lt_format("%u ranks take turns on %llu processor%s", ranks, (unsigned long long)cpus,
+                     cpus == 1 ? "" : "s");
 }
 
 /* The same bits need the same number of ranks as the job had that this one goes on from. */
@@ -187,14 +209,44 @@ static void check_ranks(const struct lt_core *core, const Lt__V1__JobFold *f,
                           f->parent, parents));
 }
 
+/* The largest by one measure may be too small by the other. */
+static void check_both(const struct lt_core *core, const Lt__V1__JobFold *f, uint64_t memory,
+                       Lt__V1__Refused *refused)
+{
+    const Lt__V1__Job *job = lt_spec_job(f->spec);
+    const Lt__V1__Resources *r = job ? job->resources : NULL;
+    uint64_t cpus = lt_may_crowd(f) ? 1 : lt_spec_ranks(f->spec);
+    char need[32];
+    const char *name;
+    void *node;
+
+    if (r && r->memory && r->memory->has_bytes)
+        memory = r->memory->bytes;
+    if (r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)
+        cpus = r->cpus->count;
+    for (size_t i = 0; lt_map_next(core->nodes, &i, &name, &node);) {
+        const Lt__V1__Inventory *has = ((const struct lt_node *)node)->inventory;
+
+        if (has && has->cpus >= cpus && (!has->memory_bytes || has->memory_bytes >= memory))
+            return;
+    }
+    lt_print_size(need, sizeof need, memory);
+    add_problem(refused, "job.resources", "less of one of them, or a larger node",
+                lt_format("%llu processors and %s of memory: no node has both",
+                          (unsigned long long)cpus, need));
+}
+
 static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f,
                        const Lt__V1__Checked *cost, Lt__V1__Refused *refused)
 {
     struct largest l = largest_nodes(core);
+    uint64_t memory = cost->memory_bytes * lt_spec_ranks(f->spec);
 
-    check_memory(f, l.memory, cost->memory_bytes * lt_spec_ranks(f->spec), refused);
+    check_memory(f, l.memory, memory, refused);
     if (l.cpus)
         check_cpus(f, l.cpus, refused);
+    if (l.cpus && refused->n_problems == 0)
+        check_both(core, f, memory, refused);
     check_ranks(core, f, refused);
 }
 
@@ -211,6 +263,7 @@ static void emit_checked(struct lt_turn *t, const struct lt_job *job, const stru
                          const Lt__V1__CheckDone *m)
 {
     Lt__V1__Checked checked = LT__V1__CHECKED__INIT;
+    Lt__V1__Problem more = LT__V1__PROBLEM__INIT, **warnings;
     Lt__V1__Event e = LT_EVENT_INIT;
 
     if (m->cost)
@@ -220,9 +273,22 @@ static void emit_checked(struct lt_turn *t, const struct lt_job *job, const stru
         checked.warnings = m->problems;
         checked.n_warnings = m->n_problems;
     }
+    warnings = lt_calloc(checked.n_warnings + 1, sizeof *warnings);
+    for (size_t i = 0; i < checked.n_warnings; i++)
+        warnings[i] = checked.warnings[i];
+    checked.warnings = warnings;
+    more.reason = crowded(t->core, job->fold);
+    if (more.reason) {
+        more.path = (char *)ranks_path(job->fold);
+        more.remedy = (char *)"fewer ranks, or job.resources.oversubscribe: true, if that is meant";
+        LT_SET(&more, severity, LT__V1__PROBLEM__SEVERITY__WARNING);
+        warnings[checked.n_warnings++] = &more;
+    }
     e.type_case = LT__V1__EVENT__TYPE_CHECKED;
     e.checked = &checked;
     lt_emit(t, job->fold->id, &e);
+    lt_free(more.reason);
+    lt_free(warnings);
 }
 
 static bool has_errors(const Lt__V1__CheckDone *m)

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/str.h"
 
 #define S(name) LT__V1__JOB_STATE__##name
 
@@ -153,10 +154,11 @@ static void emit_attempt_ended(struct lt_turn *t, struct lt_job *job)
     e.attempt_ended = &ended;
     LT_SET(&e, attempt, job->fold->attempt);
     lt_emit(t, job->fold->id, &e);
-    for (size_t i = 0; i < job->fold->n_ranks; i++) {
-        const struct lt_node *n = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns);
+    for (size_t i = 0; i < job->fold->n_ranks; i++) { /* once to each node: ranks lie together */
+        const char *name = job->fold->ranks[i]->node;
+        const struct lt_node *n = lt_core_node(t->core, name, t->mono_ns);
 
-        if (n->session)
+        if (n->session && (i == 0 || !lt_str_eq(name, job->fold->ranks[i - 1]->node)))
             lt_send_forget(t, n->session, job->fold->id, job->fold->attempt);
     }
 }

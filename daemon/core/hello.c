@@ -4,7 +4,8 @@
  * the node has not been told to forget:
  *
  *   we expect it, it runs         adopted; its records follow
- *   we expect it, it ended        its last records and RankGone follow by themselves
+ *   we expect it, it ended        its last records and RankGone follow by themselves; it is
+ *                                 forgotten with the other ranks of its attempt
  *   we expect it, the node        it ran: lost, as by a crash; it had not started: StartRank,
  *     knows nothing of it           again
  *   we don't expect it            killed if it runs, else forgotten
@@ -59,11 +60,13 @@ static void meet_attempt(struct lt_turn *t, struct lt_node *n, const Lt__V1__Kno
     struct lt_job *job;
     size_t i;
 
-    if (lt_find_rank(t->core, n, k->job, k->attempt, k->generation, k->rank, &job, &i) &&
-        !job->fold->ranks[i]->exited) {
+    if (lt_find_rank(t->core, n, k->job, k->attempt, k->generation, k->rank, &job, &i)) {
         job->ranks[i].start_session = n->session;
-        if (k->running)
+        if (k->running && !job->fold->ranks[i]->exited)
             lt_rank_runs(t, job, i, k->pid);
+        else if (k->running) /* it was given up meanwhile */
+            lt_send_signal(t, n->session, k->job, k->attempt, k->generation, k->rank,
+                           LT__V1__RANK_SIGNAL__SIGNAL_KILL);
         return;
     }
     if (k->running)

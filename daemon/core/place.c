@@ -223,6 +223,15 @@ static bool is_elastic(const Lt__V1__JobSpec *spec)
            spec->plan->trainer->reproducible == LT__V1__TRAINER__REPRODUCIBLE__elastic;
 }
 
+/* Where a command's attempt begins is known when its first metric comes (record.c). */
+static bool begins_behind(const struct lt_job *job)
+{
+    const Lt__V1__JobFold *f = job->fold;
+
+    return f->attempt > 1 && f->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND &&
+           (f->reached_step > f->from_step || job->reached_step > f->from_step);
+}
+
 /* The new attempt begins behind what was reached, or on another build than the first. */
 static bool tell_start(struct lt_turn *t, struct lt_job *job)
 {
@@ -233,7 +242,7 @@ static bool tell_start(struct lt_turn *t, struct lt_job *job)
     LT_BUF_AUTO why = {0};
     uint32_t parent;
 
-    if (f->attempt > 1 && (f->reached_step > f->from_step || job->reached_step > f->from_step)) {
+    if (begins_behind(job)) {
         LT_SET(&r, to_step, f->from_step);
         e.type_case = LT__V1__EVENT__TYPE_REWOUND;
         e.rewound = &r;

@@ -13,6 +13,7 @@ struct lt_map;
 struct lt_node_checks;
 struct lt_node_out;
 struct lt_node_reads;
+struct lt_node_pmi;
 struct lt_node_wake;
 struct lt_rpc_session;
 
@@ -33,6 +34,7 @@ struct lt_node {
     struct lt_map *ranks;    /* name → struct lt_rank, borrowed */
     struct lt_node_out *out; /* messages that found the session's outbox full */
     struct lt_node_wake *wake;
+    struct lt_node_pmi *pmi;
     struct lt_node_checks *checks;
     struct lt_node_reads *reads;
     uv_timer_t tick; /* runs while a rank runs */
@@ -74,6 +76,10 @@ void lt_node_inventory_free(Lt__V1__Inventory *inv);
 struct lt_node_wake *lt_node_wake_open(struct lt_node *n, const char *runtime_dir);
 const char *lt_node_wake_address(const struct lt_node_wake *w); /* NULL: none */
 void lt_node_wake_close(struct lt_node_wake *w);
+/* ---- pmi.c: where ranks find each other; NULL when its socket can't be had (said in the log) */
+struct lt_node_pmi *lt_node_pmi_open(struct lt_node *n);
+void lt_node_pmi_ended(struct lt_node_pmi *p, const struct lt_rank *r); /* r is ENDED */
+void lt_node_pmi_close(struct lt_node_pmi *p);
 /* ---- check.c */
 struct lt_node_checks *lt_node_checks_new(struct lt_node *n, unsigned max);
 void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m);

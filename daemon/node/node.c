@@ -157,6 +157,8 @@ int lt_node_open(const struct lt_node_config *c, struct lt_node **out, struct lt
     n->reads = lt_node_reads_new(n);
     rc = lt_ranks_scan(n, err);
     if (rc == 0)
+        n->pmi = lt_node_pmi_open(n); /* it asks for ranks */
+    if (rc == 0)
         rc = lt_node_connect(n, c->loop, c->coordinator, err);
     if (rc < 0) {
         lt_node_close(n, NULL, NULL);
@@ -193,6 +195,7 @@ void lt_node_close(struct lt_node *n, void (*on_closed)(void *user), void *user)
     }
     uv_close((uv_handle_t *)&n->tick, on_tick_closed);
     lt_node_wake_close(n->wake);
+    lt_node_pmi_close(n->pmi);
     lt_node_checks_close(n->checks);
     lt_node_reads_close(n->reads);
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);) {

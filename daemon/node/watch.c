@@ -117,6 +117,7 @@ void lt_rank_shim_gone(struct lt_rank *r)
     }
     lt_rank_ladder_stop(r);
     lt_rank_set_state(r, LT_RANK_ENDED);
+    lt_node_pmi_ended(r->node->pmi, r);
     lt_rank_cgroup_remove(r);
     lt_rank_tail(r);
     lt_node_reads_poke(r->node->reads);

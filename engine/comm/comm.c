@@ -90,6 +90,14 @@ int lt_comm_open(const struct lt_comm_config *config, struct lt_comm **out, stru
     return 0;
 }
 
+int lt_comm_check(const struct lt_comm_config *config, struct lt_error *err)
+{
+    struct lt_comm c = {.config = *config};
+    int rc = check_config(config, err);
+
+    return rc < 0 ? rc : find(&c, kind_of(config), err);
+}
+
 /* A plug-in's code stays mapped: its library may have handlers for the end of the process. */
 void lt_comm_close(struct lt_comm *c)
 {

@@ -92,6 +92,9 @@ int lt_comm_open(const struct lt_comm_config *c, struct lt_comm **out, struct lt
 void lt_comm_close(struct lt_comm *c);
 LT_DEFINE_AUTO(struct lt_comm *, lt_comm_close)
 
+/* Could it be opened here: is the plug-in there, and its library? As lt_comm_open, without waiting for anybody. */
+int lt_comm_check(const struct lt_comm_config *c, struct lt_error *err);
+
 const char *lt_comm_kind(const struct lt_comm *c);
 int lt_comm_rank(const struct lt_comm *c);
 int lt_comm_world(const struct lt_comm *c);

@@ -15,6 +15,11 @@ void *lt_build_args(struct lt_build *b, size_t bytes)
     return lt_arena_alloc(b->p->memory, bytes ? bytes : 1);
 }
 
+const char *lt_build_name_copy(struct lt_build *b, const char *s)
+{
+    return lt_arena_strdup(b->p->memory, s);
+}
+
 void lt_fixup_add(struct lt_program *p, struct lt_fixup f)
 {
     LT_GROW(p->fixups, p->n_fixups, p->cap_fixups);
@@ -273,7 +278,7 @@ const struct lt_builder *lt_builder_find(const struct lt_graph *g, const struct 
     for (size_t i = 0; i < LT_ARRAY_LEN(tables); i++)
         for (const struct lt_builder *b = tables[i]; b->op; b++)
             if (!strcmp(b->op, n->op->name))
-                return b->any_type || types_fit(g, n) ? b : NULL;
+                return (b->fits ? b->fits(g, n) : b->any_type || types_fit(g, n)) ? b : NULL;
     return NULL;
 }
 

@@ -31,6 +31,7 @@ struct lt_device {
     const struct lt_kern_table *kern;
     int threads;
     bool allow_reference;
+    struct lt_comm *comm; /* NULL: one rank */
     int primitives; /* made so far */
     struct lt_layout *layouts;
     int n_layouts, cap_layouts;

@@ -91,6 +91,7 @@ static int cpu_open(const struct lt_device_config *c, struct lt_device **out, st
     d->kern = kern;
     d->threads = choice.threads;
     d->allow_reference = c->allow_reference;
+    d->comm = c->comm;
     d->persistent = lt_map_new(NULL);
     d->chosen = lt_map_new(lt_free);
     layouts_init(d);

@@ -156,6 +156,16 @@ static bool is_update(const struct lt_node *n)
     return !n->dead && n->n_in > 1 && n->op->cls == LT_OP_UPDATE && n->op->updates[0] == 1;
 }
 
+/* Gradients that travel lie as their parameters do. */
+static void hint_members(struct lt_walk *w, const struct lt_node *n)
+{
+    const struct lt_unit *u = &w->g->units[lt_node_int(n, "unit")];
+
+    for (int k = 0; k < n->n_in; k++)
+        if (lt_value_persists(w->g->values[u->members[k % u->n_members]].kind))
+            w->hint[n->in[k]] = u->members[k % u->n_members];
+}
+
 static void hints(struct lt_walk *w)
 {
     for (lt_id v = 0; v < w->g->n_values; v++)
@@ -165,6 +175,8 @@ static void hints(struct lt_walk *w)
 
         if (is_update(n))
             w->hint[n->in[1]] = lt_walk_root(w, n->in[0]);
+        if (!n->dead && n->op->collective == LT_OP_COMM_START)
+            hint_members(w, n);
     }
 }
 
@@ -172,7 +184,7 @@ static void hints(struct lt_walk *w)
  * for them. */
 static bool wants_states(const struct lt_node *n)
 {
-    return n->op->cls == LT_OP_UPDATE || !strcmp(n->op->name, "conv2d_dw") ||
+    return n->op->cls == LT_OP_UPDATE || n->op->collective || !strcmp(n->op->name, "conv2d_dw") ||
            !strcmp(n->op->name, "cpu_conv2d_dw_bias") || !strcmp(n->op->name, "matmul");
 }
 

@@ -250,11 +250,11 @@ static int rule_avg_pool(struct lt_walk *w)
 static int rule_batch_norm(struct lt_walk *w)
 {
     bool image = ndim_of(w, lt_walk_node(w)->in[0]) > 2;
-    int images = strcmp(lt_walk_node(w)->op->name, "batch_norm_grad") ? 1 : 2;
+    int images = strstr(lt_walk_node(w)->op->name, "_grad") ? 2 : 1;
 
     for (int i = 0; i < lt_walk_node(w)->n_in; i++)
         lt_walk_want(w, i, image && i < images ? LAST : PLAIN);
-    lt_walk_give(w, 0, image ? LAST : PLAIN);
+    lt_walk_give(w, 0, image && ndim_of(w, lt_walk_node(w)->out[0]) > 2 ? LAST : PLAIN);
     return 0;
 }
 
@@ -352,6 +352,24 @@ static int rule_accumulate(struct lt_walk *w)
     return 0;
 }
 
+/* Members travel as they lie. */
+static int rule_start(struct lt_walk *w)
+{
+    const struct lt_unit *u = &w->g->units[lt_node_int(lt_walk_node(w), "unit")];
+
+    for (int i = 0; i < lt_walk_node(w)->n_in; i++)
+        lt_walk_want(w, i, lt_walk_layout(w, u->members[i % u->n_members]));
+    return 0;
+}
+
+static int rule_part(struct lt_walk *w)
+{
+    const struct lt_unit *u = &w->g->units[lt_node_int(lt_walk_node(w), "unit")];
+
+    lt_walk_give(w, 0, lt_walk_layout(w, u->members[lt_node_int(lt_walk_node(w), "index")]));
+    return 0;
+}
+
 /* Order doesn't matter to them, and padding is 0. */
 static int rule_any(struct lt_walk *w)
 {
@@ -378,6 +396,10 @@ static const struct {
     {"batch_norm", rule_batch_norm},
     {"batch_norm_eval", rule_batch_norm},
     {"batch_norm_grad", rule_batch_norm},
+    {"batch_norm_sum", rule_batch_norm},
+    {"batch_norm_apply", rule_batch_norm},
+    {"batch_norm_grad_sum", rule_batch_norm},
+    {"batch_norm_sync_grad", rule_batch_norm},
     {"reduce_sum", rule_reduce},
     {"reduce_mean", rule_reduce},
     {"reduce_max", rule_reduce},
@@ -391,6 +413,9 @@ static const struct {
     {"accumulate", rule_accumulate},
     {"zero", rule_accumulate},
     {"sum_squares", rule_any},
+    {"all_reduce_start", rule_start},
+    {"collective_wait", rule_any},
+    {"unit_part", rule_part},
     {"cpu_reorder", rule_any},
 };
 

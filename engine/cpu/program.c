@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/comm/comm.h"
 #include "sys/clock.h"
 
 /* ---- preparing */
@@ -54,6 +55,8 @@ int lt_program_prepare(struct lt_device *d, const struct lt_graph *g, const stru
     for (lt_id v = 0; v < g->n_values; v++)
         if (g->values[v].kind == LT_VALUE_CONST)
             lt_dtype_store(g->values[v].type.dtype, &p->constants[v], 0, g->values[v].constant);
+    if (g->n_units)
+        p->flights = lt_arena_alloc(p->memory, (size_t)g->n_units * sizeof *p->flights);
     inputs_trace(p, g);
     for (int i = 0; i < g->n_nodes; i++) {
         int rc = lt_node_build(p, &build, i);
@@ -181,6 +184,8 @@ int lt_program_run(struct lt_program *p, const void *const *inputs, struct lt_er
             if (rc < 0)
                 return rc;
         }
+        if (p->flights) /* what is under way goes on */
+            lt_comm_poke(p->d->comm);
     }
     return 0;
 }

@@ -30,12 +30,14 @@ struct lt_builder {
     const char *op;
     int (*build)(struct lt_build *b);
     bool any_type; /* not float32 tensors only */
+    bool (*fits)(const struct lt_graph *g, const struct lt_node *n); /* its own rule; NULL: those two */
 };
 /* NULL: no kernel of this back end for this node's operator over its types. */
 const struct lt_builder *lt_builder_find(const struct lt_graph *g, const struct lt_node *n);
 
 /* Zeroed; freed with the program. */
 void *lt_build_args(struct lt_build *b, size_t bytes);
+const char *lt_build_name_copy(struct lt_build *b, const char *s); /* a copy that lives as long */
 /* *where becomes the address of the value's byte `offset`. where lies in lt_build_args memory. */
 void lt_build_value(struct lt_build *b, lt_id v, size_t offset, const void *where);
 void lt_build_in(struct lt_build *b, int i, const void *where);  /* input i of the node */

@@ -5,6 +5,7 @@
 #include "engine/cpu/program.h"
 
 struct lt_arena;
+struct lt_flight;
 
 struct lt_step {
     lt_kern_fn *fn;
@@ -64,6 +65,7 @@ struct lt_program {
     const void **address; /* per value, after bind */
     const void **last;    /* inputs of the last run */
     int n_graph_inputs;
+    struct lt_flight **flights; /* per unit: its collective (ops/collective.c); NULL: none */
     bool timed; /* LT_CPU_TIMES is set: the steps' times go to stderr at the end */
     uint64_t runs;
 };

@@ -52,6 +52,7 @@ void lt_graph_free(struct lt_graph *g)
     lt_free(g->nodes);
     lt_free(g->outputs);
     lt_free(g->grads);
+    lt_free(g->units);
     lt_map_free(g->names);
     lt_arena_free(g->arena);
     lt_free(g);
@@ -118,6 +119,9 @@ struct lt_graph *lt_graph_clone(const struct lt_graph *g)
     c->grads = lt_calloc((size_t)g->n_grads + 1, sizeof *c->grads);
     if (g->n_grads)
         memcpy(c->grads, g->grads, (size_t)g->n_grads * sizeof *c->grads);
+    for (int i = 0; i < g->n_units; i++)
+        lt_graph_unit(c, g->units[i].name, g->units[i].stage, g->units[i].slices,
+                      g->units[i].members, g->units[i].n_members);
     return c;
 }
 

@@ -22,6 +22,7 @@ typedef int32_t lt_id; /* a value */
 #define LT_NONE ((lt_id)-1)
 #define LT_NODE_IN_MAX 64 /* multi-tensor updates take more through lists of nodes, not longer ones */
 #define LT_NODE_OUT_MAX 8
+#define LT_UNIT_ALIGN 64 /* bytes; of float32 members in a flat form */
 
 enum lt_value_kind {
     LT_VALUE_NODE,   /* computed */
@@ -57,6 +58,21 @@ struct lt_value {
     struct lt_init init; /* persistent kinds */
     double constant;
     int layout;       /* 0: plain row-major; else a number the device gave out (engine/device.h) */
+    int unit;         /* 1 + the unit whose flat form this is; 0: none */
+};
+
+/* Values that travel in one collective: behind one another, each as it lies on the device and aligned. Gradients of
+ * parameters, sums of losses and metrics, statistics. How a strategy shards them is their stage. */
+enum lt_unit_stage {
+    LT_UNIT_REPLICATED, /* every rank has all of it: data parallel */
+    LT_UNIT_STAGE_N
+};
+struct lt_unit {
+    const char *name; /* "grads0", "sums" */
+    enum lt_unit_stage stage;
+    int slices;      /* a flat form begins as so many of them in a row: this rank's terms of a sum */
+    lt_id *members;  /* whose type, layout and bytes the parts have */
+    int n_members;
 };
 
 enum lt_attr_kind { LT_ATTR_INT, LT_ATTR_FLOAT, LT_ATTR_STR, LT_ATTR_INTS };
@@ -109,6 +125,8 @@ struct lt_graph {
     lt_id loss;                 /* what autodiff differentiates; LT_NONE */
     struct lt_gradient *grads;  /* one per parameter that the loss depends on, in the parameters' order */
     int n_grads;
+    struct lt_unit *units; /* made by the parallel pass */
+    int n_units, cap_units;
 };
 
 struct lt_graph *lt_graph_new(const char *name);
@@ -122,6 +140,14 @@ lt_id lt_graph_const(struct lt_graph *g, double v, enum lt_dtype dtype); /* 0-di
 lt_id lt_graph_find(const struct lt_graph *g, const char *name);         /* input or persistent value; its newest alias is lt_graph_latest() */
 lt_id lt_graph_latest(const struct lt_graph *g, lt_id persistent);
 void lt_graph_output(struct lt_graph *g, const char *name, lt_id v);
+
+/* A unit of these members, in this order; its number. */
+int lt_graph_unit(struct lt_graph *g, const char *name, enum lt_unit_stage stage, int slices, const lt_id *members, int n);
+/* Bytes of a value on the device that asks. */
+typedef size_t lt_bytes_fn(void *ctx, const struct lt_graph *g, lt_id v, const struct lt_binding *b);
+size_t lt_graph_plain_bytes(void *ctx, const struct lt_graph *g, lt_id v, const struct lt_binding *b); /* ctx: NULL */
+/* Where a member begins in one slice of the flat form; of n_members: how long a slice is. */
+size_t lt_unit_offset(const struct lt_graph *g, int unit, int member, const struct lt_binding *b, lt_bytes_fn *bytes, void *ctx);
 
 void lt_graph_init(struct lt_graph *g, lt_id persistent, struct lt_init init); /* without it: constant 0 */
 

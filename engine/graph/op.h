@@ -11,6 +11,9 @@
 enum lt_op_class { LT_OP_OTHER, LT_OP_POINTWISE, LT_OP_REDUCTION, LT_OP_CONTRACTION, LT_OP_VIEW, LT_OP_UPDATE };
 enum lt_op_precision { LT_PRECISION_FOLLOW, LT_PRECISION_LOW, LT_PRECISION_KEEP }; /* the precision pass's table */
 
+/* What a node does to a collective: start returns at once, the flat form belongs to the collective until the wait is over. */
+enum lt_op_collective { LT_OP_COMM_NONE, LT_OP_COMM_START, LT_OP_COMM_WAIT };
+
 struct lt_attr_spec {
     const char *name; /* NULL ends the table */
     enum lt_attr_kind kind;
@@ -58,6 +61,8 @@ struct lt_op {
     uint32_t inplace[LT_NODE_OUT_MAX];
     uint32_t shape_only;               /* bit i: of input i only the type is used, never its bytes (which may be gone) */
     int8_t updates[LT_NODE_OUT_MAX];   /* 1 + the input whose new content output o is; 0: none */
+    enum lt_op_collective collective;  /* its input (wait) or output (start) is a unit's flat form */
+    bool part;                         /* the output lies inside input 0, a flat form: member `index` of its unit */
     bool internal;                     /* made by passes only: no model can name it, and what it reads is trusted */
     bool by_name;                      /* what it computes depends on the node's name (dropout): never merged */
     double tol;                        /* back ends agree with ref within tol * (1 + |ref|) at float32 */

@@ -4,7 +4,12 @@
  * goes next, the earlier one among equals. Greed can lose, so the result is kept only when its peak
  * is lower than that of the order the graph came with; it isn't tried on graphs so long that
  * looking at all nodes that are ready, every time, takes seconds. Sizes are those of plain tensors:
- * the point is which tensors live together. Deterministic.
+ * the point is which tensors live together.
+ *
+ * A collective starts as soon as it can and is waited for when nothing else is left to do, the one
+ * that was started first before the others: that is what hides it behind computation. A graph with
+ * collectives is therefore always scheduled anew, by memory or, where that needs less, by the order
+ * it came with. Deterministic: all ranks must start the same collectives in the same order.
  */
 #include "engine/graph/pass.h"
 
@@ -119,23 +124,38 @@ static void users_init(struct order *o)
     lt_free(at);
 }
 
-static int best_ready(const struct order *o, const int *ready, int n_ready)
+/* Starts first, waits last. */
+static int urgency(const struct order *o, int i)
 {
-    int best = 0;
-    int64_t least = growth(o, ready[0]);
+    static const int by_kind[] = {[LT_OP_COMM_START] = 0,
+                                  [LT_OP_COMM_NONE] = 1,
+                                  [LT_OP_COMM_WAIT] = 2};
 
-    for (int r = 1; r < n_ready; r++) {
-        int64_t grows = growth(o, ready[r]);
+    return by_kind[o->g->nodes[i].op->collective];
+}
 
-        if (grows < least || (grows == least && ready[r] < ready[best])) {
+static int best_ready(const struct order *o, const int *ready, int n_ready, bool by_memory)
+{
+    int best = -1, urgent = 0;
+    int64_t least = 0;
+
+    for (int r = 0; r < n_ready; r++) {
+        int u = urgency(o, ready[r]);
+        int64_t grows = by_memory && u == 1 ? growth(o, ready[r]) : 0;
+
+        if (best >= 0 && u > urgent)
+            continue;
+        if (best < 0 || u < urgent || grows < least ||
+            (grows == least && ready[r] < ready[best])) {
             best = r;
             least = grows;
+            urgent = u;
         }
     }
     return best;
 }
 
-static int greedy(struct order *o, int *order)
+static int schedule(struct order *o, int *order, bool by_memory)
 {
     int n = o->g->n_nodes, n_ready = 0, done = 0;
     int *ready = lt_calloc((size_t)n + 1, sizeof *ready);
@@ -147,7 +167,7 @@ static int greedy(struct order *o, int *order)
         if (!o->waits[i])
             ready[n_ready++] = i;
     while (n_ready) {
-        int r = best_ready(o, ready, n_ready), i = ready[r];
+        int r = best_ready(o, ready, n_ready, by_memory), i = ready[r];
 
         ready[r] = ready[--n_ready];
         order[done++] = i;
@@ -164,22 +184,51 @@ static int greedy(struct order *o, int *order)
     return done;
 }
 
+static bool has_collectives(const struct lt_graph *g)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op->collective)
+            return true;
+    return false;
+}
+
+/* Both orders, and the one with the lower peak; the graph's own where it is no worse. */
+static int choose(struct order *o, struct lt_graph *g, bool collectives, struct lt_error *err)
+{
+    size_t n = (size_t)g->n_nodes + 1;
+    int *order = lt_calloc(n, sizeof *order), *as_is = NULL;
+    bool small = g->n_nodes <= GREEDY_NODES_MAX;
+    int done = g->n_nodes;
+
+    if (small)
+        done = schedule(o, order, true);
+    if (collectives) {
+        as_is = lt_calloc(n, sizeof *as_is);
+        done = LT_MIN(done, schedule(o, as_is, false));
+    }
+    if (done == g->n_nodes && small && peak_of(o, order, done) < peak_of(o, as_is, done))
+        lt_graph_permute(g, order, done);
+    else if (done == g->n_nodes && as_is)
+        lt_graph_permute(g, as_is, done);
+    lt_free(order);
+    lt_free(as_is);
+    return done == g->n_nodes
+               ? 0
+               : lt_error_set(err, -EINVAL, "graph %s: nodes wait for each other", g->name);
+}
+
 int lt_graph_order(struct lt_graph *g, const struct lt_binding *b, struct lt_error *err)
 {
+    bool collectives = has_collectives(g);
     struct order o = {.g = g};
-    int *order, rc = lt_graph_sort(g, err);
+    int rc = lt_graph_sort(g, err);
 
-    if (rc < 0 || g->n_nodes > GREEDY_NODES_MAX)
+    if (rc < 0 || (g->n_nodes > GREEDY_NODES_MAX && !collectives))
         return rc;
-    order = lt_calloc((size_t)g->n_nodes + 1, sizeof *order);
     sizes(&o, b);
     lt_deps_init(&o.deps, g);
-    if (greedy(&o, order) < g->n_nodes)
-        rc = lt_error_set(err, -EINVAL, "graph %s: nodes wait for each other", g->name);
-    else if (peak_of(&o, order, g->n_nodes) < peak_of(&o, NULL, g->n_nodes))
-        lt_graph_permute(g, order, g->n_nodes);
+    rc = choose(&o, g, collectives, err);
     lt_deps_done(&o.deps);
     lt_free(o.bytes);
-    lt_free(order);
     return rc;
 }

@@ -18,6 +18,12 @@ struct lt_pass_context {
         *plan;       /* of whom `update` takes optimiser and clipping; may be NULL without it */
     bool accumulate; /* gradients live in ACCUM values across micro-batches */
     bool update;     /* the program ends with the optimiser's update */
+    /* Ranks (passes/parallel.c); all 0 with one. */
+    int world, slices;   /* slices: the global batch in so many parts, added in order; 0: it isn't */
+    bool reduce_sums;    /* the program's sums are those of all ranks: all but micro-batches' */
+    bool sync_batchnorm; /* statistics over all ranks' samples */
+    int exchange;        /* numbers that ranks add up at each such program; 0: none */
+    size_t bucket_bytes; /* of gradients in one collective; 0: DDP's */
 };
 
 struct lt_pass {

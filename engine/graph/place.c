@@ -2,7 +2,8 @@
  *
  * 1. Values that share bytes form a *storage*: a view with what it views; an update with what it
  *    updates; an output with an input that the operator lets it overwrite, when nobody reads that
- *    input afterwards.
+ *    input afterwards; a part with the flat form it is a part of. A flat form lives from the start of
+ *    its collective to the last reader of a part, so nothing reuses bytes that are in flight.
  * 2. A storage lives from the node that makes it to its last reader (to the end, if the program
  *    gives it out).
  * 3. Storages in the arena get offsets, the largest first, each in the tightest gap among those
@@ -36,6 +37,7 @@ struct place {
     struct storage *storages;
     int n_storages;
     int *of;        /* value → storage; -1 */
+    size_t *inside; /* value → where in its storage it begins */
     int *last_read; /* value → last node that reads it; n_nodes: the program gives it out; -1: none */
 };
 
@@ -160,6 +162,13 @@ static void place_output(struct place *p, int i, int o)
     int storage =
         n->op->updates[o] ? p->of[n->in[n->op->updates[o] - 1]] : shared_view(p, n, o, bytes);
 
+    if (n->op->part) {
+        storage = p->of[n->in[0]];
+        p->inside[v] = p->inside[n->in[0]] +
+                       lt_unit_offset(p->g, (int)lt_node_int(n, "unit"),
+                                      (int)lt_node_int(n, "index"), p->b, p->ask->bytes,
+                                      p->ask->ctx);
+    }
     if (storage < 0)
         storage = overwritten(p, i, o, bytes);
     if (storage < 0)
@@ -241,8 +250,8 @@ static void write_slots(struct place *p)
         const struct storage *s = p->of[v] < 0 ? NULL : &p->storages[p->of[v]];
 
         if (s)
-            p->slots[v] =
-                (struct lt_slot){s->region, s->offset, p->ask->bytes(p->ask->ctx, p->g, v, p->b)};
+            p->slots[v] = (struct lt_slot){s->region, s->offset + p->inside[v],
+                                           p->ask->bytes(p->ask->ctx, p->g, v, p->b)};
     }
 }
 
@@ -256,6 +265,7 @@ int lt_plan_place(const struct lt_graph *g, const struct lt_binding *b,
                       .b = b,
                       .storages = lt_calloc(n, sizeof *p.storages),
                       .of = lt_malloc(n * sizeof *p.of),
+                      .inside = lt_calloc(n, sizeof *p.inside),
                       .last_read = lt_malloc(n * sizeof *p.last_read)};
     int rc;
 
@@ -275,6 +285,7 @@ int lt_plan_place(const struct lt_graph *g, const struct lt_binding *b,
     }
     lt_free(p.storages);
     lt_free(p.of);
+    lt_free(p.inside);
     lt_free(p.last_read);
     return rc;
 }

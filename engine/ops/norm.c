@@ -50,3 +50,20 @@ bool lt_channel_next(struct lt_channel *c)
     c->at = (c->sample * c->x->dim[1] + c->channel) * c->inner + c->i;
     return c->sample < c->x->dim[0] && c->inner > 0;
 }
+
+int lt_norm_check_totals(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in,
+                         int first, int count, struct lt_error *err)
+{
+    for (int i = first; i < first + count; i++)
+        if (x->ndim < 2 || in[i].dtype != LT_F64 || in[i].ndim != 1 ||
+            in[i].dim[0].k != x->dim[1].k + 1)
+            return lt_refuse(n, err, "input %d isn't float64 [c + 1]", i);
+    return 0;
+}
+
+double lt_norm_mean(enum lt_dtype x, const struct lt_operand *total, int64_t channel)
+{
+    double n = lt_get(total, total->count - 1), mean = n > 0 ? lt_get(total, channel) / n : 0;
+
+    return x == LT_F32 ? (double)(float)mean : mean;
+}

@@ -11,6 +11,12 @@ int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x,
 int lt_norm_check_weight(const struct lt_node *n, const struct lt_type *x,
                          const struct lt_type *weight, struct lt_error *err);
 
+/* in[first … first+count-1] are totals of batch_norm_sum: float64 [c + 1]. */
+int lt_norm_check_totals(const struct lt_node *n, const struct lt_type *x, const struct lt_type *in,
+                         int first, int count, struct lt_error *err);
+/* A channel's mean from a total, as x's type holds it; 0 when nothing counts. */
+double lt_norm_mean(enum lt_dtype x, const struct lt_operand *total, int64_t channel);
+
 /* Walks the elements of one channel of [n, c, …]. */
 struct lt_channel {
     const struct lt_operand *x;

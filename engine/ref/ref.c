@@ -7,10 +7,13 @@
 
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/comm/comm.h"
 #include "engine/device.h"
+#include "engine/ops/unit.h"
 
 struct lt_device {
     int programs;
+    struct lt_comm *comm; /* NULL: one rank */
 };
 
 struct step {
@@ -30,8 +33,9 @@ struct lt_program {
 
 static int ref_open(const struct lt_device_config *c, struct lt_device **out, struct lt_error *err)
 {
-    (void)c, (void)err;
+    (void)err;
     *out = lt_calloc(1, sizeof **out);
+    (*out)->comm = c->comm;
     return 0;
 }
 
@@ -121,6 +125,23 @@ static int ref_bind(struct lt_program *p, const struct lt_plan *plan, void *pers
     return 0;
 }
 
+/* Collectives are over when their start returns. */
+static int reduce(struct lt_program *p, const struct lt_kernel_args *k, struct lt_error *err)
+{
+    int64_t slices = lt_node_int(k->node, "slices"), count = k->out[0].count / slices;
+    struct lt_coll coll = {.kind = LT_COLL_ALL_REDUCE,
+                           .dtype = k->out[0].dtype,
+                           .terms = (int)slices,
+                           .name = k->node->name,
+                           .one = {.in = k->out[0].data,
+                                   .out = k->out[0].data,
+                                   .count = (size_t)count,
+                                   .stride = (size_t)count * lt_dtype_sizes[k->out[0].dtype]}};
+
+    lt_unit_pack(k, err);
+    return lt_comm_run(p->device->comm, &coll, err);
+}
+
 static int ref_run(struct lt_program *p, const void *const *inputs, struct lt_error *err)
 {
     for (lt_id v = 0; v < p->graph->n_values; v++) /* inputs and views of them; read only: no operator updates an input */
@@ -129,7 +150,10 @@ static int ref_run(struct lt_program *p, const void *const *inputs, struct lt_er
     point_steps(p);
     for (int i = 0; i < p->graph->n_nodes; i++) {
         const struct lt_node *n = &p->graph->nodes[i];
-        int rc = n->dead ? 0 : n->op->ref(&p->steps[i].args, err);
+        bool travels = n->op->collective == LT_OP_COMM_START && p->device->comm;
+        int rc = n->dead   ? 0
+                 : travels ? reduce(p, &p->steps[i].args, err)
+                           : n->op->ref(&p->steps[i].args, err);
 
         if (rc) {
             lt_error_prefix(err, "%s", n->name ? n->name : n->op->name);

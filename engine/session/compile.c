@@ -12,17 +12,6 @@
 #include "engine/graph/op.h"
 #include "engine/session/session_in.h"
 
-int64_t lt_plan_batch(const Lt__V1__TrainingPlan *plan)
-{
-    uint64_t n = 0;
-
-    if (plan->data && plan->data->has_batch_size)
-        n = plan->data->batch_size;
-    else if (plan->data && plan->data->has_global_batch_size)
-        n = plan->data->global_batch_size;
-    return (int64_t)LT_MIN(n, (uint64_t)1 << 31);
-}
-
 bool lt_plan_accumulates(const Lt__V1__TrainingPlan *plan)
 {
     return plan->trainer && plan->trainer->accumulate_grad_batches > 1;
@@ -43,11 +32,30 @@ static int problems_error(const struct lt_problems *p, struct lt_error *err)
     return lt_error_set(err, -EINVAL, "the plan's model has problems");
 }
 
+struct lt_pass_context lt_session_passes(const Lt__V1__TrainingPlan *plan,
+                                         const struct lt_shares *shares,
+                                         enum lt_program_kind kind, int exchange)
+{
+    const Lt__V1__Trainer *t = plan->trainer;
+    bool predicts = kind == LT_PROGRAM_PREDICT;
+
+    return (struct lt_pass_context){
+        .plan = plan,
+        .accumulate = lt_plan_accumulates(plan),
+        .update = kind == LT_PROGRAM_STEP,
+        .world = predicts ? 0 : shares->world,
+        .slices = predicts ? 0 : shares->slices,
+        .reduce_sums = kind == LT_PROGRAM_STEP || kind == LT_PROGRAM_EVAL,
+        .sync_batchnorm = t && t->sync_batchnorm,
+        .exchange = exchange,
+        .bucket_bytes = t && t->ddp ? (size_t)t->ddp->bucket_cap_mb << 20 : 0,
+    };
+}
+
 int lt_session_import(struct lt_session *s, enum lt_program_kind kind, struct lt_buf *dump,
                       struct lt_error *err)
 {
-    struct lt_pass_context c = {
-        .plan = s->c.plan, .accumulate = s->accumulate, .update = kind == LT_PROGRAM_STEP};
+    struct lt_pass_context c = lt_session_passes(s->c.plan, &s->shares, kind, s->c.exchange);
     struct lt_problems problems = {0};
     struct lt_layer_rows *rows = s->rows_graph ? NULL : &s->rows;
     struct lt_kind *k = &s->kinds[kind];
@@ -138,6 +146,10 @@ static size_t value_bytes(void *ctx, const struct lt_graph *g, lt_id v, const st
     const struct lt_session *s = ctx;
     const struct lt_value *val = &g->values[v];
 
+    if (val->unit) /* slice by slice, members as they lie */
+        return lt_unit_offset(g, val->unit - 1, g->units[val->unit - 1].n_members, b, value_bytes,
+                              ctx) *
+               (size_t)g->units[val->unit - 1].slices;
     if (val->layout && s->c.backend->layout_bytes)
         return s->c.backend->layout_bytes(s->device, val->layout, &val->type, b);
     return lt_type_bytes(&val->type, b);

@@ -111,7 +111,6 @@ static struct lt_session *session_new(const struct lt_session_config *c)
     struct lt_session *s = lt_calloc(1, sizeof *s);
 
     s->c = *c;
-    s->batch = lt_plan_batch(c->plan);
     s->accumulate = lt_plan_accumulates(c->plan);
     s->by_name = lt_map_new(NULL);
     return s;
@@ -123,8 +122,10 @@ int lt_session_open(const struct lt_session_config *c, struct lt_session **out,
     LT_AUTO(lt_session_close) struct lt_session *s = session_new(c);
     int rc;
 
-    if (s->batch < 1)
-        return lt_error_set(err, -EINVAL, "data.batch_size: the plan gives no batch size");
+    rc = lt_shares_of(c->plan, c->world, &s->shares, err);
+    if (rc < 0)
+        return rc;
+    s->batch = s->shares.batch / s->shares.local;
     rc = c->backend->open(&c->device, &s->device, err);
     if (!rc)
         rc = open_programs(s, err);
@@ -187,10 +188,12 @@ static int prepare_new(struct lt_session *s, enum lt_program_kind kind, int64_t 
 int lt_session_prepare(struct lt_session *s, enum lt_program_kind kind, int64_t n,
                        struct lt_error *err)
 {
-    if (n < 1 || n > s->batch)
+    int64_t local = kind == LT_PROGRAM_PREDICT ? 1 : s->shares.local;
+
+    if (n < 1 || n > s->shares.batch || n % local)
         return lt_error_set(err, -EINVAL, "a batch of %lld samples where the plan has %lld",
-                            (long long)n, (long long)s->batch);
-    return lt_session_find(s, kind, n) ? 0 : prepare_new(s, kind, n, err);
+                            (long long)n, (long long)s->shares.batch);
+    return lt_session_find(s, kind, n / local) ? 0 : prepare_new(s, kind, n / local, err);
 }
 
 /* The graph of a kind, imported on demand: index questions need no compiled program. */
@@ -239,7 +242,8 @@ int lt_session_output(struct lt_session *s, enum lt_program_kind kind, const cha
 int lt_session_run(struct lt_session *s, enum lt_program_kind kind, int64_t n,
                    const void *const *inputs, struct lt_error *err)
 {
-    struct lt_sized *z = lt_session_find(s, kind, n);
+    int64_t local = kind == LT_PROGRAM_PREDICT ? 1 : s->shares.local;
+    struct lt_sized *z = n % local ? NULL : lt_session_find(s, kind, n / local);
     int rc;
 
     assert(!s->c.plan_only);
@@ -247,7 +251,7 @@ int lt_session_run(struct lt_session *s, enum lt_program_kind kind, int64_t n,
         rc = lt_session_prepare(s, kind, n, err);
         if (rc < 0)
             return rc;
-        z = lt_session_find(s, kind, n);
+        z = lt_session_find(s, kind, n / local);
     }
     s->last = z;
     return s->c.backend->run(z->program, inputs, err);

@@ -9,9 +9,13 @@
  *   rng_step      int64[]     optimiser step (keys dropout)           (micro, step)
  *   lr            float64[]   learning rate of this update            (step)
  *   opt_step      int64[]     1-based number of this update           (step)
+ *   exchange      float64[k]  what this rank brings to the exchange   (step, eval; more than one rank)
  * Outputs (float64 scalars): "loss.sum", "loss.weight", "NAME.sum", "NAME.weight" for each metric of the plan, over this
  * batch; "window.loss", "window.weight" (step: over the accumulation window), "grad_norm" (when clipping by norm),
  * "update.skipped" (1.0 when the loss was not finite and the update left everything as it was). "output": what the model computes.
+ * With several ranks the sums of step and eval are those of all ranks, the same on each; "exchange" float64[k]: likewise.
+ * With several slices a rank (reproducible: elastic) a batch is the slices' samples one behind the other, "exchange" has k
+ * numbers for each slice, and micro gives the sums of slice s as "loss.sum@s" (of slice 0: "loss.sum").
  *
  * Gradients are sums over samples of weight * d loss; an update divides by the window's sum of weights (plan.md, Loss),
  * clips, and applies PyTorch's formulas.
@@ -41,7 +45,22 @@ struct lt_session_config {
     struct lt_device_config device;
     bool plan_only; /* lower, prepare and plan memory, but allocate no regions: for checks */
     uint32_t programs; /* bits of enum lt_program_kind that will run; 0: MICRO (when accumulating), STEP, EVAL */
+    int world;    /* ranks that train as one; 0: 1. More need device.comm to run */
+    int exchange; /* numbers that ranks add up at every step and evaluation, beside the sums; 0: none */
 };
+
+#define LT_SLICES_MAX 64
+
+/* How a plan's batch is shared out over ranks. */
+struct lt_shares {
+    int world;
+    int slices;        /* reproducible: elastic: of the global batch; else 0 */
+    int local;         /* slices of one rank; 1 */
+    int64_t batch;     /* samples of one rank */
+    int64_t all;       /* of all ranks */
+};
+/* -EINVAL when the plan's numbers don't divide; err says which. */
+int lt_shares_of(const Lt__V1__TrainingPlan *plan, int world, struct lt_shares *out, struct lt_error *err);
 
 /* Level 2 of checking: every problem of model and step, with its plan path (model.layers[3].conv2d: …). Needs no device. */
 int lt_session_check(const Lt__V1__TrainingPlan *plan, const struct lt_field *fields, int n_fields,

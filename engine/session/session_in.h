@@ -33,7 +33,8 @@ struct lt_kind {
 struct lt_session {
     struct lt_session_config c;
     struct lt_device *device;
-    int64_t batch;
+    struct lt_shares shares;
+    int64_t batch; /* samples of one slice: what a program is compiled for */
     bool accumulate;
     struct lt_kind kinds[LT_PROGRAM_N];
     struct lt_layer_rows rows;
@@ -48,8 +49,11 @@ struct lt_session {
     const struct lt_sized *last; /* run last */
 };
 
-int64_t lt_plan_batch(const Lt__V1__TrainingPlan *plan);
 bool lt_plan_accumulates(const Lt__V1__TrainingPlan *plan);
+/* What the generic passes are to do for one kind of program. */
+struct lt_pass_context lt_session_passes(const Lt__V1__TrainingPlan *plan,
+                                         const struct lt_shares *shares,
+                                         enum lt_program_kind kind, int exchange);
 /* Import and generic passes. dump may be NULL. */
 int lt_session_import(struct lt_session *s, enum lt_program_kind kind, struct lt_buf *dump,
                       struct lt_error *err);

@@ -15,8 +15,8 @@
 #include "proto/plan.h"
 
 #define LT_METRIC_LINE_MAX 512
-#define LT_METRIC_RATE 2000
-#define LT_METRIC_BURST 20000
+#define LT_METRIC_RATE 1000
+#define LT_METRIC_BURST 5000
 
 struct lt_metric_value {
     const char *name; /* until the call returns */

@@ -160,6 +160,15 @@ static int put_finished(const struct lt_train_config *c, const struct lt_train_r
     return lt_journal_put(c, &r, true, err);
 }
 
+void lt_train_failed(const struct lt_train_config *c, Lt__V1__FailureClass class,
+                     const char *reason)
+{
+    struct lt_train_result out = {.result = LT__V1__JOB_RESULT__FAILED, .class = class};
+
+    snprintf(out.reason, sizeof out.reason, "%s", reason);
+    put_finished(c, &out, NULL); /* the caller's exit status says so, too */
+}
+
 void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
 {
     const Lt__V1__JobSpec *spec = c->start->spec;

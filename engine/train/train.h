@@ -14,6 +14,7 @@
 #include "lt/v1/events.pb-c.h"
 
 struct lt_buf;
+struct lt_comm;
 struct lt_error;
 struct lt_journal;
 struct lt_page;
@@ -45,6 +46,7 @@ struct lt_train_config {
     const char *cache_dir;
     struct lt_journal *journal; /* may be NULL */
     struct lt_page *page;       /* may be NULL */
+    struct lt_comm *comm;       /* the job's ranks; never NULL: `none` for a world of one */
     /* Bits of enum lt_page_command wanted now; asked at every boundary (between micro-batches). May
      * be NULL. */
     uint32_t (*commands)(void *arg, const struct lt_position *pos);
@@ -68,6 +70,9 @@ struct lt_train_result {
 
 /* Always fills *out; writes the Finished record and syncs the journal. */
 void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out);
+
+/* The Finished record of a run that couldn't begin. */
+void lt_train_failed(const struct lt_train_config *c, Lt__V1__FailureClass class, const char *reason);
 
 /* Levels 2 and 3 of checking for this node: the model, the data, the memory. */
 struct lt_train_check {

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/problem.h"
+#include "engine/comm/comm.h"
 #include "engine/train/train.h"
 #include "engine/worker/backend.h"
 #include "engine/worker/command.h"
@@ -116,6 +117,18 @@ static int decode(const struct lt_buf *bytes, struct lt_arena *arena, Lt__V1__Jo
     return rc;
 }
 
+/* A plan of several ranks needs a plug-in, and its library on this node. */
+static void check_ranks(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
+{
+    bool plan = spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN;
+    struct lt_comm_config c = {.world = plan ? (int)lt_plan_world(spec->plan) : 1};
+    struct lt_error err = {0};
+
+    if (c.world > 1 && lt_comm_check(&c, &err) < 0)
+        lt_problem_add(problems, "trainer.devices", "1, or install what is missing on this node", "%s",
+                       err.text);
+}
+
 static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *backend)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
@@ -137,9 +150,10 @@ static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *back
             lt_problems_done(
                 &problems); /* warnings of level 1 were given where the plan was read */
             if (spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
-                lt_command_check(spec->command, &problems);
+                lt_command_check(spec->command, &problems, &report);
             else
                 lt_train_check(&c, &problems, &cost, &report);
+            check_ranks(spec, &problems);
         }
     }
     rc = answer(&problems, &cost, &report, arena);

@@ -83,13 +83,12 @@ int lt_command_find(const Lt__V1__Command *c, const char *dir, char **out, struc
 
 /* ---- before it is queued */
 
-static void check_program(const Lt__V1__Command *c, struct lt_problems *problems)
+static void check_program(const Lt__V1__Command *c, struct lt_problems *problems, char **program)
 {
-    LT_AUTO(lt_free) char *program = NULL;
     struct lt_error err = {0};
     const char *remedy = "name a program that is on the node, or set env.PATH";
 
-    if (lt_command_find(c, lt_command_dir(c, "."), &program, &err) == 0)
+    if (lt_command_find(c, lt_command_dir(c, "."), program, &err) == 0)
         return;
     if (c->n_argv == 1 && strchr(c->argv[0], ' '))
         remedy = "argv is a list: [python, train.py]; for a shell's line [sh, -c, \"…\"]";
@@ -132,9 +131,25 @@ static void check_files(const Lt__V1__Command *c, struct lt_problems *problems)
     }
 }
 
-void lt_command_check(const Lt__V1__Command *c, struct lt_problems *problems)
+static void write_report(const char *program, struct lt_buf *report)
 {
+    lt_buf_str(report, "{\"program\":\"");
+    for (const char *p = program; *p; p++) {
+        if ((unsigned char)*p < 0x20)
+            lt_buf_printf(report, "\\u%04x", (unsigned char)*p);
+        else
+            lt_buf_printf(report, "%s%c", strchr("\"\\", *p) ? "\\" : "", *p);
+    }
+    lt_buf_str(report, "\"}");
+}
+
+void lt_command_check(const Lt__V1__Command *c, struct lt_problems *problems, struct lt_buf *report)
+{
+    LT_AUTO(lt_free) char *program = NULL;
+
     check_dir(c, problems);
-    check_program(c, problems);
+    check_program(c, problems, &program);
     check_files(c, problems);
+    if (program)
+        write_report(program, report);
 }

@@ -8,6 +8,7 @@
 
 #include "lt/v1/plan.pb-c.h"
 
+struct lt_buf;
 struct lt_error;
 struct lt_problems;
 
@@ -19,7 +20,8 @@ int lt_command_find(const Lt__V1__Command *c, const char *dir, char **out, struc
 /* Makes this process's environment the command's: a few words about the user, the command's env, its
  * env_from_file and secrets. What was there is gone. */
 int lt_command_environment(const Lt__V1__Command *c, struct lt_error *err);
-/* What this node says of it: program, folder, files. Adds a problem for each. */
-void lt_command_check(const Lt__V1__Command *c, struct lt_problems *problems);
+/* What this node says of it: program, folder, files. Adds a problem for each; without one, report is
+ * JSON for `plan check`. */
+void lt_command_check(const Lt__V1__Command *c, struct lt_problems *problems, struct lt_buf *report);
 
 #endif

@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/mem.h"
+#include "engine/comm/comm.h"
 #include "engine/train/train.h"
 #include "engine/worker/backend.h"
 #include "engine/worker/wake.h"
@@ -51,6 +52,7 @@ struct rank {
     struct lt_page *page;
     struct lt_journal *journal;
     struct lt_wake *wake;
+    struct lt_comm *comm;
     uint64_t told; /* the journal's size when the agent was last told */
 };
 
@@ -125,6 +127,25 @@ static int open_attempt(struct rank *r, struct lt_error *err)
     return rc;
 }
 
+/* Waits for the other ranks, where there are any (comm.h); whoever ends them ends us. */
+static int open_comm(struct rank *r, struct lt_error *err)
+{
+    const struct lt_train_config nothing = {.start = r->start, .journal = r->journal};
+    int rc;
+
+    const struct lt_comm_config c = {.kind = getenv("LT_COMM"),
+                                     .rank = (int)r->start->rank,
+                                     .world = (int)r->start->world_size,
+                                     .local_rank = (int)r->start->local_rank,
+                                     .local_world = (int)r->start->local_world_size,
+                                     .page = r->page};
+
+    rc = lt_comm_open(&c, &r->comm, err);
+    if (rc < 0)
+        lt_train_failed(&nothing, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, err->text);
+    return rc;
+}
+
 static int run(struct rank *r, const struct lt_backend *backend)
 {
     LT_AUTO(lt_free) char *cache = lt_path_cache_dir();
@@ -133,6 +154,7 @@ static int run(struct rank *r, const struct lt_backend *backend)
                                 .cache_dir = cache,
                                 .journal = r->journal,
                                 .page = r->page,
+                                .comm = r->comm,
                                 .commands = commands,
                                 .arg = r};
     struct lt_train_result result;
@@ -155,13 +177,18 @@ int lt_rank_main(const char *attempt_dir)
     tune_malloc();
     flush_denormals();
     catch_signals();
-    if (backend && open_attempt(&r, &err) == 0)
+    if (backend && open_attempt(&r, &err) == 0 && open_comm(&r, &err) == 0)
         status = run(&r, backend);
     else
         lt_err("%s", err.text);
     lt_journal_close(r.journal);
     lt_page_unmap(r.page);
     lt_wake_free(r.wake);
+    lt_comm_close(r.comm);
+    if (r.start && r.start->world_size > 1) { /* nothing of a library's that would wait for others */
+        fflush(NULL);
+        _exit(status);
+    }
     lt_arena_free(r.arena);
     return status;
 }

@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "engine/worker/command.h"
 #include "engine/worker/shim_env.h"
+#include "engine/worker/shim_peers.h"
 #include "engine/worker/shim_recorder.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
@@ -53,7 +54,10 @@ struct shim {
                                  we are in; NULL: nowhere */
     uint64_t oom_before;
     pid_t pid;
+    int status; /* waitpid's, when over */
+    bool over;
     struct lt_shim_recorder recorder;
+    struct lt_shim_peers peers;
     bool unfit; /* the command can't be run as it is given */
 };
 
@@ -158,6 +162,7 @@ static int exec_worker(const struct shim *s, struct lt_error *err)
     LT_AUTO(lt_free) char *worker = s->worker ? lt_strdup(s->worker) : lt_path_program("lt-worker");
     char *argv[] = {worker, (char *)s->dir, NULL};
 
+    lt_shim_peers_enter(&s->peers, s->spec);
     execv(worker, argv);
     return lt_error_set(err, -errno, "exec %s: %s", worker, strerror(errno));
 }
@@ -179,6 +184,7 @@ static int exec_command(const struct shim *s, const Lt__V1__Command *c, struct l
     memcpy(argv, c->argv, c->n_argv * sizeof *argv);
     if (s->recorder.out >= 0)
         fcntl(s->recorder.out, F_SETFD, 0);
+    lt_shim_peers_enter(&s->peers, s->spec);
     execv(program, argv);
     return lt_error_set(err, -errno, "exec %s: %s", program, strerror(errno));
 }
@@ -275,13 +281,16 @@ static unsigned kill_children(const struct shim *s)
 /* Waits for a child. An orphan of the rank's needs no more than that; a recorder is replaced. */
 static pid_t reap(struct shim *s, int *status, int flags)
 {
+    int how = 0;
     pid_t pid;
 
     do
-        pid = waitpid(-1, status, flags);
+        pid = waitpid(-1, &how, flags);
     while (pid < 0 && errno == EINTR);
     if (pid > 0 && pid == s->recorder.pid)
-        lt_shim_recorder_again(&s->recorder);
+        lt_shim_recorder_ended(&s->recorder, how);
+    if (pid > 0 && status)
+        *status = how;
     return pid;
 }
 
@@ -303,15 +312,31 @@ static uint64_t oom_kills(const struct shim *s)
     return s->counts ? lt_cgroup_oom_kills(s->counts) : 0;
 }
 
-static int wait_and_record(struct shim *s, struct lt_error *err)
+/* The rank's own end; other children that have ended are reaped on the way. */
+static bool is_over(void *arg)
 {
-    struct lt_exit_record e = {0};
-    int status = 0;
+    struct shim *s = arg;
     pid_t pid;
 
     do
-        pid = reap(s, &status, 0);
-    while (pid >= 0 && pid != s->pid);
+        pid = reap(s, &s->status, WNOHANG);
+    while (pid > 0 && pid != s->pid);
+    s->over = pid < 0 || pid == s->pid;
+    return s->over;
+}
+
+static int wait_and_record(struct shim *s, struct lt_error *err)
+{
+    struct lt_exit_record e = {0};
+    int status;
+    pid_t pid = s->pid;
+
+    lt_shim_peers_serve(&s->peers, s->dir, is_over, s);
+    while (!s->over && pid >= 0) {
+        pid = reap(s, &s->status, 0);
+        s->over = pid == s->pid;
+    }
+    status = s->status;
     e.at_ns = lt_clock_mono_ns();
     e.signaled = WIFSIGNALED(status);
     e.status = e.signaled ? WTERMSIG(status) : WEXITSTATUS(status);
@@ -344,7 +369,8 @@ static int run(struct shim *s, struct lt_error *err)
     if (rc < 0)
         return rc;
     prctl(PR_SET_CHILD_SUBREAPER, 1);
-    if (command_of(s) && s->spec->rank == 0)
+    rc = lt_shim_peers_open(&s->peers, s->spec, err);
+    if (rc == 0 && command_of(s) && s->spec->rank == 0)
         rc = lt_shim_recorder_start(&s->recorder, s->dir, s->log, err);
     if (rc < 0)
         return rc;
@@ -370,7 +396,8 @@ int main(int argc, char **argv)
                      .worker = argc > 2 ? argv[2] : NULL,
                      .out = -1,
                      .log = -1,
-                     .recorder = {.in = -1, .out = -1}};
+                     .recorder = {.in = -1, .out = -1},
+                     .peers = {.ours = -1, .rank = -1}};
     struct lt_error err = {0};
     int rc;
 
@@ -385,6 +412,7 @@ int main(int argc, char **argv)
         lt_err("%s: %s", s.dir, err.text);
         report(s.unfit ? "unfit" : "failed", err.text);
     }
+    lt_shim_peers_close(&s.peers);
     lt_cgroup_free(s.own);
     if (s.counts != s.own)
         lt_cgroup_free(s.counts);

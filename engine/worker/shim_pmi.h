@@ -43,10 +43,9 @@ struct lt_buf *lt_shim_pmi_to_agent(struct lt_shim_pmi *p);
 
 /* In the rank, before exec: what tells MPICH where its launcher is, and keeps UCX from looking for devices. */
 void lt_shim_pmi_env(int fd, uint32_t rank, uint32_t world);
-/* Serves the rank on fd (ours from now on) until the process behind pidfd has ended, connecting to the agent's socket
- * whenever it is there. Blocks. */
-void lt_shim_pmi_serve(struct lt_shim_pmi *p, int fd, const char *agent_socket, int pidfd);
-/* To a socket at any path, also beyond sockaddr_un's 108 bytes. A descriptor (non-blocking), or -errno. */
-int lt_shim_pmi_connect(const char *path);
+/* Serves the rank on fd (ours from now on) until over() says so, connecting to the agent's socket whenever it is there.
+ * Blocks; over() is asked at first and whenever something happened, a readable `wake` included (over() reads it). */
+void lt_shim_pmi_serve(struct lt_shim_pmi *p, int fd, const char *agent_socket, int wake,
+                       bool (*over)(void *arg), void *arg);
 
 #endif

@@ -6,18 +6,16 @@
 #include "engine/worker/shim_pmi.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/mem.h"
-#include "sys/paths.h"
+#include "sys/local.h"
 #include "sys/pmi.h"
 
 #define RETRY_MS 250
@@ -46,48 +44,10 @@ void lt_shim_pmi_env(int fd, uint32_t rank, uint32_t world)
         setenv(settings[i][0], settings[i][1], 0);
 }
 
-/* By way of the folder's descriptor: a socket's name has 108 bytes, a path may have 4096. */
-static int address_of(const char *path, struct sockaddr_un *out)
-{
-    LT_AUTO(lt_free) char *dir = lt_path_dirname(path);
-    const char *name = strrchr(path, '/');
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int n;
-
-    if (fd < 0)
-        return -errno;
-    *out = (struct sockaddr_un){.sun_family = AF_UNIX};
-    n = snprintf(out->sun_path, sizeof out->sun_path, "/proc/self/fd/%d/%s", fd,
-                 name ? name + 1 : path);
-    if (n < 0 || (size_t)n >= sizeof out->sun_path) {
-        close(fd);
-        return -ENAMETOOLONG;
-    }
-    return fd;
-}
-
-int lt_shim_pmi_connect(const char *path)
-{
-    struct sockaddr_un a;
-    int dir = address_of(path, &a), fd, rc = 0;
-
-    if (dir < 0)
-        return dir;
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        rc = -errno;
-    else if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0)
-        rc = -errno;
-    close(dir);
-    if (rc < 0 && fd >= 0)
-        close(fd);
-    return rc < 0 ? rc : fd;
-}
-
 struct io {
     struct lt_shim_pmi *pmi;
     const char *path;
-    int rank, agent, pidfd; /* -1: closed */
+    int rank, agent; /* -1: closed */
     int retry_ms;
 };
 
@@ -125,7 +85,7 @@ static void try_agent(struct io *io)
 {
     if (io->agent >= 0 || lt_shim_pmi_refused(io->pmi))
         return;
-    io->agent = lt_shim_pmi_connect(io->path);
+    io->agent = lt_local_connect(io->path);
     if (io->agent >= 0)
         lt_shim_pmi_connected(io->pmi);
     else
@@ -174,26 +134,25 @@ static short wanted(bool readable, const struct lt_buf *out)
     return (short)((readable ? POLLIN : 0) | (out->len ? POLLOUT : 0));
 }
 
-void lt_shim_pmi_serve(struct lt_shim_pmi *p, int fd, const char *agent_socket, int pidfd)
+void lt_shim_pmi_serve(struct lt_shim_pmi *p, int fd, const char *agent_socket, int wake,
+                       bool (*over)(void *arg), void *arg)
 {
-    struct io io = {p, agent_socket, fd, -1, pidfd, RETRY_FIRST_MS};
+    struct io io = {p, agent_socket, fd, -1, RETRY_FIRST_MS};
 
-    for (;;) {
+    while (!over(arg)) {
         struct pollfd f[3];
         bool retry;
 
         try_agent(&io);
         flush_all(&io);
         retry = io.agent < 0 && !lt_shim_pmi_refused(p);
-        f[0] = (struct pollfd){.fd = pidfd, .events = POLLIN};
+        f[0] = (struct pollfd){.fd = wake, .events = POLLIN};
         f[1] = (struct pollfd){io.rank, wanted(lt_shim_pmi_room(p), lt_shim_pmi_to_rank(p)), 0};
         f[2] = (struct pollfd){io.agent, wanted(true, lt_shim_pmi_to_agent(p)), 0};
-        if (!f[1].events) /* a rank that hung up would wake us again and again */
+        if (!f[1].events) /* one that hung up would wake us again and again */
             f[1].fd = -1;
-        if (poll(f, LT_ARRAY_LEN(f), retry ? io.retry_ms : -1) < 0 && errno != EINTR)
-            break;
-        if (f[0].revents)
-            break;
+        if (poll(f, LT_ARRAY_LEN(f), retry ? io.retry_ms : -1) <= 0)
+            continue;
         if (f[1].revents & ~POLLOUT)
             read_rank(&io);
         if (f[2].revents & ~POLLOUT)

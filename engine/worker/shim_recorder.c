@@ -66,11 +66,13 @@ int lt_shim_recorder_start(struct lt_shim_recorder *r, const char *attempt_dir, 
     return run(r, err);
 }
 
-void lt_shim_recorder_again(struct lt_shim_recorder *r)
+void lt_shim_recorder_ended(struct lt_shim_recorder *r, int status)
 {
     uint64_t since = lt_clock_mono_ns() - r->began_ns;
 
     r->pid = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+        return;
     lt_warning("%s: its recorder ended; another one is started", r->dir);
     if (since < SECOND_NS)
         nanosleep(&(struct timespec){0, (long)(SECOND_NS - since)}, NULL);

@@ -22,8 +22,9 @@ struct lt_shim_recorder {
 
 /* Makes the pipe and starts the recorder. Called before the command's environment is made. */
 int lt_shim_recorder_start(struct lt_shim_recorder *r, const char *attempt_dir, int log, struct lt_error *err);
-/* It has been waited for, and wasn't expected to end: another one, at most one a second. */
-void lt_shim_recorder_again(struct lt_shim_recorder *r);
+/* It has been waited for. Unless it ended by itself (nobody can write any more) there will be another one, at
+ * most one a second. */
+void lt_shim_recorder_ended(struct lt_shim_recorder *r, int status);
 /* The command runs: its end of the pipe is its own. */
 void lt_shim_recorder_leave_pipe(struct lt_shim_recorder *r);
 /* Nothing that could write is left: waits until everything was read; 10 s at most. */

@@ -40,6 +40,22 @@ static int node_of(const struct world *w, uint64_t session)
     return -1;
 }
 
+/* Of several ranks, each one's share. */
+static void print_places(struct world *w, const Lt__V1__Event *e)
+{
+    const Lt__V1__AttemptStarted *a = e->attempt_started;
+
+    lt_buf_printf(&w->text, " %u %s", e->attempt, a->ranks[0]->node);
+    for (size_t i = 0; a->n_ranks > 1 && i < a->n_ranks; i++)
+        lt_buf_printf(&w->text, "%s%u", i ? "+" : " ", a->ranks[i]->cpus);
+}
+
+static void print_rank(struct lt_buf *line, uint32_t rank)
+{
+    if (rank)
+        lt_buf_printf(line, "/%u", rank);
+}
+
 static void print_event(struct world *w, const struct lt_action *a)
 {
     Lt__V1__Event *e = lt__v1__event__unpack(NULL, a->len, a->data);
@@ -49,7 +65,7 @@ static void print_event(struct world *w, const struct lt_action *a)
     if (e->type_case == LT__V1__EVENT__TYPE_RESERVED)
         lt_buf_printf(&w->text, " %s %u", e->reserved->node, e->reserved->cpus);
     if (e->type_case == LT__V1__EVENT__TYPE_ATTEMPT_STARTED)
-        lt_buf_printf(&w->text, " %u %s", e->attempt, e->attempt_started->ranks[0]->node);
+        print_places(w, e);
     if (e->type_case == LT__V1__EVENT__TYPE_ATTEMPT_ENDED)
         lt_buf_printf(&w->text, " %s%s", lt_failure_class_name(e->attempt_ended->class_),
                       e->attempt_ended->retry ? " retry" : "");
@@ -76,13 +92,18 @@ static void print_send(struct world *w, const struct lt_action *a)
         lt_buf_printf(&line, "check %s", m->check->job);
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_START:
-        lt_buf_printf(&line, "start %s.%u%s%s", m->start->job, m->start->attempt,
-                      m->start->checkpoint ? " " : "",
-                      m->start->checkpoint ? m->start->checkpoint : "");
+        lt_buf_printf(&line, "start %s.%u", m->start->job, m->start->attempt);
+        print_rank(&line, m->start->rank);
+        if (m->start->checkpoint)
+            lt_buf_printf(&line, " %s", m->start->checkpoint);
+        w->start_cpus = m->start->cpus;
+        w->start_memory = m->start->memory_bytes;
+        w->start_shares = m->start->shares_cpus;
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_SIGNAL:
         lt_buf_printf(&line, "%s %s.%u", signal_names[m->signal->signal], m->signal->job,
                       m->signal->attempt);
+        print_rank(&line, m->signal->rank);
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_RECORD_ACK:
         lt_buf_printf(&line, "ack %s.%u %llu", m->record_ack->job, m->record_ack->attempt,
@@ -150,6 +171,8 @@ static void step(struct world *w, const struct lt_core_input *in)
         } else if (a->kind == LT_DO_REPLY) {
             lt_buf_printf(&w->text, "= %d %s%s%s\n", a->status, a->job ? a->job : "-",
                           a->text ? ": " : "", a->text ? a->text : "");
+        } else if (a->kind == LT_DO_METRICS) {
+            w->metrics++;
         } else if (a->kind == LT_DO_CLOSE) {
             lt_buf_printf(&w->text, "x n%d %s\n", node_of(w, a->session), a->text);
         }
@@ -207,6 +230,7 @@ void submit(struct world *w, const char *job, struct job_options o)
     Lt__V1__Duration limit = LT__V1__DURATION__INIT;
     Lt__V1__Job j = LT__V1__JOB__INIT;
     Lt__V1__Resume resume = LT__V1__RESUME__INIT;
+    Lt__V1__CountOrAuto devices = LT__V1__COUNT_OR_AUTO__INIT;
     Lt__V1__Trainer trainer = LT__V1__TRAINER__INIT;
     Lt__V1__TrainingPlan plan = LT__V1__TRAINING_PLAN__INIT;
     Lt__V1__Command command = LT__V1__COMMAND__INIT;
@@ -223,7 +247,8 @@ void submit(struct world *w, const char *job, struct job_options o)
     memory.bytes = o.memory;
     resources.cpus = &cpus;
     resources.memory = o.memory ? &memory : NULL;
-    resources.has_oversubscribe = resources.oversubscribe = o.oversubscribe;
+    resources.has_oversubscribe = o.oversubscribe || o.no_oversubscribe;
+    resources.oversubscribe = o.oversubscribe;
     limit.has_seconds = 1;
     limit.seconds = o.limit_s;
     j.retries = &retries;
@@ -233,11 +258,17 @@ void submit(struct world *w, const char *job, struct job_options o)
     j.priority = o.priority;
     j.has_hold = j.hold = o.hold;
     resume.path = (char *)o.resume;
+    devices.value_case = LT__V1__COUNT_OR_AUTO__VALUE_COUNT;
+    devices.count = o.ranks ? o.ranks : 1;
+    trainer.devices = &devices;
+    command.has_nproc = 1;
+    command.nproc = devices.count;
     trainer.has_reproducible = o.relaxed;
-    trainer.reproducible = LT__V1__TRAINER__REPRODUCIBLE__relaxed;
+    if (o.relaxed)
+        trainer.reproducible = LT__V1__TRAINER__REPRODUCIBLE__relaxed;
     plan.name = command.name = (char *)job;
     plan.job = command.job = &j;
-    plan.trainer = o.relaxed ? &trainer : NULL;
+    plan.trainer = o.relaxed || o.ranks ? &trainer : NULL;
     plan.resume = o.resume ? &resume : NULL;
     spec.kind_case = o.command ? LT__V1__JOB_SPEC__KIND_COMMAND : LT__V1__JOB_SPEC__KIND_PLAN;
     if (o.command)
@@ -307,6 +338,8 @@ void node_back(struct world *w, int n, const char *job, uint32_t attempt, bool r
     k.has_attempt = k.has_generation = k.has_pid = k.has_running = 1;
     k.attempt = k.generation = attempt;
     k.pid = 100 + attempt;
+    k.has_rank = 1;
+    k.rank = w->rank;
     k.running = running;
     hello(w, n, 4, 16 * GB, "avx2", &k);
 }
@@ -349,6 +382,8 @@ void started(struct world *w, int n, const char *job, uint32_t attempt)
     r.has_attempt = r.has_generation = r.has_pid = 1;
     r.attempt = r.generation = attempt;
     r.pid = 100 + attempt;
+    r.has_rank = 1;
+    r.rank = w->rank;
     say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED, &r);
 }
 
@@ -359,6 +394,8 @@ void start_failed(struct world *w, int n, const char *job, uint32_t attempt)
     f.job = (char *)job;
     f.has_attempt = f.has_generation = 1;
     f.attempt = f.generation = attempt;
+    f.has_rank = 1;
+    f.rank = w->rank;
     f.reason = (char *)"no such user";
     say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED, &f);
 }
@@ -376,7 +413,12 @@ void gone(struct world *w, int n, const char *job, uint32_t attempt, Lt__V1__Fai
     x.has_class_ = x.has_status = 1;
     x.class_ = class;
     x.status = status;
-    x.reason = (char *)"it said so";
+    x.has_rank = x.has_at_ns = 1;
+    x.rank = w->rank;
+    x.at_ns = w->exit_ns;
+    x.has_result = w->exit_result != 0;
+    x.result = w->exit_result;
+    x.reason = (char *)(w->rank ? "another rank said so" : "it said so");
     say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE, &g);
 }
 
@@ -388,6 +430,8 @@ void record(struct world *w, int n, const char *job, uint32_t attempt, uint64_t 
     m.job = (char *)job;
     m.has_attempt = m.has_generation = m.has_end_offset = 1;
     m.attempt = m.generation = attempt;
+    m.has_rank = 1;
+    m.rank = w->rank;
     m.end_offset = end_offset;
     m.record = r;
     say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RECORD, &m);
@@ -432,6 +476,8 @@ void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t
     s.job = (char *)job;
     s.has_attempt = s.has_step = s.has_step_ms = 1;
     s.attempt = attempt;
+    s.has_rank = 1;
+    s.rank = w->rank;
     s.step = at_step;
     s.step_ms = 2.5;
     s.phase = (char *)"training";
@@ -440,13 +486,33 @@ void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t
     say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, &m);
 }
 
+void told_condition(struct world *w, int n, const char *job, uint32_t attempt,
+                    Lt__V1__Condition__Kind kind, bool active, const char *detail)
+{
+    Lt__V1__Condition c = LT__V1__CONDITION__INIT;
+    Lt__V1__RankCondition m = LT__V1__RANK_CONDITION__INIT;
+
+    m.job = (char *)job;
+    m.has_attempt = m.has_generation = m.has_rank = 1;
+    m.attempt = m.generation = attempt;
+    m.rank = w->rank;
+    m.condition = &c;
+    c.has_kind = c.has_active = 1;
+    c.kind = kind;
+    c.active = active;
+    c.detail = (char *)detail;
+    say_as(w, n, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_CONDITION, &m);
+}
+
 void run_job(struct world *w, const char *job, struct job_options o)
 {
     if (!w->session[0])
         node_up(w, 0, 4, 16 * GB);
     submit(w, job, o);
     checked(w, 0, job, GB);
-    started(w, 0, job, 1);
+    for (w->rank = 0; w->rank < fold(w, job)->n_ranks; w->rank++)
+        started(w, 0, job, 1);
+    w->rank = 0;
     assert_int_equal(fold(w, job)->state, LT__V1__JOB_STATE__RUNNING);
     forget_trace(w);
 }

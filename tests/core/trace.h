@@ -1,7 +1,8 @@
 /* trace.h - daemon/core by hand: inputs as calls, actions as lines of text
  *
  *   a queued                    an event of job a
- *   > n0 start a.1 recovery/r5  a message to node n0 (start, signal, check, ack, forget)
+ *   a attempt_started 1 n0 2+2  with each rank's processors, when there are several
+ *   > n0 start a.1/1 recovery/r a message of rank 1 to node n0 (start, signal, check, ack, forget)
  *   = 0 a                       a reply: status, job, text
  *   x n0 …                      a session is closed
  * Welcomes, notifications and metrics are left out. After every call the fold is held against a
@@ -26,6 +27,13 @@ struct world {
     uint64_t mono_ns, wall_ns;
     uint64_t session[10];  /* of node n0 … n9; 0: none */
     uint64_t last_session;
+    uint32_t rank;         /* who speaks in started, gone, record … */
+    uint64_t exit_ns;      /* gone: when, by the node's clock; 0: it doesn't say */
+    Lt__V1__JobResult exit_result; /* … and what its last record said */
+    unsigned metrics;      /* handed on so far */
+    uint32_t start_cpus;   /* of the last StartRank */
+    uint64_t start_memory;
+    bool start_shares;
 };
 
 struct job_options { /* zero: the default */
@@ -35,7 +43,8 @@ struct job_options { /* zero: the default */
     uint64_t memory;
     int64_t priority;
     double limit_s;
-    bool hold, oversubscribe, command, relaxed;
+    bool hold, oversubscribe, no_oversubscribe, command, relaxed;
+    uint64_t ranks;       /* 1 */
     int64_t retries, job_retries; /* 10, 0 */
     const char *resume;   /* absolute path of another job's checkpoint */
     const char *parent;
@@ -70,6 +79,8 @@ void finished(struct world *w, int n, const char *job, uint32_t attempt, uint64_
               Lt__V1__JobResult result, Lt__V1__FailureClass class);
 void say(struct world *w, int n, const Lt__V1__AgentMessage *m);
 void sampled(struct world *w, int n, const char *job, uint32_t attempt, uint64_t step);
+void told_condition(struct world *w, int n, const char *job, uint32_t attempt,
+                    Lt__V1__Condition__Kind kind, bool active, const char *detail);
 /* Up to a running first attempt on n0, quietly. */
 void run_job(struct world *w, const char *job, struct job_options o);
 

@@ -68,7 +68,7 @@ static void every_operator_has_a_sample(void **state)
 
         for (const struct sample *s = samples; s->op; s++)
             found |= !strcmp(s->op, lt_ops[i]->name);
-        if (!found)
+        if (!found && !lt_ops[i]->collective && !lt_ops[i]->part) /* these need units: tests/graph */
             fail_msg("%s has no sample in tests/ops/samples.c", lt_ops[i]->name);
         assert_non_null(lt_ops[i]->infer);
         assert_non_null(lt_ops[i]->ref);

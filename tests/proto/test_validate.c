@@ -120,10 +120,17 @@ static void what_this_build_cannot_do(void **state)
         {"trainer.strategy=single_device", NULL, NULL},
         {"trainer.strategy=fsdp", "trainer.strategy", "sharded strategies aren't supported"},
         {"trainer.devices=1", NULL, NULL},
-        {"trainer.devices=2", "trainer.devices", "2 devices: this version trains on one rank"},
+        {"trainer.devices=2", NULL, NULL},
         {"trainer.devices=0", "trainer.devices", "0 devices train nothing"},
+        {"trainer.devices=1025", "trainer.devices", "1025 devices"},
+        {"trainer.strategy=ddp", NULL, NULL},
+        {"trainer.strategy=ddp_spawn", NULL, NULL},
+        {"trainer.strategy=ddp_fork", "trainer.strategy", "ranks are started by ltd"},
+        {"trainer.sync_batchnorm=true", NULL, NULL},
+        {"trainer.ddp.bucket_cap_mb=0", "trainer.ddp.bucket_cap_mb", "0 is out of range"},
+        {"trainer.logical_shards=4", "trainer.logical_shards", "by reproducible: elastic alone"},
         {"trainer.devices={auto: false}", "trainer.devices", "auto is false"},
-        {"trainer.num_nodes=2", "trainer.num_nodes", "2 nodes: this version trains on one rank"},
+        {"trainer.num_nodes=2", "trainer.num_nodes", "2 nodes: this version trains on one"},
         {"trainer.num_nodes=0", "trainer.num_nodes", "0 is out of range"},
         {"trainer.reproducible=relaxed", NULL, NULL},
         {"model={onnx: m.onnx}", "model.onnx", "ONNX models aren't supported"},
@@ -142,9 +149,8 @@ static void what_this_build_cannot_do(void **state)
                "2:1 data.global_batch_size: trainer.reproducible: elastic needs a batch that "
                "doesn't depend on the number of "
                "ranks (write global_batch_size instead of batch_size)\n"
-               "0:0 trainer.reproducible: `elastic`: changing numbers of ranks aren't supported "
-               "yet by this version (given by "
-               "--set) (write strict or relaxed)\n");
+               "9:1 trainer.logical_shards: trainer.reproducible: elastic needs it (write "
+               "logical_shards: a number that every number of ranks to come divides)\n");
 }
 
 static void data(void **state)

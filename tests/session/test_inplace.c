@@ -75,7 +75,8 @@ static struct lt_graph *graph_make(const char *text, struct lt_arena *arena,
                                    const struct lt_binding *b)
 {
     const Lt__V1__TrainingPlan *plan = plan_parse(arena, text);
-    struct lt_pass_context c = {plan, plan->trainer->accumulate_grad_batches > 1, true};
+    struct lt_pass_context c = {
+        .plan = plan, .accumulate = plan->trainer->accumulate_grad_batches > 1, .update = true};
     struct lt_problems p = {0};
     struct lt_error err = {0};
     struct lt_graph *g = lt_graph_import(plan, fields, 2, LT_PROGRAM_STEP, N, &p, NULL);

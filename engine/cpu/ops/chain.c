@@ -143,4 +143,4 @@ static int chain_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_chain[] = {{"cpu_chain", chain_build, true}, {0}};
+const struct lt_builder lt_builders_chain[] = {{.op = "cpu_chain", .build = chain_build, .any_type = true}, {0}};

@@ -315,8 +315,8 @@ static int weights_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_conv[] = {{"conv2d", forward_build, false},
-                                              {"conv2d_dx", data_build, false},
-                                              {"conv2d_dw", weights_build, false},
-                                              {"cpu_conv2d_dw_bias", weights_build, false},
+const struct lt_builder lt_builders_conv[] = {{.op = "conv2d", .build = forward_build},
+                                              {.op = "conv2d_dx", .build = data_build},
+                                              {.op = "conv2d_dw", .build = weights_build},
+                                              {.op = "cpu_conv2d_dw_bias", .build = weights_build},
                                               {0}};

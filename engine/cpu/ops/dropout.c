@@ -35,4 +35,4 @@ static int dropout_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_dropout[] = {{"dropout", dropout_build, false}, {0}};
+const struct lt_builder lt_builders_dropout[] = {{.op = "dropout", .build = dropout_build}, {0}};

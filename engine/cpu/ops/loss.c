@@ -184,10 +184,10 @@ static int accuracy_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_loss[] = {{"cross_entropy", forward_build, false},
-                                              {"cross_entropy_grad", grad_build, false},
-                                              {"cpu_cross_entropy", both_build, false},
-                                              {"mse", mse_build, false},
-                                              {"mse_grad", mse_grad_build, false},
-                                              {"accuracy", accuracy_build, false},
+const struct lt_builder lt_builders_loss[] = {{.op = "cross_entropy", .build = forward_build},
+                                              {.op = "cross_entropy_grad", .build = grad_build},
+                                              {.op = "cpu_cross_entropy", .build = both_build},
+                                              {.op = "mse", .build = mse_build},
+                                              {.op = "mse_grad", .build = mse_grad_build},
+                                              {.op = "accuracy", .build = accuracy_build},
                                               {0}};

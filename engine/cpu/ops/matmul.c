@@ -183,4 +183,4 @@ static int matmul_build(struct lt_build *b)
 }
 
 const struct lt_builder lt_builders_matmul[] = {
-    {"linear", linear_build, false}, {"matmul", matmul_build, false}, {0}};
+    {.op = "linear", .build = linear_build}, {.op = "matmul", .build = matmul_build}, {0}};

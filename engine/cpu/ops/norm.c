@@ -309,7 +309,240 @@ static int batch_norm_grad_build(struct lt_build *b)
     return 0;
 }
 
+/* ---- batch norm over the samples of all ranks: the passes above, with totals between them */
+
+enum sync_what { SUMS, GRAD_SUMS, FROM_TOTALS, RUNNING, SHIFT, PARAMS };
+
+struct sync {
+    enum sync_what what;
+    int64_t pieces, c, samples, rows_per_sample;
+    const float *sums, *weight, *running_mean, *running_var;
+    const double *total, *squares;
+    double *own;
+    float *mean, *invstd, *new_mean, *new_var, *shift, *dgamma, *dbeta;
+    double eps, momentum;
+};
+
+static double sync_column(const struct sync *s, int64_t i, int64_t lists, int64_t list)
+{
+    const struct finish f = {.sums = s->sums, .pieces = s->pieces, .c = s->c};
+
+    return column(&f, i, lists, list);
+}
+
+static void sync_running(const struct sync *s, int64_t i, double n, double mean)
+{
+    if (n > 0)
+        s->new_mean[i] =
+            (float)((1 - s->momentum) * (double)s->running_mean[i] + s->momentum * mean);
+    if (n > 1)
+        s->new_var[i] = (float)((1 - s->momentum) * (double)s->running_var[i] +
+                                s->momentum * s->squares[i] / (n - 1));
+}
+
+static void sync_channel(const struct sync *s, int64_t i, double n)
+{
+    float mean = s->total && n > 0 ? (float)(s->total[i] / n) : 0;
+
+    switch (s->what) {
+    case SUMS:
+        s->own[i] = sync_column(s, i, 1, 0);
+        break;
+    case GRAD_SUMS:
+        s->own[i] = sync_column(s, i, 2, 0);
+        s->own[s->c + i] = sync_column(s, i, 2, 1);
+        break;
+    case FROM_TOTALS:
+        s->mean[i] = mean;
+        if (s->squares)
+            s->invstd[i] = (float)(1 / sqrt((n > 0 ? s->squares[i] / n : 0) + s->eps));
+        break;
+    case RUNNING:
+        sync_running(s, i, n, (double)mean);
+        break;
+    case SHIFT:
+        s->shift[i] = n > 0 ? (float)(s->squares[i] / n) : 0;
+        s->shift[s->c + i] = n > 0 ? (float)(s->squares[s->c + i] / n) : 0;
+        break;
+    case PARAMS:
+        s->dgamma[i] = (float)s->total[s->c + i];
+        s->dbeta[i] = (float)s->total[i];
+        break;
+    }
+}
+
+static void sync_fn(const void *args, int64_t begin, int64_t end)
+{
+    const struct sync *s = args;
+    double n = s->total && s->what != PARAMS ? s->total[s->c] : 0;
+
+    for (int64_t i = begin; i < end; i++)
+        sync_channel(s, i, n);
+    if (s->what == SUMS && end == s->c) { /* how many there were */
+        const struct finish f = {
+            .weight = s->weight, .samples = s->samples, .rows_per_sample = s->rows_per_sample};
+
+        s->own[s->c] = counted(&f);
+    }
+}
+
+static struct sync *sync_step(struct lt_build *b, enum sync_what what,
+                              const struct lt_batch_norm *a, int64_t c)
+{
+    struct sync *s = lt_build_args(b, sizeof *s);
+
+    *s = (struct sync){.what = what, .c = c};
+    if (a) {
+        s->pieces = lt_pieces(a->rows, a->chunk);
+        s->samples = a->rows / a->rows_per_sample;
+        s->rows_per_sample = a->rows_per_sample;
+    }
+    lt_build_step(b, "batch_norm_totals", sync_fn, s, c, (double)(s->pieces * c));
+    return s;
+}
+
+/* x, weight, [total] → own */
+static int batch_norm_sum_build(struct lt_build *b)
+{
+    bool centred = b->n->n_in > 2;
+    struct lt_batch_norm shape = {0}, *a;
+    struct sync *s;
+    size_t at, mean;
+
+    shape_set(b, b->n->in[0], &shape);
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * shape.c) * sizeof(float));
+    mean = lt_build_scratch(b, (size_t)shape.c * sizeof(float));
+    if (centred) {
+        s = sync_step(b, FROM_TOTALS, NULL, shape.c);
+        lt_build_in(b, 2, &s->total);
+        lt_build_at_scratch(b, mean, &s->mean);
+    }
+    a = pass(b, LT_KERN_batch_norm_sums, &shape);
+    a->centred = centred;
+    lt_build_in(b, 0, &a->x);
+    lt_build_in(b, 1, &a->weight);
+    lt_build_at_scratch(b, mean, &a->mean);
+    lt_build_at_scratch(b, at, &a->sums);
+    s = sync_step(b, SUMS, a, shape.c);
+    lt_build_in(b, 1, &s->weight);
+    lt_build_at_scratch(b, at, &s->sums);
+    lt_build_out(b, 0, &s->own);
+    return 0;
+}
+
+/* x, total, squares, [gamma, beta] → y, mean, invstd */
+static int batch_norm_apply_build(struct lt_build *b)
+{
+    struct lt_batch_norm shape = {0}, *a;
+    struct sync *s;
+
+    shape_set(b, b->n->in[0], &shape);
+    s = sync_step(b, FROM_TOTALS, NULL, shape.c);
+    s->eps = lt_node_float(b->n, "eps");
+    lt_build_in(b, 1, &s->total);
+    lt_build_in(b, 2, &s->squares);
+    lt_build_out(b, 1, &s->mean);
+    lt_build_out(b, 2, &s->invstd);
+    a = pass(b, LT_KERN_batch_norm_apply, &shape);
+    lt_build_in(b, 0, &a->x);
+    lt_build_out(b, 1, &a->mean);
+    lt_build_out(b, 2, &a->invstd);
+    lt_build_out(b, 0, &a->y);
+    affine_bind(b, a, 3);
+    return 0;
+}
+
+/* running_mean, running_var, total, squares → both anew */
+static int batch_norm_running_build(struct lt_build *b)
+{
+    struct sync *s = sync_step(b, RUNNING, NULL, lt_build_count(b, b->n->in[0]));
+
+    s->momentum = lt_node_float(b->n, "momentum");
+    lt_build_in(b, 0, &s->running_mean);
+    lt_build_in(b, 1, &s->running_var);
+    lt_build_in(b, 2, &s->total);
+    lt_build_in(b, 3, &s->squares);
+    lt_build_out(b, 0, &s->new_mean);
+    lt_build_out(b, 1, &s->new_var);
+    return 0;
+}
+
+/* dy, x, mean, invstd → own */
+static int batch_norm_grad_sum_build(struct lt_build *b)
+{
+    struct lt_batch_norm shape = {0}, *a;
+    struct sync *s;
+    size_t at;
+
+    shape_set(b, b->n->in[1], &shape);
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * 2 * shape.c) * sizeof(float));
+    a = pass(b, LT_KERN_batch_norm_grad_sums, &shape);
+    lt_build_in(b, 0, &a->dy);
+    lt_build_in(b, 1, &a->x);
+    lt_build_in(b, 2, &a->mean);
+    lt_build_in(b, 3, &a->invstd);
+    lt_build_at_scratch(b, at, &a->sums);
+    s = sync_step(b, GRAD_SUMS, a, shape.c);
+    lt_build_at_scratch(b, at, &s->sums);
+    lt_build_out(b, 0, &s->own);
+    return 0;
+}
+
+/* dy, x, mean, invstd, weight, total, gradient's total, [gamma] → dx */
+static int batch_norm_sync_grad_build(struct lt_build *b)
+{
+    struct lt_batch_norm shape = {0}, *a;
+    struct sync *s;
+    size_t shift;
+
+    shape_set(b, b->n->in[1], &shape);
+    shift = lt_build_scratch(b, (size_t)(2 * shape.c) * sizeof(float));
+    s = sync_step(b, SHIFT, NULL, shape.c);
+    lt_build_in(b, 5, &s->total);
+    lt_build_in(b, 6, &s->squares);
+    lt_build_at_scratch(b, shift, &s->shift);
+    a = pass(b, LT_KERN_batch_norm_grad_apply, &shape);
+    lt_build_in(b, 0, &a->dy);
+    lt_build_in(b, 1, &a->x);
+    lt_build_in(b, 2, &a->mean);
+    lt_build_in(b, 3, &a->invstd);
+    lt_build_in(b, 4, &a->weight);
+    if (b->n->n_in > 7)
+        lt_build_in(b, 7, &a->gamma);
+    lt_build_at_scratch(b, shift, &a->shift);
+    lt_build_out(b, 0, &a->y);
+    return 0;
+}
+
+/* own gradient sums → dgamma, dbeta */
+static int batch_norm_params_build(struct lt_build *b)
+{
+    struct sync *s = sync_step(b, PARAMS, NULL, lt_build_count(b, b->n->out[0]));
+
+    lt_build_in(b, 0, &s->total);
+    lt_build_out(b, 0, &s->dgamma);
+    lt_build_out(b, 1, &s->dbeta);
+    return 0;
+}
+
+/* Totals are float64 vectors; the tensors beside them are float32. */
+static bool float32_but_totals(const struct lt_graph *g, const struct lt_node *n)
+{
+    lt_id v = n->n_out > 1 && n->op->updates[0] == 0 && n->n_in == 1 ? n->out[0] : n->in[0];
+
+    return g->values[v].type.dtype == LT_F32;
+}
+
 const struct lt_builder lt_builders_norm[] = {
-    {"layer_norm", layer_norm_build, false},           {"layer_norm_grad", layer_norm_grad_build, false},
-    {"batch_norm", batch_norm_build, false},           {"batch_norm_eval", batch_norm_eval_build, false},
-    {"batch_norm_grad", batch_norm_grad_build, false}, {0}};
+    {.op = "layer_norm", .build = layer_norm_build},
+    {.op = "layer_norm_grad", .build = layer_norm_grad_build},
+    {.op = "batch_norm", .build = batch_norm_build},
+    {.op = "batch_norm_eval", .build = batch_norm_eval_build},
+    {.op = "batch_norm_grad", .build = batch_norm_grad_build},
+    {.op = "batch_norm_sum", .build = batch_norm_sum_build, .fits = float32_but_totals},
+    {.op = "batch_norm_apply", .build = batch_norm_apply_build, .fits = float32_but_totals},
+    {.op = "batch_norm_running", .build = batch_norm_running_build, .fits = float32_but_totals},
+    {.op = "batch_norm_grad_sum", .build = batch_norm_grad_sum_build, .fits = float32_but_totals},
+    {.op = "batch_norm_sync_grad", .build = batch_norm_sync_grad_build, .fits = float32_but_totals},
+    {.op = "batch_norm_params", .build = batch_norm_params_build, .fits = float32_but_totals},
+    {0}};

@@ -97,9 +97,9 @@ static int avg_pool_grad_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_pool[] = {{"max_pool2d", max_pool_build, false},
-                                              {"max_pool2d_grad", max_pool_grad_build, false},
-                                              {"cpu_max_pool2d_grad", max_pool_grad_build, false},
-                                              {"avg_pool2d", avg_pool_build, false},
-                                              {"avg_pool2d_grad", avg_pool_grad_build, false},
+const struct lt_builder lt_builders_pool[] = {{.op = "max_pool2d", .build = max_pool_build},
+                                              {.op = "max_pool2d_grad", .build = max_pool_grad_build},
+                                              {.op = "cpu_max_pool2d_grad", .build = max_pool_grad_build},
+                                              {.op = "avg_pool2d", .build = avg_pool_build},
+                                              {.op = "avg_pool2d_grad", .build = avg_pool_grad_build},
                                               {0}};

@@ -229,7 +229,7 @@ static int argmax_build(struct lt_build *b)
 }
 
 const struct lt_builder lt_builders_reduce[] = {
-    {"reduce_sum", sum_build, true}, {"reduce_mean", mean_build, true},
-    {"reduce_max", max_build, true}, {"reduce_min", min_build, true},
-    {"sum_to", sum_to_build, true},  {"cpu_relu_bias", relu_bias_build, false},
-    {"argmax", argmax_build, false},  {0}};
+    {.op = "reduce_sum", .build = sum_build, .any_type = true}, {.op = "reduce_mean", .build = mean_build, .any_type = true},
+    {.op = "reduce_max", .build = max_build, .any_type = true}, {.op = "reduce_min", .build = min_build, .any_type = true},
+    {.op = "sum_to", .build = sum_to_build, .any_type = true},  {.op = "cpu_relu_bias", .build = relu_bias_build},
+    {.op = "argmax", .build = argmax_build},  {0}};

@@ -55,8 +55,8 @@ static int log_grad_build(struct lt_build *b)
     return softmax_build(b, true, true);
 }
 
-const struct lt_builder lt_builders_softmax[] = {{"softmax", plain_build, false},
-                                                 {"log_softmax", log_build, false},
-                                                 {"softmax_grad", plain_grad_build, false},
-                                                 {"log_softmax_grad", log_grad_build, false},
+const struct lt_builder lt_builders_softmax[] = {{.op = "softmax", .build = plain_build},
+                                                 {.op = "log_softmax", .build = log_build},
+                                                 {.op = "softmax_grad", .build = plain_grad_build},
+                                                 {.op = "log_softmax_grad", .build = log_grad_build},
                                                  {0}};

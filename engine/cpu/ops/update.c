@@ -296,12 +296,12 @@ static int grad_scale_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_update[] = {{"adam", adam_build, false},
-                                                {"adam_amsgrad", adam_amsgrad_build, false},
-                                                {"sgd", sgd_build, false},
-                                                {"sgd_momentum", sgd_momentum_build, false},
-                                                {"zero", zero_build, true},
-                                                {"accumulate", accumulate_build, true},
-                                                {"sum_squares", sum_squares_build, false},
-                                                {"grad_scale", grad_scale_build, false},
+const struct lt_builder lt_builders_update[] = {{.op = "adam", .build = adam_build},
+                                                {.op = "adam_amsgrad", .build = adam_amsgrad_build},
+                                                {.op = "sgd", .build = sgd_build},
+                                                {.op = "sgd_momentum", .build = sgd_momentum_build},
+                                                {.op = "zero", .build = zero_build, .any_type = true},
+                                                {.op = "accumulate", .build = accumulate_build, .any_type = true},
+                                                {.op = "sum_squares", .build = sum_squares_build},
+                                                {.op = "grad_scale", .build = grad_scale_build},
                                                 {0}};

@@ -143,7 +143,7 @@ static int transpose_build(struct lt_build *b)
     return strided_build(b, ndim, out, src, dst);
 }
 
-const struct lt_builder lt_builders_view[] = {{"reshape", reshape_build, true},
-                                              {"cpu_reorder", reorder_build, true},
-                                              {"transpose", transpose_build, true},
+const struct lt_builder lt_builders_view[] = {{.op = "reshape", .build = reshape_build, .any_type = true},
+                                              {.op = "cpu_reorder", .build = reorder_build, .any_type = true},
+                                              {.op = "transpose", .build = transpose_build, .any_type = true},
                                               {0}};

@@ -45,7 +45,11 @@ static void make_request(struct sim *s)
         .limit_s = sim_chance(s, 200) ? (double)sim_between(s, 20, 600) : 0,
         .hold = sim_chance(s, 150),
         .command = sim_chance(s, 100),
+        .ranks = sim_chance(s, 400) ? (unsigned)sim_between(s, 2, SIM_RANKS) : 1,
+        .crowd = sim_chance(s, 300),
     };
+    if (c->cpus && c->cpus < c->ranks && !c->crowd)
+        c->cpus = c->ranks;
     s->n_requests++;
 }
 
@@ -57,6 +61,8 @@ static void submit(struct sim *s, size_t i, enum op op)
     Lt__V1__Resources resources = LT__V1__RESOURCES__INIT;
     Lt__V1__Duration limit = LT__V1__DURATION__INIT;
     Lt__V1__Job job = LT__V1__JOB__INIT;
+    Lt__V1__CountOrAuto devices = LT__V1__COUNT_OR_AUTO__INIT;
+    Lt__V1__Trainer trainer = LT__V1__TRAINER__INIT;
     Lt__V1__TrainingPlan plan = LT__V1__TRAINING_PLAN__INIT;
     Lt__V1__Command command = LT__V1__COMMAND__INIT;
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
@@ -73,6 +79,13 @@ static void submit(struct sim *s, size_t i, enum op op)
         c->cpus ? LT__V1__COUNT_OR_AUTO__VALUE_COUNT : LT__V1__COUNT_OR_AUTO__VALUE_AUTO;
     cpus.count = c->cpus ? c->cpus : 1;
     resources.cpus = &cpus;
+    resources.has_oversubscribe = resources.oversubscribe = c->crowd;
+    devices.value_case = LT__V1__COUNT_OR_AUTO__VALUE_COUNT;
+    devices.count = c->ranks;
+    trainer.devices = &devices;
+    plan.trainer = &trainer;
+    command.has_nproc = 1;
+    command.nproc = c->ranks;
     limit.has_seconds = 1;
     limit.seconds = c->limit_s;
     job.retries = &retries;

@@ -13,10 +13,11 @@ static void say(struct sim *s, struct node *node, Lt__V1__AgentMessage *m)
         link_send(s, node->link, false, blob_of(&m->base));
 }
 
-struct attempt *node_attempt(struct node *node, const char *job, uint32_t attempt)
+struct attempt *node_attempt(struct node *node, const char *job, uint32_t attempt, uint32_t rank)
 {
     for (size_t i = 0; i < node->n_attempts; i++)
-        if (node->attempts[i]->attempt == attempt && strcmp(node->attempts[i]->job, job) == 0)
+        if (node->attempts[i]->attempt == attempt && node->attempts[i]->rank == rank &&
+            strcmp(node->attempts[i]->job, job) == 0)
             return node->attempts[i];
     return NULL;
 }
@@ -56,6 +57,7 @@ static void say_started(struct sim *s, struct node *node, const struct attempt *
     r.has_attempt = r.has_generation = r.has_rank = r.has_pid = 1;
     r.attempt = a->attempt;
     r.generation = a->generation;
+    r.rank = a->rank;
     r.pid = a->pid;
     m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED;
     m.rank_started = &r;
@@ -72,6 +74,7 @@ static void say_record(struct sim *s, struct node *node, const struct attempt *a
     r.has_attempt = r.has_generation = r.has_rank = r.has_end_offset = 1;
     r.attempt = a->attempt;
     r.generation = a->generation;
+    r.rank = a->rank;
     r.end_offset = record->end_offset;
     r.record = lt__v1__journal_record__unpack(NULL, record->data.len, record->data.data);
     m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_RECORD;
@@ -95,15 +98,44 @@ static void say_gone(struct sim *s, struct node *node, struct attempt *a)
     say(s, node, &m);
 }
 
+void node_say_condition(struct sim *s, struct node *node, struct attempt *a, bool stalled)
+{
+    Lt__V1__RankCondition r = LT__V1__RANK_CONDITION__INIT;
+    Lt__V1__Condition c = LT__V1__CONDITION__INIT;
+    Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
+
+    a->stalled = stalled;
+    if (!node->up || !node->link)
+        return;
+    r.job = a->job;
+    r.has_attempt = r.has_generation = r.has_rank = 1;
+    r.attempt = a->attempt;
+    r.generation = a->generation;
+    r.rank = a->rank;
+    r.condition = &c;
+    c.has_kind = c.has_active = 1;
+    c.kind = LT__V1__CONDITION__KIND__STALLED;
+    c.active = stalled;
+    m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_RANK_CONDITION;
+    m.rank_condition = &r;
+    say(s, node, &m);
+}
+
+/* What is said twice does no harm. */
 void node_pump(struct sim *s, struct node *node, struct attempt *a)
 {
     if (!node->up || !node->link)
         return;
-    for (; a->sent < a->n_records; a->sent++)
+    for (; a->sent < a->n_records; a->sent++) {
         say_record(s, node, a, &a->records[a->sent]);
-    if (!a->running && !a->gone_sent) {
+        if (sim_fault(s, 10))
+            say_record(s, node, a, &a->records[a->sent]);
+    }
+    if (!a->running && (!a->gone_sent || sim_fault(s, 100))) {
         a->gone_sent = true;
         say_gone(s, node, a);
+        if (sim_fault(s, 30))
+            say_gone(s, node, a);
     }
 }
 
@@ -125,6 +157,8 @@ static void say_hello(struct sim *s, struct node *node)
             1;
         known[i].attempt = a->attempt;
         known[i].generation = a->generation;
+        known[i].has_rank = 1;
+        known[i].rank = a->rank;
         known[i].pid = a->pid;
         known[i].running = a->running;
         known[i].has_journal_offset = 1;
@@ -171,6 +205,8 @@ void node_connect(struct sim *s, void *arg, uint64_t life)
         for (a->sent = 0; a->sent < a->n_records && a->records[a->sent].end_offset <= a->acked;)
             a->sent++;
         node_pump(s, node, a);
+        if (a->stalled)
+            node_say_condition(s, node, a, true);
     }
 }
 
@@ -217,11 +253,21 @@ void node_wipe(struct sim *s, struct node *node)
 
 /* ---- from the coordinator */
 
+static void remember(struct sim *s, const struct attempt *a)
+{
+    struct life *l;
+
+    LT_GROW(s->lives, s->n_lives, s->cap_lives);
+    l = &s->lives[s->n_lives++]; /* uid - 1 */
+    *l = (struct life){.attempt = a->attempt, .generation = a->generation, .rank = a->rank};
+    snprintf(l->job, sizeof l->job, "%s", a->job);
+}
+
 static void on_start(struct sim *s, struct node *node, const Lt__V1__StartRank *start)
 {
     Lt__V1__StartFailed f = LT__V1__START_FAILED__INIT;
     Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
-    struct attempt *a = node_attempt(node, start->job, start->attempt);
+    struct attempt *a = node_attempt(node, start->job, start->attempt, start->rank);
 
     if (a) {
         if (a->running)
@@ -233,6 +279,7 @@ static void on_start(struct sim *s, struct node *node, const Lt__V1__StartRank *
         f.has_attempt = f.has_generation = f.has_rank = 1;
         f.attempt = start->attempt;
         f.generation = start->generation;
+        f.rank = start->rank;
         f.reason = (char *)"no more processes";
         m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED;
         m.start_failed = &f;
@@ -248,8 +295,11 @@ static void on_start(struct sim *s, struct node *node, const Lt__V1__StartRank *
     snprintf(a->job, sizeof a->job, "%s", start->job);
     a->attempt = start->attempt;
     a->generation = start->generation;
-    a->pid = (uint32_t)(1000 + a->uid);
+    a->rank = start->rank;
+    a->world = start->world_size;
+    a->pid = (uint32_t)(FIRST_PID + a->uid);
     a->running = true;
+    remember(s, a);
     LT_GROW(node->attempts, node->n_attempts, node->cap_attempts);
     node->attempts[node->n_attempts++] = a;
     worker_start(s, node, a, start);
@@ -258,6 +308,8 @@ static void on_start(struct sim *s, struct node *node, const Lt__V1__StartRank *
         return;
     }
     say_started(s, node, a);
+    if (sim_fault(s, 50))
+        say_started(s, node, a);
 }
 
 struct check {
@@ -321,15 +373,18 @@ static void on_check(struct sim *s, struct link *l, const Lt__V1__CheckRequest *
     sim_at_owned(s, sim_between(s, 100 * MS, 8 * SEC), check_done, c, lt_free);
 }
 
+/* Of an attempt that nobody wants any more, ranks may end one by one; those that run are killed. */
 static void on_forget(struct sim *s, struct node *node, const Lt__V1__ForgetAttempt *f)
 {
-    struct attempt *a = node_attempt(node, f->job, f->attempt);
+    for (uint32_t rank = 0; rank < SIM_RANKS; rank++) {
+        struct attempt *a = node_attempt(node, f->job, f->attempt, rank);
 
-    if (a && a->running)
-        sim_fail(s, "%s is told to forget attempt %u of %s, which runs", node->name, f->attempt,
-                 f->job);
-    else if (a)
-        forget(node, a);
+        if (a && a->running && a->world == 1)
+            sim_fail(s, "%s is told to forget attempt %u of %s, which runs", node->name, f->attempt,
+                     f->job);
+        else if (a && !a->running)
+            forget(node, a);
+    }
 }
 
 void node_receive(struct sim *s, struct node *node, struct link *l,
@@ -345,12 +400,12 @@ void node_receive(struct sim *s, struct node *node, struct link *l,
         on_start(s, node, m->start);
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_SIGNAL:
-        a = node_attempt(node, m->signal->job, m->signal->attempt);
+        a = node_attempt(node, m->signal->job, m->signal->attempt, m->signal->rank);
         if (a && a->generation == m->signal->generation)
             worker_signal(s, node, a, m->signal->signal);
         break;
     case LT__V1__COORDINATOR_MESSAGE__MESSAGE_RECORD_ACK:
-        a = node_attempt(node, m->record_ack->job, m->record_ack->attempt);
+        a = node_attempt(node, m->record_ack->job, m->record_ack->attempt, m->record_ack->rank);
         if (a && m->record_ack->offset > a->acked)
             a->acked = m->record_ack->offset;
         break;

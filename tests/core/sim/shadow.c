@@ -28,13 +28,19 @@ struct shadow { /* one job */
     bool command, early; /* early: a metric of it says that it may end */
     Lt__V1__JobResult result;
     uint32_t attempt, generation;
-    bool exited, ended;              /* the present attempt */
+    uint32_t ranks;                  /* the present attempt */
+    struct {
+        bool done, failed;
+        uint64_t at_ns;
+        Lt__V1__FailureClass class;
+    } exit[SIM_RANKS];
+    bool exited, ended, failed;      /* exited: all of them; failed: one of them */
     bool finished;
     Lt__V1__AttemptEnded end;        /* of the last one that ended; texts are not kept */
     unsigned used_infrastructure, used_job;
     uint64_t offset;                 /* of the present attempt's newest event */
     char node[8];                    /* reserved; "": nothing is */
-    uint32_t cpus;
+    uint32_t cpus, given;            /* reserved for it alone; told to use */
     uint64_t memory;
     char placed[8];                  /* the present attempt */
     char from[40];
@@ -111,7 +117,8 @@ static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     if (j->node[0])
         sim_fail(s, "job %s is reserved a second place", j->id);
     snprintf(j->node, sizeof j->node, "%s", e->reserved->node);
-    j->cpus = e->reserved->cpus;
+    j->given = e->reserved->cpus;
+    j->cpus = s->scripts[j->script].crowd ? 0 : e->reserved->cpus;
     j->memory = e->reserved->memory_bytes;
     check_capacity(s, j->node);
 }
@@ -149,6 +156,24 @@ static void check_retry(struct sim *s, struct shadow *j)
     }
 }
 
+/* Every rank of the spec once, with no more processors than are reserved. */
+static void check_shares(struct sim *s, const struct shadow *j, const Lt__V1__AttemptStarted *a)
+{
+    const struct script *c = &s->scripts[j->script];
+    uint32_t cpus = 0;
+
+    for (size_t i = 0; i < a->n_ranks; i++) {
+        cpus += a->ranks[i]->cpus;
+        if (a->ranks[i]->rank != i || !a->ranks[i]->cpus)
+            sim_fail(s, "job %s: place %zu is rank %u with %u processors", j->id, i,
+                     a->ranks[i]->rank, a->ranks[i]->cpus);
+    }
+    if (a->n_ranks != c->ranks)
+        sim_fail(s, "job %s starts on %zu ranks, it asked for %u", j->id, a->n_ranks, c->ranks);
+    if (cpus > j->given && !c->crowd && !c->command)
+        sim_fail(s, "job %s: its ranks get %u processors of %u", j->id, cpus, j->given);
+}
+
 static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
 {
     const Lt__V1__AttemptStarted *a = e->attempt_started;
@@ -159,8 +184,10 @@ static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
                  a->generation, j->attempt, j->generation);
     if (j->cancel || j->stop || j->time || (j->command && j->early))
         sim_fail(s, "job %s is started although it was asked to end", j->id);
-    if (!j->node[0] || !lt_str_eq(j->node, a->ranks[0]->node))
-        sim_fail(s, "job %s starts where nothing is reserved", j->id);
+    for (size_t i = 0; i < a->n_ranks; i++)
+        if (!j->node[0] || !lt_str_eq(j->node, a->ranks[i]->node))
+            sim_fail(s, "job %s starts where nothing is reserved", j->id);
+    check_shares(s, j, a);
     if (j->attempt)
         check_retry(s, j);
     restart_point(j, from);
@@ -168,7 +195,9 @@ static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
         sim_fail(s, "job %s starts from '%s', the newest is '%s'", j->id, a->from_checkpoint, from);
     j->attempt = e->attempt;
     j->generation = a->generation;
-    j->exited = j->ended = j->finished = false;
+    j->exited = j->ended = j->finished = j->failed = false;
+    j->ranks = (uint32_t)a->n_ranks;
+    memset(j->exit, 0, sizeof j->exit);
     j->offset = 0;
     snprintf(j->placed, sizeof j->placed, "%s", a->ranks[0]->node);
     snprintf(j->from, sizeof j->from, "%s", from);
@@ -243,13 +272,91 @@ static void check_fact(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
 {
     if (!e->has_journal_offset)
         return;
-    if (e->attempt != j->attempt || j->exited)
+    if (e->rank != 0)
+        sim_fail(s, "job %s: a record of rank %u makes an event", j->id, e->rank);
+    if (e->attempt != j->attempt || j->exit[0].done)
         sim_fail(s, "job %s: an event of attempt %u while %u is%s the present one", j->id,
-                 e->attempt, j->attempt, j->exited ? " no longer" : "");
+                 e->attempt, j->attempt, j->exit[0].done ? " no longer" : "");
     if (e->journal_offset <= j->offset)
         sim_fail(s, "job %s: the record before %llu makes a second event", j->id,
                  (unsigned long long)e->journal_offset);
     j->offset = e->journal_offset;
+}
+
+static const struct life *life_of(const struct sim *s, uint32_t pid)
+{
+    return pid > FIRST_PID && pid - FIRST_PID <= s->n_lives ? &s->lives[pid - FIRST_PID - 1] : NULL;
+}
+
+/* A process of an older generation, or of another rank, is never taken for one of this attempt. */
+static void on_running(struct sim *s, const struct shadow *j, const Lt__V1__Running *r)
+{
+    for (size_t i = 0; i < r->n_ranks; i++) {
+        const struct life *l = life_of(s, r->ranks[i]->pid);
+
+        if (r->ranks[i]->pid &&
+            (!l || strcmp(l->job, j->id) != 0 || l->attempt != j->attempt ||
+             l->generation != j->generation || l->rank != r->ranks[i]->rank))
+            sim_fail(s, "job %s: process %u runs as rank %u of generation %u, which it isn't", j->id,
+                     r->ranks[i]->pid, r->ranks[i]->rank, j->generation);
+    }
+}
+
+static bool really_died(const struct sim *s, const struct shadow *j, const Lt__V1__RankExited *x)
+{
+    for (size_t i = 0; i < s->n_lives; i++) {
+        const struct life *l = &s->lives[i];
+
+        if (strcmp(l->job, j->id) == 0 && l->attempt == j->attempt && l->rank == x->rank &&
+            l->generation == j->generation && l->died_ns == x->at_ns)
+            return true;
+    }
+    return false;
+}
+
+static void on_exited(struct sim *s, struct shadow *j, const Lt__V1__RankExited *x)
+{
+    if (x->rank >= j->ranks || j->exit[x->rank].done) {
+        sim_fail(s, "job %s: rank %u exits twice, or isn't there", j->id, x->rank);
+        return;
+    }
+    if (x->at_ns && !really_died(s, j, x))
+        sim_fail(s, "job %s: rank %u of attempt %u is said to have died, which it hasn't", j->id,
+                 x->rank, j->attempt);
+    j->exit[x->rank].done = true;
+    j->exit[x->rank].at_ns = x->at_ns;
+    j->exit[x->rank].class = x->class_;
+    j->exit[x->rank].failed =
+        x->class_ != LT__V1__FAILURE_CLASS__CLASS_NONE ||
+        x->result == LT__V1__JOB_RESULT__RESULT_NONE || x->result == LT__V1__JOB_RESULT__FAILED;
+    j->failed = j->failed || j->exit[x->rank].failed;
+    j->exited = true;
+    for (uint32_t i = 0; i < j->ranks; i++)
+        j->exited = j->exited && j->exit[i].done;
+}
+
+/* Where every failure has its time, the earliest is the attempt's. */
+static void check_first_failure(struct sim *s, const struct shadow *j, Lt__V1__FailureClass class)
+{
+    uint64_t first = UINT64_MAX;
+    Lt__V1__FailureClass of = LT__V1__FAILURE_CLASS__CLASS_NONE;
+
+    for (uint32_t i = 0; i < j->ranks; i++) {
+        if (!j->exit[i].failed)
+            continue;
+        if (!j->exit[i].at_ns)
+            return;
+        if (j->exit[i].at_ns < first) {
+            first = j->exit[i].at_ns;
+            of = j->exit[i].class;
+        }
+    }
+    if (first == UINT64_MAX || of == LT__V1__FAILURE_CLASS__CLASS_NONE || j->finished ||
+        j->cancel || j->stop || j->time || (j->command && j->early))
+        return;
+    if (class != of)
+        sim_fail(s, "job %s: attempt %u ended with class %d, its first failure was of class %d",
+                 j->id, j->attempt, class, of);
 }
 
 void shadow_append(struct sim *s, const Lt__V1__Event *e)
@@ -309,12 +416,17 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
     case LT__V1__EVENT__TYPE_FINISHED:
         j->finished = true;
         break;
+    case LT__V1__EVENT__TYPE_RUNNING:
+        on_running(s, j, e->running);
+        break;
     case LT__V1__EVENT__TYPE_RANK_EXITED:
-        if (j->exited)
-            sim_fail(s, "job %s: its rank exits twice", j->id);
-        j->exited = true;
+        on_exited(s, j, e->rank_exited);
         break;
     case LT__V1__EVENT__TYPE_ATTEMPT_ENDED:
+        if (!j->exited || j->ended)
+            sim_fail(s, "job %s: attempt %u ends %s", j->id, j->attempt,
+                     j->ended ? "twice" : "before its ranks");
+        check_first_failure(s, j, e->attempt_ended->class_);
         j->ended = true;
         j->end = *e->attempt_ended;
         j->end.reason = NULL;
@@ -341,7 +453,9 @@ static void check_start(struct sim *s, const struct link *l, const Lt__V1__Start
 {
     const struct shadow *j = find(s, m->job);
 
-    if (!is_present(j, m->attempt) || j->generation != m->generation ||
+    if (!is_present(j, m->attempt) || j->generation != m->generation || m->rank >= j->ranks ||
+        j->exit[m->rank].done || m->world_size != j->ranks || m->local_world_size != j->ranks ||
+        m->local_rank != m->rank ||
         strcmp(j->placed, l->node->name) != 0) {
         sim_fail(s, "attempt %u of %s is started on %s before it is durable, or after its end",
                  m->attempt, m->job, l->node->name);
@@ -357,9 +471,9 @@ static void check_start(struct sim *s, const struct link *l, const Lt__V1__Start
 static void check_ack(struct sim *s, struct link *l, const Lt__V1__RecordAck *m)
 {
     const struct shadow *j = find(s, m->job);
-    const struct attempt *a = node_attempt(l->node, m->job, m->attempt);
+    const struct attempt *a = node_attempt(l->node, m->job, m->attempt, m->rank);
 
-    if (!a || !is_present(j, m->attempt) || strcmp(j->placed, l->node->name) != 0)
+    if (!a || !is_present(j, m->attempt) || m->rank != 0 || j->exit[0].done || strcmp(j->placed, l->node->name) != 0)
         return; /* fenced: read by nobody */
     for (size_t i = 0; i < a->n_records; i++)
         if (a->records[i].makes_event && a->records[i].end_offset <= m->offset &&
@@ -379,7 +493,7 @@ static void check_signal(struct sim *s, const Lt__V1__SignalRank *m)
         !j->time && !(j->command && j->early))
         sim_fail(s, "%s is stopped before that is durable", m->job);
     if (m->signal == LT__V1__RANK_SIGNAL__SIGNAL_KILL && is_present(j, m->attempt) &&
-        j->generation == m->generation)
+        j->generation == m->generation && !j->failed)
         sim_fail(s, "the present attempt of %s is killed", m->job);
 }
 
@@ -412,7 +526,7 @@ void shadow_metrics(struct sim *s, const struct lt_action *a)
 {
     const struct shadow *j = find(s, a->job);
 
-    if (!is_present(j, a->attempt))
+    if (!is_present(j, a->attempt) || a->rank != 0)
         sim_fail(s, "metrics of attempt %u of %s are taken, which is not the present one",
                  a->attempt, a->job);
 }

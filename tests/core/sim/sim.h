@@ -16,8 +16,10 @@
 
 #define MS UINT64_C(1000000)
 #define SEC UINT64_C(1000000000)
+#define FIRST_PID 1000 /* process ids are uid + this */
 #define SIM_NODES 3
 #define SIM_JOBS 10
+#define SIM_RANKS 4
 
 struct sim;
 struct lt_map;
@@ -43,6 +45,8 @@ struct script {
     int check; /* 0: accepted, 1: refused by the node, 2: needs more memory than there is */
     int64_t priority, infrastructure, job; /* of its spec */
     uint64_t cpus;      /* 0: auto */
+    unsigned ranks;
+    bool crowd;         /* more of them than processors are in order */
     double limit_s;     /* 0: none */
     bool hold, command;
 };
@@ -67,6 +71,9 @@ struct attempt { /* what lies on a node's disk, and the rank's process */
     uint32_t attempt, generation, rank, pid;
     int script;
     bool running, stopping;
+    unsigned world;     /* ranks of the attempt */
+    bool arrived;       /* at the last barrier */
+    bool stalled;       /* the node says so */
     Lt__V1__RankExited exited;
     char reason[32];
     Lt__V1__JobResult result; /* what its last record said */
@@ -77,6 +84,12 @@ struct attempt { /* what lies on a node's disk, and the rank's process */
     uint64_t ckpt_step, ckpt_before;
     size_t sent;        /* soft: records sent over the present link */
     bool gone_sent;     /* soft */
+};
+
+struct life { /* one rank's process: what is told of it must be true of it */
+    char job[24];
+    uint32_t attempt, generation, rank;
+    uint64_t died_ns;   /* 0: it hasn't */
 };
 
 struct link {
@@ -132,6 +145,8 @@ struct sim {
     struct link **links;
     size_t n_links, cap_links;
     uint64_t next_session, next_uid, next_token, next_job, wound_down;
+    struct life *lives; /* of every rank that was ever started, by uid */
+    size_t n_lives, cap_lives;
     struct script scripts[SIM_JOBS];
     struct request requests[SIM_JOBS]; /* number i runs script i */
     size_t n_requests;
@@ -172,7 +187,8 @@ void node_lost_link(struct sim *s, struct node *node, struct link *l);
 void node_crash(struct sim *s, struct node *node);
 void node_wipe(struct sim *s, struct node *node);
 void node_pump(struct sim *s, struct node *node, struct attempt *a);
-struct attempt *node_attempt(struct node *node, const char *job, uint32_t attempt);
+void node_say_condition(struct sim *s, struct node *node, struct attempt *a, bool stalled);
+struct attempt *node_attempt(struct node *node, const char *job, uint32_t attempt, uint32_t rank);
 struct attempt *node_attempt_by_uid(struct node *node, uint64_t uid);
 void attempt_free(struct attempt *a);
 

@@ -1,5 +1,8 @@
 /* worker.c - a rank: it writes its journal whether or not anybody listens, and ends in every way
- * there is */
+ * there is
+ *
+ * The ranks of an attempt step together: none is a step ahead of another, the first step waits for
+ * all, and so does the end. A rank whose peer is gone waits for ever, or dies of it. */
 #include "tests/core/sim/sim.h"
 
 #include <stdio.h>
@@ -18,7 +21,7 @@ static void write_record(struct attempt *a, Lt__V1__JournalRecord *r, bool makes
     to->data = blob_of(&r->base);
     to->end_offset =
         (a->n_records ? a->records[a->n_records - 1].end_offset : 8) + 8 + to->data.len;
-    to->makes_event = makes_event;
+    to->makes_event = makes_event && a->rank == 0; /* it speaks for all */
     a->n_records++;
 }
 
@@ -161,11 +164,16 @@ void worker_die(struct sim *s, struct node *node, struct attempt *a, Lt__V1__Fai
 {
     if (!a->running)
         return;
-    sim_trace(s, "%s: attempt %u of %s ends: %s", node->name, a->attempt, a->job, reason);
+    sim_trace(s, "%s: attempt %u rank %u of %s ends: %s", node->name, a->attempt, a->rank, a->job,
+              reason);
     a->running = false;
+    a->stalled = false;
     lt__v1__rank_exited__init(&a->exited);
     snprintf(a->reason, sizeof a->reason, "%s", reason);
-    a->exited.has_rank = a->exited.has_class_ = a->exited.has_status = 1;
+    a->exited.has_rank = a->exited.has_class_ = a->exited.has_status = a->exited.has_at_ns = 1;
+    a->exited.rank = a->rank;
+    a->exited.at_ns = s->mono + a->uid % 1000; /* no two at the same moment */
+    s->lives[a->uid - 1].died_ns = a->exited.at_ns;
     a->exited.class_ = class;
     a->exited.status = status;
     a->exited.reason = a->reason;
@@ -202,6 +210,40 @@ static void fail_somehow(struct sim *s, struct node *node, struct attempt *a)
     }
 }
 
+/* All ranks of the attempt are there (or through), and none is behind. */
+static bool together(struct node *node, const struct attempt *a)
+{
+    for (uint32_t rank = 0; rank < a->world; rank++) {
+        const struct attempt *peer = node_attempt(node, a->job, a->attempt, rank);
+
+        if (!peer || (!peer->running && !peer->result) || (peer->running && peer->step < a->step))
+            return false;
+    }
+    return true;
+}
+
+static const struct attempt *dead_peer(struct node *node, const struct attempt *a)
+{
+    for (uint32_t rank = 0; rank < a->world; rank++) {
+        const struct attempt *peer = node_attempt(node, a->job, a->attempt, rank);
+
+        if (peer && !peer->running && !peer->result)
+            return peer;
+    }
+    return NULL;
+}
+
+static bool all_arrived(struct node *node, const struct attempt *a)
+{
+    for (uint32_t rank = 0; rank < a->world; rank++) {
+        const struct attempt *peer = node_attempt(node, a->job, a->attempt, rank);
+
+        if (!peer || !(peer->running ? peer->arrived : peer->result != 0))
+            return false;
+    }
+    return true;
+}
+
 static void stop_now(struct sim *s, void *arg, uint64_t uid)
 {
     struct node *node = arg;
@@ -214,9 +256,12 @@ static void stop_now(struct sim *s, void *arg, uint64_t uid)
                    "crash while stopping");
         return;
     }
+    a->stopping = true; /* the others see it at their next step */
+    if (!together(node, a))
+        return;
     write_checkpoint(a, a->step, false);
     write_finished(a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
-    worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "stopped");
+    worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 107, "stopped");
 }
 
 static void cancel_now(struct sim *s, void *arg, uint64_t uid)
@@ -233,14 +278,16 @@ void worker_signal(struct sim *s, struct node *node, struct attempt *a, Lt__V1__
     if (!a->running)
         return;
     switch (signal) {
-    case LT__V1__RANK_SIGNAL__SIGNAL_STOP:
-        sim_at(s, sim_between(s, 10 * MS, 90 * SEC), stop_now, node, a->uid);
+    case LT__V1__RANK_SIGNAL__SIGNAL_STOP: /* rank 0 decides when */
+        if (a->rank == 0)
+            sim_at(s, sim_between(s, 10 * MS, 90 * SEC), stop_now, node, a->uid);
         break;
     case LT__V1__RANK_SIGNAL__SIGNAL_CANCEL:
         sim_at(s, sim_between(s, 10 * MS, 10 * SEC), cancel_now, node, a->uid);
         break;
     case LT__V1__RANK_SIGNAL__SIGNAL_CHECKPOINT:
-        write_checkpoint(a, a->step, false);
+        if (a->rank == 0)
+            write_checkpoint(a, a->step, false);
         node_pump(s, node, a);
         break;
     default:
@@ -260,14 +307,61 @@ static void send_sample(struct sim *s, struct node *node, struct attempt *a)
     if (!node->up || !node->link)
         return;
     sample.job = a->job;
-    sample.has_attempt = sample.has_step = 1;
+    sample.has_attempt = sample.has_step = sample.has_rank = 1;
     sample.attempt = a->attempt;
+    sample.rank = a->rank;
     sample.step = a->step;
     samples.samples = list;
     samples.n_samples = 1;
     m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES;
     m.samples = &samples;
     link_send(s, node->link, false, blob_of(&m.base));
+}
+
+static void write_facts(struct sim *s, struct attempt *a)
+{
+    if (sim_chance(s, 300))
+        write_recovery(a);
+    if (sim_chance(s, 100)) {
+        write_condition(a, true);
+        write_checkpoint(a, a->step, false);
+        write_condition(a, false);
+    }
+}
+
+static void end_well(struct sim *s, struct node *node, struct attempt *a)
+{
+    if (a->rank == 0 && sim_chance(s, 300))
+        write_early_stop(a);
+    write_finished(a, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+    worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "succeeded");
+}
+
+/* True: not yet. It may end here: with rank 0's stop, at the last barrier, of a dead peer. */
+static bool wait_for_peers(struct sim *s, struct node *node, struct attempt *a)
+{
+    const struct attempt *lead = node_attempt(node, a->job, a->attempt, 0);
+
+    if (a->arrived && all_arrived(node, a)) {
+        end_well(s, node, a);
+        return false;
+    }
+    if (lead && lead != a && lead->result == LT__V1__JOB_RESULT__STOPPED) {
+        write_finished(a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 107, "stopped");
+        return false;
+    }
+    if (lead == a && a->stopping && together(node, a)) {
+        stop_now(s, node, a->uid);
+        return a->running;
+    }
+    if (dead_peer(node, a) && sim_chance(s, 300)) {
+        worker_die(s, node, a, sim_chance(s, 500) ? LT__V1__FAILURE_CLASS__CLASS_JOB
+                                                  : LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
+                   134, "its peer is gone");
+        return false;
+    }
+    return a->arrived || !together(node, a);
 }
 
 static void tick(struct sim *s, void *arg, uint64_t uid)
@@ -279,24 +373,26 @@ static void tick(struct sim *s, void *arg, uint64_t uid)
     if (!a || !a->running)
         return;
     script = &s->scripts[a->script];
-    if (sim_fault(s, script->crashes)) {
+    if (sim_fault(s, script->crashes / a->world)) {
         fail_somehow(s, node, a);
         return;
     }
+    if (a->stalled || sim_fault(s, 20))
+        node_say_condition(s, node, a, !a->stalled);
+    if (wait_for_peers(s, node, a)) {
+        sim_at(s, sim_between(s, 100 * MS, 5 * SEC), tick, node, uid);
+        return;
+    }
+    if (!a->running)
+        return;
     a->step += STEPS_PER_TICK;
     write_metrics(a);
-    if (sim_chance(s, 300))
-        write_recovery(a);
-    if (sim_chance(s, 100)) {
-        write_condition(a, true);
-        write_checkpoint(a, a->step, false);
-        write_condition(a, false);
-    }
-    if (script->ticks && a->step >= (uint64_t)script->ticks * STEPS_PER_TICK) {
-        if (sim_chance(s, 300))
-            write_early_stop(a);
-        write_finished(a, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
-        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "succeeded");
+    if (a->rank == 0)
+        write_facts(s, a);
+    if (script->ticks && a->step >= (uint64_t)script->ticks * STEPS_PER_TICK)
+        a->arrived = true;
+    if (a->arrived && all_arrived(node, a)) {
+        end_well(s, node, a);
         return;
     }
     if (sim_chance(s, 300))
@@ -316,7 +412,8 @@ void worker_start(struct sim *s, struct node *node, struct attempt *a,
         sscanf(strchr(start->checkpoint, '/') + 1, "%c%llu", &kind, &step);
     a->step = step;
     a->ckpt_step = step;
-    sim_trace(s, "%s: attempt %u of %s starts at step %llu", node->name, a->attempt, a->job, step);
+    sim_trace(s, "%s: attempt %u rank %u of %s starts at step %llu", node->name, a->attempt, a->rank,
+              a->job, step);
     write_start(a, start);
     sim_at(s, sim_between(s, SEC, 20 * SEC), tick, node, a->uid);
 }

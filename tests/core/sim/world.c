@@ -203,7 +203,7 @@ static void something_breaks(struct sim *s, void *arg, uint64_t n)
         break;
     default:
         for (size_t i = 0; i < node->n_attempts; i++)
-            if (node->attempts[i]->running)
+            if (node->attempts[i]->running && sim_chance(s, 600))
                 worker_die(s, node, node->attempts[i], LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE,
                            137, "killed");
     }
@@ -263,6 +263,7 @@ static void tear_down(struct sim *s)
     lt_actions_done(&s->coord.pending);
     lt_free(s->snapshot.data);
     shadow_free(s);
+    lt_free(s->lives);
     lt_free(s->links);
     lt_free(s->heap);
     lt_free(s->log);

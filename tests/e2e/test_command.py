@@ -1,0 +1,562 @@
+"""Command jobs: programs that aren't ours, with queue, logs, exit codes, retries, metrics and the kill ladder of any job
+(docs/command-jobs.md). What such a program may do to itself and to others has a documented outcome (docs/faults.md)."""
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import (SOURCE, Skipped, alive, check, equal, identity, make, read, run, run_dir, tensorboard, wait_for)
+
+PYTHON = sys.executable
+
+
+def program(w, text, name="program.py"):
+    """A Python program; waits are for files in the world's folder."""
+    return w.file(name, "import os, sys, time, signal\nHERE = os.path.dirname(os.path.abspath(__file__))\n"
+                        "def wait(name):\n    while not os.path.exists(os.path.join(HERE, name)): time.sleep(0.01)\n"
+                        "def touch(name):\n    open(os.path.join(HERE, name), 'a').close()\n"
+                        "def metric(*words):\n    os.write(int(os.environ['LTD_METRICS_FD']), "
+                        "('LTD_METRIC ' + ' '.join(map(str, words)) + '\\n').encode())\n" + text)
+
+
+def submit(w, text, *options, **kwargs):
+    return w.out("submit", "-q", *options, "--", PYTHON, program(w, text), **kwargs)
+
+
+def there(w, name):
+    wait_for(lambda: os.path.exists(os.path.join(w.dir, name)), name)
+
+
+def touch(w, name):
+    w.file(name, "")
+
+
+def done(w, job):
+    return w.events(job, "done")[0]
+
+
+def log(w, job, attempt=1, suffix="err"):
+    return read(run_dir(w, job), "logs", str(attempt), "0." + suffix).decode(errors="replace")
+
+
+def points(w, job):
+    return [(m["name"], m["step"], m["value"]) for m in w.jsonl("metrics", job)]
+
+
+# ---- from the command line
+
+def a_program_is_a_job(w):
+    """Its output goes where it would go without us, its exit code is the job's reason; the queue, ps and status know it."""
+    w.ltd()
+    p = w.ctl("run", "--", "sh", "-c", "echo out; echo err >&2", text=False)
+    equal((p.stdout, p.stderr), (b"out\n", b"err\n"))
+    p = w.ctl("run", "--name", "mine", "--", "sh", "-c", "exit 3", code=100)
+    check("class job: exit code 3" in p.stderr, p.stderr)
+    jobs = {j["name"]: j for j in w.jsonl("ps", "--all")}
+    equal((jobs["sh"]["result"], jobs["mine"]["result"], jobs["mine"]["kind"]), ("succeeded", "failed", "command"))
+    equal(w.out("run", "--", "printf", "%s|", "-x", "--set", "a b", ""), "-x|--set|a b||")  # what is behind -- isn't ours
+
+
+def where_and_with_what_it_runs(w):
+    """In the caller's folder, with a few of the caller's variables, torchrun's names, and nothing of the daemon's."""
+    w.ltd(env={"OF_THE_DAEMON": "1", "PMI_RANK": "7"})
+    folder = os.path.join(w.dir, "somewhere")
+    os.mkdir(folder)
+    text = "import json\nprint(json.dumps({'cwd': os.getcwd(), **os.environ}))"
+    env = {"VIRTUAL_ENV": "/venv", "LC_NUMERIC": "de_DE.UTF-8", "MY_TOKEN": "s3cret", "GIVEN": "by the caller"}
+    script = program(w, text)
+
+    def of(*options):
+        return json.loads(w.out("run", *options, "--", PYTHON, script, env=env, cwd=folder))
+    e = of("--env", "A=1=2", "--env", "GIVEN", "--name", "env")
+    equal((e["cwd"], e["PATH"], e["VIRTUAL_ENV"], e["LC_NUMERIC"]), (folder, os.environ["PATH"], "/venv", "de_DE.UTF-8"))
+    equal((e["A"], e["GIVEN"]), ("1=2", "by the caller"))
+    check(not {"MY_TOKEN", "OF_THE_DAEMON", "PMI_RANK", "LTD_SOCKET"} & set(e), sorted(e))
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "GROUP_RANK": "0",
+                        "MASTER_ADDR": "127.0.0.1", "TORCHELASTIC_RESTART_COUNT": "0", "LTD_ATTEMPT": "1",
+                        "LTD_JOB_NAME": "env"}.items():
+        equal(e[name], value, name)
+    check(1024 < int(e["MASTER_PORT"]) < 65536 and e["TORCHELASTIC_RUN_ID"] == e["LTD_JOB"], e)
+    check(os.path.isdir(e["LTD_RUN_DIR"]), e)
+    equal(of("--working-dir", "..")["cwd"], w.dir)
+    p = w.ctl("run", "--env", "NOT_THERE", "--", "true", code=2)
+    check("you have no such variable" in p.stderr, p.stderr)
+
+
+def a_file_of_a_command(w):
+    """kind: command; relative paths start at the file, without a folder it runs in the run's; --set changes it."""
+    w.ltd()
+    plan = w.file("command.yaml", f"kind: command\nname: filed\nargv: [{PYTHON}, -c, 'import os; print(os.getcwd(), os.environ[\"X\"])']\n"
+                                  "env: {X: 1}\n")
+    job = w.submit(plan)
+    w.wait_done(job, code=0)
+    equal(w.out("logs", job), run_dir(w, job) + " 1")
+    equal(w.out("run", plan, "--set", "working_dir=.", "--set", "env.X=2"), w.dir + " 2")
+    text = w.out("plan", "show", plan)
+    again = w.file("again.yaml", text)
+    equal(w.out("plan", "show", "--hash", again), w.out("plan", "show", "--hash", plan))
+    check("program" in w.out("plan", "check", plan))
+    p = w.ctl("run", plan, "--nproc", "2", code=2)
+    check("belongs to a program" in p.stderr, p.stderr)
+
+
+def secrets_stay_in_their_files(w):
+    """The program has them; events, plans, status, logs of ours and the state folder don't."""
+    w.ltd()
+    secret = "n0b0dy-is-t0-read-this"
+    w.file("token", secret + "\n")
+    w.file("more.env", f"# mine\n\nexport SECOND={secret}-2\nEMPTY=\n")
+    job = submit(w, "print(len(os.environ['TOKEN']), os.environ['SECOND'] == os.environ['TOKEN'] + '-2', repr(os.environ['EMPTY']))",
+                 "--secret", "TOKEN=token", "--env-from-file", "more.env", cwd=w.dir)
+    w.wait_done(job, code=0)
+    equal(w.out("logs", job), f"{len(secret)} True ''")
+    shown = [w.out("events", "-o", "jsonl", job), w.out("status", "-o", "json", job), w.log(),
+             read(run_dir(w, job), "plan.yaml").decode(), log(w, job)]
+    check("token" in shown[3], "the path is in the plan:", shown[3])
+    for folder, _, names in os.walk(w.state):
+        shown += [read(folder, n).decode(errors="replace") for n in names if os.path.isfile(os.path.join(folder, n))]
+    check(not any(secret in text for text in shown), "a secret was told")
+
+
+def what_cant_be_run_is_refused(w):
+    """Before it is queued, each by name: argv, program with the PATH that was searched, folder, ranks, names, secrets."""
+    w.ltd()
+    w.file("plain", "no program")
+    cases = {
+        (): (2, "no program behind `--`"),
+        ("",): (3, "argv[0]: is empty"),
+        ("no-such-program",): (3, "no program `no-such-program` in PATH: " + os.environ["PATH"]),
+        ("./nowhere",): (3, f"no program {w.dir}/./nowhere"),
+        ("./plain",): (3, "is not a program that may be run"),
+        ("--nproc", "0", "true"): (3, "nproc: 0 is out of range"),
+        ("--nproc", "1025", "true"): (3, "nproc: 1025 is out of range"),
+        ("--working-dir", "missing", "true"): (3, f"working_dir: {w.dir}/missing: No such file"),
+        ("--env", "RANK=1", "true"): (3, "env.RANK: `RANK` is set by ltd"),
+        ("--env", "A-B=1", "true"): (3, "env.A-B: `A-B` isn't a name"),
+        ("--secret", "TOKEN=missing", "true"): (3, f"secrets.TOKEN: open {w.dir}/missing: No such file"),
+        ("--secret", "TOKEN", "true"): (2, "NAME=FILE"),
+        ("--env-from-file", "plain", "true"): (3, "line 1: is not NAME=VALUE"),
+        ("--set", "job.recovery={keep: 2}", "true"): (3, "a command makes its own checkpoints"),
+        ("--set", "argv=true false", "true"): (3, "argv is a list"),
+    }
+    for words, (code, text) in cases.items():
+        options, argv = words[:-1], words[-1:]
+        p = w.ctl("submit", "-q", *options, "--", *argv, code=None, cwd=w.dir)
+        check(p.returncode == code and text in p.stderr, words, p.returncode, p.stderr)
+    check("-- python" in w.ctl("run", "python", "train.py", code=2).stderr)
+    p = w.ctl("plan", "check", "--", "no-such-program", code=3)
+    check("no program `no-such-program`" in p.stderr, p.stderr)
+    job = submit(w, "wait('go')")
+    p = w.ctl("checkpoint", job, code=None)
+    check(p.returncode not in (0, 3) and "its own affair" in p.stderr, p.stderr)
+    touch(w, "go")
+    w.wait_done(job, code=0)
+
+
+def gone_between_the_checks_and_the_start(w):
+    """FAILED, class PLAN, with the file's name; not tried again."""
+    w.ltd()
+    token = w.file("token", "x")
+    job = submit(w, "print('never')", "--secret", "TOKEN=" + token, "--hold")
+    os.unlink(token)
+    w.ctl("release", job)
+    w.wait_done(job, code=100)
+    d = done(w, job)
+    equal((d["result"], d["class"]), ("failed", "plan"))
+    check("secret TOKEN" in d["reason"] and token in d["reason"], d)
+    equal(w.status(job)["attempt"], 1)
+
+
+# ---- ends
+
+def retries_with_the_attempt_in_the_environment(w):
+    """class JOB, within job.retries.job; the next attempt finds its number, and its folder again."""
+    w.ltd()
+    job = submit(w, "n = os.environ['LTD_ATTEMPT']\nopen(os.path.join(os.environ['LTD_RUN_DIR'], 'seen'), 'a').write(n)\n"
+                    "print(n, os.environ['TORCHELASTIC_RESTART_COUNT'], flush=True)\nsys.exit(0 if n == '3' else 7)",
+                 "--set", "job.retries.job=2")
+    w.wait_done(job, code=0)
+    equal(w.out("logs", job), "1 0\n2 1\n3 2")
+    equal(read(run_dir(w, job), "seen"), b"123")
+    equal([e["reason"] for e in w.events(job, "attempt_ended") if e["retry"]], ["exit code 7"] * 2)
+
+
+def ends_by_a_signal(w):
+    """Its own fault (SIGSEGV, SIGABRT, …): class JOB, exit 100. Killed by somebody: INFRASTRUCTURE, tried again."""
+    w.ltd()
+    p = w.ctl("run", "--", "sh", "-c", "kill -SEGV $$", code=100)
+    check("class job: killed by signal 11" in p.stderr, p.stderr)
+    p = w.ctl("run", "--set", "job.retries.infrastructure=1", "--", "sh", "-c", "kill -KILL $$", code=106)
+    check("killed by signal 9" in p.stderr and "1 retry is used up" in p.stderr, p.stderr)
+
+
+def stopped(w):
+    """`stop`: SIGTERM, and its grace to end in. Exit 107, whatever it answers."""
+    w.ltd()
+    job = submit(w, "signal.signal(signal.SIGTERM, lambda *a: (print('saving'), touch('saved'), sys.exit(5)))\ntouch('up')\nwait('never')")
+    there(w, "up")
+    w.ctl("stop", job)
+    w.wait_done(job, code=107)
+    equal(w.out("logs", job), "saving")
+
+
+def deaf_to_sigterm(w):
+    """SIGKILL when the grace is over; children of its own are gone, too."""
+    w.ltd()
+    text = ("signal.signal(signal.SIGTERM, signal.SIG_IGN)\nchild = os.fork()\nif child:\n    print(child, flush=True)\n    touch('up')\n"
+            "wait('never')")
+    job = submit(w, text, "--set", "grace=300ms")
+    there(w, "up")
+    worker, child = w.worker(job), int(w.out("logs", job))
+    w.ctl("stop", job)
+    w.wait_done(job, code=107)
+    check(not alive(worker) and not alive(child), "something is left")
+
+
+def time_limit(w):
+    """SIGTERM and the grace; TIMED_OUT, exit 104."""
+    w.ltd()
+    job = submit(w, "wait('never')", "--set", "job.time_limit=500ms")
+    w.wait_done(job, code=104)
+
+
+def cancelled(w):
+    """SIGTERM at once."""
+    w.ltd()
+    job = submit(w, "touch('up')\nwait('never')")
+    there(w, "up")
+    w.ctl("cancel", job)
+    w.wait_done(job, code=103)
+
+
+# ---- what programs do
+
+def forks_and_daemonises(w):
+    """What it leaves behind when it ends is killed, daemonised or not, before the job is over."""
+    w.ltd()
+    text = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.chdir('/')
+        for fd in range(3): os.close(fd)
+        open(os.path.join(HERE, 'daemon'), 'w').write(str(os.getpid()))
+        wait('never')
+    os._exit(0)
+wait('daemon')
+time.sleep(0.05)
+"""
+    job = submit(w, text)
+    w.wait_done(job, code=0)
+    check(not alive(int(read(w.dir, "daemon"))), "the daemon lives")
+
+
+def daemonises_and_loses_its_shim(w):
+    """kill -9 of the shim: the program dies with it, and what it had detached is found by its token."""
+    w.ltd()
+    text = """
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        open(os.path.join(HERE, 'daemon' + os.environ['LTD_ATTEMPT']), 'w').write(str(os.getpid()))
+        wait('never')
+    os._exit(0)
+wait('daemon' + os.environ['LTD_ATTEMPT'])
+touch('up' + os.environ['LTD_ATTEMPT'])
+if os.environ['LTD_ATTEMPT'] == '1': wait('never')
+"""
+    job = submit(w, text)
+    there(w, "up1")
+    worker, daemon = w.worker(job), int(wait_for(lambda: read(w.dir, "daemon1"), "pid"))
+    os.kill(w.shim(job)[0], signal.SIGKILL)
+    w.wait_done(job, code=0)
+    ended = w.events(job, "attempt_ended")
+    check(ended[0]["class"] == "infrastructure" and "lt-shim died" in ended[0]["reason"], ended)
+    check(not alive(worker) and not alive(daemon), "something of the first attempt is left")
+
+
+def orphans_are_reaped(w):
+    """Ended orphans don't pile up as zombies under the shim while the program runs."""
+    w.ltd()
+    job = submit(w, "for i in range(50):\n    if os.fork() == 0:\n        if os.fork() == 0: os._exit(0)\n        os._exit(0)\n    os.wait()\n"
+                    "touch('up')\nwait('go')")
+    there(w, "up")
+    shim = w.shim(job)[0]
+
+    def zombies():
+        kids = read(f"/proc/{shim}/task/{shim}/children").decode().split()
+        return [k for k in kids if not alive(int(k))]
+    wait_for(lambda: not zombies(), "the orphans to be reaped")
+    touch(w, "go")
+    w.wait_done(job, code=0)
+
+
+def binary_garbage(w):
+    """Every byte comes out as it went in."""
+    w.ltd()
+    p = w.ctl("run", "--", PYTHON, "-c", "import sys; sys.stdout.buffer.write(bytes(range(256)) * 1000)", text=False)
+    check(p.stdout == bytes(range(256)) * 1000, "bytes were changed")
+
+
+def closes_everything(w):
+    """stdout, stderr, stdin and the pipe closed: the job goes on, and its exit counts."""
+    w.ltd()
+    job = submit(w, "for fd in range(64):\n    try: os.close(fd)\n    except OSError: pass\ntouch('up')\nwait('go')\nos._exit(4)")
+    there(w, "up")
+    equal(w.status(job)["state"], "running")
+    touch(w, "go")
+    w.wait_done(job, code=100)
+    equal(done(w, job)["reason"], "exit code 4")
+
+
+def daemon_killed(w):
+    """kill -9 of ltd: the program goes on, its output and metrics are all there, once."""
+    w.ltd()
+    text = "for i in range(300):\n    print(i, flush=True)\n    metric('loss', 300 - i, i)\n    if i == 100: touch('up'); wait('go')\nprint('end')"
+    script = program(w, text)
+    p = w.popen("run", "--", PYTHON, script)
+    there(w, "up")
+    job = w.out("ps", "-q")
+    worker = w.worker(job)
+    w.kill_daemon()
+    touch(w, "go")
+    there_is = os.path.join(w.attempt_dir(job), "exit")
+    wait_for(lambda: os.path.exists(there_is), "its end without a daemon")
+    w.ltd()
+    out, err = p.communicate(timeout=60)
+    equal(p.returncode, 0, err)
+    equal(out.decode(), "".join(f"{i}\n" for i in range(300)) + "end\n")
+    equal(points(w, job), [("loss", i, 300 - i) for i in range(300)])
+    equal(w.status(job)["attempt"], 1)
+    check(not alive(worker))
+
+
+# ---- metrics
+
+def metrics_of_a_command(w):
+    """Journal, database, CSV, TensorBoard, status; garbage is counted and named once; the program notices nothing."""
+    w.ltd()
+    text = """
+for i in range(20):
+    metric('loss', 1 / (i + 1), i)
+    metric('lr', '1e-3', i)
+    if i == 3: os.write(int(os.environ['LTD_METRICS_FD']), b'what is\\x00this\\n' + b'x' * 5000 + b'\\nLTD_METRIC a b c\\n\\nLTD_METRIC step 3\\n')
+metric('val/acc', 0.5)
+metric('val/acc', 'nan')
+metric('epoch', 2)
+metric('val/acc', 'inf')
+"""
+    job = submit(w, text)
+    w.wait_done(job, code=0)
+    expected = sorted([("loss", i, 1 / (i + 1)) for i in range(20)] + [("lr", i, 1e-3) for i in range(20)])
+    got = points(w, job)
+    equal(sorted(p for p in got if p[0] != "val/acc"), expected)
+    rest = [m for m in w.jsonl("metrics", job, "--name", "val/acc")]
+    equal([(m["step"], m["epoch"], str(m["value"]).lower()[:3]) for m in rest], [(0, 0, "0.5"), (1, 0, "nan"), (2, 2, "inf")])
+    err = log(w, job)
+    check(err.count("not of the form") == 1 and "`what is?this`" in err and "4 lines were no metrics" in err, err)
+    with open(os.path.join(run_dir(w, job), "metrics.csv")) as f:
+        rows = list(csv.DictReader(f))
+    equal(list(rows[0]), ["epoch", "loss", "lr", "step", "val/acc"])
+    equal([(float(r["loss"]), float(r["lr"])) for r in rows if r["loss"]], [(1 / (i + 1), 1e-3) for i in range(20)])
+    equal(len([t for t in tensorboard(os.path.join(run_dir(w, job), "tensorboard")) if t[0] == "loss"]), 20)
+    equal(w.status(job)["step"], 20)
+
+
+def metrics_again_after_a_retry(w):
+    """An attempt that goes on from step 6 replaces what the first one wrote from there on, everywhere; followers are told."""
+    w.ltd()
+    text = ("first = os.environ['LTD_ATTEMPT'] == '1'\n"
+            "for i in range(0 if first else 6, 10): metric('loss', i if first else 100 + i, i); metric('x', i, i) if i % 2 else None\n"
+            "sys.exit(first)")
+    job = submit(w, text, "--set", "job.retries.job=1")
+    w.wait_done(job, code=0)
+    want = [("loss", i, i) for i in range(6)] + [("loss", i, 100 + i) for i in range(6, 10)]
+    equal([p for p in points(w, job) if p[0] == "loss"], want)
+    with open(os.path.join(run_dir(w, job), "metrics.csv")) as f:
+        equal([(int(r["step"]), float(r["loss"])) for r in csv.DictReader(f)], [(s, v) for _, s, v in want])
+    equal([p[1:] for p in tensorboard(os.path.join(run_dir(w, job), "tensorboard")) if p[0] == "loss"], [p[1:] for p in want])
+    equal([int(e["to_step"]) for e in w.events(job, "rewound")], [6])
+
+
+def early_stopping(w):
+    """An event, a SIGTERM, and SUCCEEDED, however the program answers."""
+    w.ltd()
+    text = "i = 0\nwhile True:\n    metric('val_loss', max(1, 5 - i), i)\n    i += 1\n    time.sleep(0.005)"
+    job = submit(w, text, "--set", "early_stopping={monitor: val_loss, patience: 3}")
+    w.wait_done(job, code=0)
+    stopped, = w.events(job, "early_stopped")
+    equal((stopped["monitor"], int(stopped["step"])), ("val_loss", 7))
+    check("did not improve in the last 3 checks (best 1.000)" in stopped["reason"], stopped)
+    equal(done(w, job)["result"], "succeeded")
+    check("early stopping: val_loss did not improve" in log(w, job))
+
+
+def floods_of_metrics(w):
+    """Too many a second, or too many names: dropped, counted, said; the program isn't held up."""
+    w.ltd()
+    job = submit(w, "for step in range(500): os.write(int(os.environ['LTD_METRICS_FD']), b''.join(b'LTD_METRIC m%d 1 %d\\n' % (i, step) for i in range(200)))")
+    w.wait_done(job, code=0)
+    err = log(w, job)
+    check("more than 1000 metrics a second" in err and "were left out: too many a second" in err, err)
+    job = submit(w, "for i in range(300): metric(f'm{i}', 1, 0)")
+    w.wait_done(job, code=0)
+    check("44 values of metrics beyond the first 256 were left out" in log(w, job), log(w, job))
+    equal(len(points(w, job)), 256)
+
+
+def the_recorder_is_killed(w):
+    """Another one reads on; the program notices nothing, early stopping remembers."""
+    w.ltd()
+    text = "for i in range(6):\n    metric('loss', 9, i)\n    touch(f'wrote{i}')\n    wait(f'go{i}')\nwait('never')"
+    job = submit(w, text, "--set", "early_stopping={monitor: loss, patience: 5}")
+    shim = w.shim(job)[0]
+
+    def recorder():
+        for k in read(f"/proc/{shim}/task/{shim}/children").decode().split():
+            if b"lt-recorder" in read(f"/proc/{k}/cmdline"):
+                return int(k)
+    for i in range(6):
+        there(w, f"wrote{i}")
+        wait_for(lambda: len(points(w, job)) > i, f"value {i}")
+        if i == 2:
+            old = wait_for(recorder, "the recorder")
+            os.kill(old, signal.SIGKILL)
+            wait_for(lambda: recorder() not in (None, old), "another recorder")
+        touch(w, f"go{i}")
+    w.wait_done(job, code=0)
+    equal(points(w, job), [("loss", i, 9) for i in range(6)])
+    equal(int(w.events(job, "early_stopped")[0]["step"]), 5)
+    with open(os.path.join(run_dir(w, job), "metrics.csv")) as f:
+        equal([int(r["step"]) for r in csv.DictReader(f)], list(range(6)))
+
+
+# ---- several ranks
+
+def several_ranks(w):
+    """Each has its numbers, all the same port; logs are told apart; more of them than processors is said, not refused."""
+    w.ltd()
+    text = "e = os.environ\nprint(e['RANK'], e['LOCAL_RANK'], e['WORLD_SIZE'], e['MASTER_PORT'], 'LTD_METRICS_FD' in e)"
+    job = submit(w, text, "--nproc", "5")
+    w.wait_done(job, code=0)
+    words = [w.out("logs", job, "--rank", r).split() for r in range(5)]
+    equal([x[:3] + x[4:] for x in words], [[str(r), str(r), "5", str(r == 0)] for r in range(5)])
+    equal(len({x[3] for x in words}), 1, "ports")
+    equal([r["rank"] for r in w.status(job)["ranks"]], list(range(5)))
+
+
+def one_rank_fails(w):
+    """The others are ended; the job fails with the first one's reason, and starts again with all of them."""
+    w.ltd()
+    text = ("r, n = os.environ['RANK'], os.environ['LTD_ATTEMPT']\nopen(os.path.join(HERE, f'pid{n}.{r}'), 'w').write(str(os.getpid()))\n"
+            "if n == '2': sys.exit(0)\n"
+            "for i in range(3): wait(f'pid{n}.{i}')\nif r == '1': sys.exit(9)\nwait('never')")
+    job = submit(w, text, "--nproc", "3", "--set", "job.retries.job=1")
+    w.wait_done(job, code=0)
+    first, = [e for e in w.events(job, "attempt_ended") if e["retry"]]
+    check(first["class"] == "job" and "exit code 9" in first["reason"], first)
+    check(not any(alive(int(read(w.dir, f"pid1.{r}"))) for r in range(3)), "a rank of the first attempt lives")
+
+
+def ranks_are_stopped_together(w):
+    """Early stopping by rank 0's metric, and then `stop`: every rank gets its SIGTERM."""
+    w.ltd()
+    text = ("r = os.environ['RANK']\ndef term(*a):\n    touch('term' + r + os.environ['LTD_JOB']); os._exit(1)\nsignal.signal(signal.SIGTERM, term)\n"
+            "touch('up' + r)\nfor i in range(3):\n    wait(f'up{i}')\n    if r == '0': metric('loss', 1, i)\nwait('never')")
+    job = submit(w, text, "--nproc", "3", "--set", "early_stopping={monitor: loss, patience: 2}")
+    w.wait_done(job, code=0)
+    check(all(os.path.exists(os.path.join(w.dir, f"term{r}{job}")) for r in range(3)), "a rank wasn't asked")
+    equal(done(w, job)["result"], "succeeded")
+    job = submit(w, text, "--nproc", "3")
+    wait_for(lambda: len(points(w, job)) == 3, "its metrics")
+    w.ctl("stop", job)
+    w.wait_done(job, code=107)
+    check(all(os.path.exists(os.path.join(w.dir, f"term{r}{job}")) for r in range(3)), "a rank wasn't asked")
+
+
+MPI = """
+#include <mpi.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    int rank, size, sum = 0;
+    MPI_Init(&argc, &argv);
+    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &size);
+    MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, MPI_COMM_WORLD);
+    printf("rank %d of %d: %d\\n", rank, size, sum);
+    fflush(stdout);
+    while (argc > 1 && access(argv[1], F_OK) != 0)
+        usleep(10000);
+    MPI_Barrier(MPI_COMM_WORLD);
+    MPI_Finalize();
+    return 0;
+}
+"""
+
+
+def mpich(w):
+    """A program of MPICH's finds its ranks, and leaves by MPI_Finalize, also when ltd was away in between."""
+    compiler = shutil.which("mpicc.mpich") or shutil.which("mpicc")
+    if not compiler or b"MPICH" not in subprocess.run([compiler, "-show"], capture_output=True).stdout.upper():
+        raise Skipped("no MPICH compiler")
+    binary = os.path.join(w.dir, "ranks")
+    subprocess.run([compiler, "-o", binary, w.file("ranks.c", MPI)], check=True)
+    w.ltd()
+    job = w.out("submit", "-q", "--nproc", "3", "--", binary)
+    w.wait_done(job, code=0)
+    equal([w.out("logs", job, "--rank", r) for r in range(3)], [f"rank {r} of 3: 3" for r in range(3)])
+    job = w.out("submit", "-q", "--nproc", "2", "--", binary, os.path.join(w.dir, "go"))
+    wait_for(lambda: [w.out("logs", job, "--rank", r) for r in range(2)] == [f"rank {r} of 2: 1" for r in range(2)], "both ranks")
+    w.kill_daemon()
+    touch(w, "go")
+    w.ltd()
+    w.wait_done(job, code=0)
+    equal(w.status(job)["attempt"], 1)
+
+
+GLOO = """
+import os, torch
+import torch.distributed as dist
+dist.init_process_group("gloo")
+rank, n = dist.get_rank(), dist.get_world_size()
+torch.manual_seed(0)
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(4, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x = torch.randn(8, 4)
+y = x.sum(1, keepdim=True)
+for step in range(5):
+    optimizer.zero_grad()
+    loss = ((model(x[rank::n]) - y[rank::n]) ** 2).mean()
+    loss.backward()
+    optimizer.step()
+    if rank == 0:
+        os.write(int(os.environ["LTD_METRICS_FD"]), f"LTD_METRIC loss {loss.item()} {step}\\n".encode())
+print(rank, [round(p.item(), 5) for p in model.parameters().__next__().flatten()])
+dist.destroy_process_group()
+"""
+
+
+def torch_with_gloo(w):
+    """A script for torchrun runs as it is: env:// finds the others, the ranks end with the same weights."""
+    if subprocess.run([PYTHON, "-c", "import torch"], capture_output=True).returncode:
+        raise Skipped("no torch")
+    w.ltd()
+    job = w.out("submit", "-q", "--nproc", "2", "--", PYTHON, w.file("train.py", GLOO))
+    w.wait_done(job, code=0)
+    weights = [w.out("logs", job, "--rank", r).split(" ", 1) for r in range(2)]
+    equal([x[0] for x in weights], ["0", "1"])
+    equal(weights[0][1], weights[1][1])
+    equal([m["step"] for m in w.jsonl("metrics", job)], list(range(5)))
+
+
+run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secrets_stay_in_their_files, what_cant_be_run_is_refused,
+     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, ends_by_a_signal, stopped, deaf_to_sigterm,
+     time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, binary_garbage, closes_everything,
+     daemon_killed, metrics_of_a_command, metrics_again_after_a_retry, early_stopping, floods_of_metrics, the_recorder_is_killed,
+     several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
