@@ -11,6 +11,12 @@ int lt_norm_check_channels(const struct lt_node *n, const struct lt_type *x,
 int lt_norm_check_weight(const struct lt_node *n, const struct lt_type *x,
                          const struct lt_type *weight, struct lt_error *err);
 
+/* batch_norm and batch_norm_batch; `weight`: which input the sample weights are, gamma and beta
+ * behind them. */
+int lt_batch_norm_grad_emit(struct lt_graph *g, int node, int weight, const lt_id *dout, lt_id *din,
+                            struct lt_error *err);
+void lt_batch_norm_ref(const struct lt_kernel_args *k, int weight);
+
 /* Walks the elements of one channel of [n, c, …]. */
 struct lt_channel {
     const struct lt_operand *x;
