@@ -4,6 +4,7 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/output.h"
 #include "client/plan_file.h"
 #include "proto/plan.h"
@@ -36,6 +37,8 @@ static int run(struct lt_ctl *ctl)
     int flags = lt_ctl_flag(ctl, "short") ? 0 : LT_TEXT_DEFAULTS;
     int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
 
+    if (rc == 0)
+        rc = lt_files_address(ctl, spec);
     if (rc)
         return rc;
     if (lt_ctl_flag(ctl, "hash")) {
@@ -57,7 +60,9 @@ const struct lt_verb lt_verb_plan_show = {
     .name = "plan show",
     .arguments = "PLAN",
     .summary = "Print a plan with its defaults filled in",
-    .details = "What is printed is a plan, too: it has the same hash, and is the same job.",
+    .details = "What is printed is a plan, too: it has the same hash, and is the same job. A file that "
+               "goes along with it is named\n"
+               "by its content.",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,

@@ -4,6 +4,7 @@
 
 #include "base/auto.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/follow.h"
 #include "client/plan_file.h"
 #include "client/submit.h"
@@ -21,6 +22,8 @@ static int run(struct lt_ctl *ctl)
     Lt__V1__JobSpec *spec;
     int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
 
+    if (rc == 0)
+        rc = lt_files_address(ctl, spec);
     if (rc == 0)
         rc = lt_ctl_connect(ctl);
     if (rc == 0)

@@ -4,6 +4,7 @@
 #include "base/arena.h"
 #include "base/auto.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/plan_file.h"
 #include "client/submit.h"
 #include "sys/clock.h"
@@ -40,6 +41,8 @@ static int run(struct lt_ctl *ctl)
     uint64_t began;
     int rc = lt_plan_file_read(ctl, ctl->args[0], &spec);
 
+    if (rc == 0)
+        rc = lt_files_address(ctl, spec);
     if (rc == 0)
         rc = lt_ctl_connect(ctl);
     if (rc)
