@@ -12,6 +12,7 @@
 
 struct lt_arena;
 struct lt_client;
+struct lt_ctl_file;
 struct lt_problems;
 struct lt_rpc_status;
 
@@ -35,6 +36,7 @@ struct lt_ctl {
     const char *plan_path;    /* the plan that was read (plan_file.c), in the arena */
     const char *plan_text;
     size_t plan_len;
+    struct lt_ctl_file *files; /* of the plan, by content (files.c), in the arena */
 };
 
 /* ---- arguments (options.c) */

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "base/problem.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "proto/text/text.h"
 #include "sys/file.h"
 
@@ -100,9 +101,11 @@ void lt_plan_file_problems(struct lt_ctl *ctl, Lt__V1__Problem *const *list, siz
     }
     for (size_t i = 0; i < n; i++) {
         const Lt__V1__Problem *p = list[i];
+        LT_BUF_AUTO reason = {0};
 
+        lt_files_name(ctl, p->reason ? p->reason : "", &reason);
         (p->severity == LT__V1__PROBLEM__SEVERITY__WARNING ? lt_problem_warn : lt_problem_add)(
-            &problems, p->path ? p->path : "", p->remedy, "%s", p->reason ? p->reason : "");
+            &problems, p->path ? p->path : "", p->remedy, "%s", reason.data ? reason.data : "");
     }
     sets = lt_ctl_list(ctl, "set", &n_sets);
     lt_text_place(ctl->plan_text, ctl->plan_len, sets, n_sets, &problems);

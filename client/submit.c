@@ -1,7 +1,8 @@
-/* submit.c - Submit, and waiting for checks or the end */
+/* submit.c - a plan's files, Submit, and waiting for checks or the end */
 #include "client/submit.h"
 
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/plan_file.h"
 #include "client/status.h"
 #include "client/watch.h"
@@ -11,8 +12,10 @@ int lt_submit(struct lt_ctl *ctl, Lt__V1__JobSpec *spec, const char **job)
 {
     Lt__V1__SubmitRequest q = LT__V1__SUBMIT_REQUEST__INIT;
     Lt__V1__SubmitResponse *r = NULL;
-    int rc;
+    int rc = lt_files_send(ctl);
 
+    if (rc)
+        return rc;
     q.request_id = (char *)lt_ctl_request_id(ctl);
     q.spec = spec;
     rc = lt_ctl_call(ctl, "Submit", &q, &lt__v1__submit_response__descriptor, &r);

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/problem.h"
 #include "proto/checks.h"
+#include "proto/plan.h"
 #include "proto/reflect.h"
 
 /* Saturates above the limit, so that repeats of repeats can't wrap. */
@@ -54,6 +55,21 @@ static void check_form(const struct lt_check *c, const Lt__V1__Model *m)
         lt_problem_add(c->problems, lt_check_path(c, "model.onnx"),
                        "write the model as layers or graph",
                        "ONNX models aren't supported yet by this version");
+}
+
+static void check_file(const struct lt_check *c, const char *name, const char *file)
+{
+    if (!file)
+        return;
+    if (lt_file_place(file) == LT_FILE_BLOB && !lt_file_hash(file))
+        lt_problem_add(c->problems, lt_check_path(c, "%s", name),
+                       "write sha256: and the 64 lower-case hexadecimal digits that Blobs.Put gave; "
+                       "a file of that name: ./sha256:…",
+                       "`%.80s` isn't the address of a blob", file);
+    if (lt_file_place(file) == LT_FILE_NODE && *lt_file_path(file) != '/')
+        lt_problem_add(c->problems, lt_check_path(c, "%s", name),
+                       "write the whole path on the node, node:/…; a file of that name: ./node:…",
+                       "`%.80s`: what lies on a node has no folder to be relative to", file);
 }
 
 static void check_layer(const struct lt_check *c, const Lt__V1__Layer *l, struct lt_buf *path);
@@ -124,6 +140,7 @@ void lt_check_model(const struct lt_check *c)
         return;
     }
     check_form(c, m);
+    check_file(c, "model.weights", m->weights);
     lt_buf_printf(&path, "%smodel", c->at);
     check_layers(c, m->layers, m->n_layers, ".layers", &path);
 }

@@ -60,4 +60,23 @@ bool lt_metric_name_valid(const char *name, size_t n);
  * name, e.g. "lt.v1.Idx.dir". */
 bool lt_field_is_path(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f);
 
+/* ---- files that travel with a plan (model.weights); docs/decisions/0040 ---- */
+
+#define LT_FILE_BLOB_PREFIX "sha256:" /* then 64 lower-case hexadecimal digits: by content */
+#define LT_FILE_NODE_PREFIX "node:"   /* then an absolute path: as it lies on the node */
+
+enum lt_file_place {
+    LT_FILE_LOCAL, /* a path where the plan was written; what a job has is never one of these */
+    LT_FILE_BLOB,
+    LT_FILE_NODE,
+};
+enum lt_file_place lt_file_place(const char *file);
+const char *lt_file_hash(const char *file); /* of a blob, within file; NULL: isn't one */
+const char *lt_file_path(const char *file); /* a path, within file; NULL: a blob */
+/* Is this string field such a file? */
+bool lt_field_is_file(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f);
+/* The i-th field of a spec that names one (may be replaced), and the field's path (may be NULL).
+ * NULL: that's all. */
+char **lt_plan_file(const Lt__V1__JobSpec *spec, size_t i, const char **path);
+
 #endif

@@ -112,3 +112,10 @@ int lt_attempt_read_identity(const char *dir, const char *who, struct lt_identit
     *out = id;
     return 0;
 }
+
+char *lt_attempt_state(const char *dir)
+{
+    LT_AUTO(lt_free) char *attempts = lt_path_dirname(dir);
+
+    return lt_path_dirname(attempts);
+}

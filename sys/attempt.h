@@ -30,5 +30,6 @@ int lt_attempt_read_exit(const char *dir, struct lt_exit_record *out, struct lt_
 int lt_attempt_write_identity(const char *dir, const char *who, pid_t pid, struct lt_error *err); /* who: "shim", "worker" */
 int lt_attempt_read_identity(const char *dir, const char *who, struct lt_identity *out, struct lt_error *err);
 char *lt_attempt_path(const char *dir, const char *what); /* lt_free() */
+char *lt_attempt_state(const char *dir); /* the node's folder, <state>/node; lt_free() */
 
 #endif

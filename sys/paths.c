@@ -150,3 +150,8 @@ int lt_path_make_runtime_dir(const char *dir, struct lt_error *err)
         return lt_error_set(err, -errno, "chmod %s: %s", dir, strerror(errno));
     return 0;
 }
+
+char *lt_path_blob(const char *state, const char *hash)
+{
+    return lt_format("%s/blobs/%.2s/%s", state, hash, hash);
+}

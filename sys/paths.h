@@ -15,6 +15,8 @@ char *lt_path_user_socket(void); /* <runtime>/ltd.sock */
 char *lt_path_program(const char *name);
 char *lt_path_join(const char *a, const char *b);
 char *lt_path_dirname(const char *path); /* "." without a slash, "/" of "/x" */
+/* A file named by its content, below a state folder: <state>/blobs/ab/abcdef…; hash is 64 hexadecimal digits. */
+char *lt_path_blob(const char *state, const char *hash);
 /* Creates the runtime folder 0700 and checks that we own it. */
 int lt_path_make_runtime_dir(const char *dir, struct lt_error *err);
 

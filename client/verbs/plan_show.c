@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "client/command.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/output.h"
 #include "proto/plan.h"
 #include "proto/text/text.h"
@@ -37,6 +38,8 @@ static int run(struct lt_ctl *ctl)
     int flags = lt_ctl_flag(ctl, "short") ? 0 : LT_TEXT_DEFAULTS;
     int rc = lt_spec_read(ctl, &spec);
 
+    if (rc == 0)
+        rc = lt_files_address(ctl, spec);
     if (rc)
         return rc;
     if (lt_ctl_flag(ctl, "hash")) {
@@ -58,7 +61,9 @@ const struct lt_verb lt_verb_plan_show = {
     .name = "plan show",
     .arguments = "PLAN | -- PROGRAM [ARGUMENT…]",
     .summary = "Print a plan with its defaults filled in",
-    .details = "What is printed is a plan, too: it has the same hash, and is the same job.",
+    .details = "What is printed is a plan, too: it has the same hash, and is the same job. A file that "
+               "goes along with it is named\n"
+               "by its content.",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/problem.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/follow.h"
 #include "client/stream.h"
 #include "client/submit.h"
@@ -99,6 +100,10 @@ static int changed_plan(struct lt_ctl *ctl, const char *job, Lt__V1__TrainingPla
                          "the changed plan has %zu problem%s, listed above; nothing was submitted",
                          problems.errors, problems.errors == 1 ? "" : "s");
     else
+        rc = lt_files_address(ctl, spec);
+    if (rc == 0)
+        rc = lt_files_send(ctl);
+    if (rc == 0)
         *out = spec->plan;
     lt_problems_done(&problems);
     return rc;

@@ -5,6 +5,7 @@
 #include "base/auto.h"
 #include "client/command.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/follow.h"
 #include "client/submit.h"
 
@@ -22,6 +23,8 @@ static int run(struct lt_ctl *ctl)
     Lt__V1__JobSpec *spec;
     int rc = lt_spec_read(ctl, &spec);
 
+    if (rc == 0)
+        rc = lt_files_address(ctl, spec);
     if (rc == 0)
         rc = lt_ctl_connect(ctl);
     if (rc == 0)

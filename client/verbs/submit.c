@@ -5,6 +5,7 @@
 #include "base/auto.h"
 #include "client/command.h"
 #include "client/ctl.h"
+#include "client/files.h"
 #include "client/submit.h"
 #include "sys/clock.h"
 
@@ -41,6 +42,8 @@ static int run(struct lt_ctl *ctl)
     uint64_t began;
     int rc = lt_spec_read(ctl, &spec);
 
+    if (rc == 0)
+        rc = lt_files_address(ctl, spec);
     if (rc == 0)
         rc = lt_ctl_connect(ctl);
     if (rc)

@@ -36,9 +36,15 @@ uint64_t lt_coord_agent_open(struct lt_coord *c, struct lt_rpc_call *call)
 
 void lt_coord_agent_message(struct lt_coord *c, uint64_t session, const Lt__V1__AgentMessage *m)
 {
+    if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_BLOB_REQUEST) {
+        lt_coord_blob_asked(c, session, m->blob_request);
+        return;
+    }
     if (!lt_coord_request_answer(c, m))
         lt_coord_step(
             c, &(struct lt_core_input){.kind = LT_IN_AGENT, .session = session, .message = m});
+    if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_HELLO)
+        lt_coord_blobs_hello(c, session, m->hello);
 }
 
 void lt_coord_agent_closed(struct lt_coord *c, uint64_t session)

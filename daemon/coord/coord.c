@@ -163,10 +163,12 @@ static void start_handles(struct lt_coord *c)
     uv_timer_init(c->uv, &c->deadline);
     uv_timer_init(c->uv, &c->tick);
     uv_timer_init(c->uv, &c->probe);
-    c->prepare.data = c->check.data = c->deadline.data = c->tick.data = c->probe.data = c;
+    uv_timer_init(c->uv, &c->sweep);
+    c->prepare.data = c->check.data = c->deadline.data = c->tick.data = c->probe.data =
+        c->sweep.data = c;
     uv_prepare_start(&c->prepare, on_prepare);
     uv_check_start(&c->check, on_check);
-    c->handles = 5;
+    c->handles = 6;
 }
 
 int lt_coord_open(const struct lt_coord_config *config, struct lt_coord **out, struct lt_error *err)
@@ -186,14 +188,14 @@ int lt_coord_open(const struct lt_coord_config *config, struct lt_coord **out, s
         return rc;
     }
     start_handles(c);
+    lt_coord_blobs_start(c);
     lt_coord_step(c, &(struct lt_core_input){.kind = LT_IN_TIMER});
     *out = c;
     return 0;
 }
 
-static void handle_closed(uv_handle_t *h)
+void lt_coord_release(struct lt_coord *c)
 {
-    struct lt_coord *c = h->data;
     void (*done)(void *arg) = c->done;
     void *arg = c->arg;
 
@@ -202,6 +204,11 @@ static void handle_closed(uv_handle_t *h)
     free_coord(c);
     if (done)
         done(arg);
+}
+
+static void handle_closed(uv_handle_t *h)
+{
+    lt_coord_release(h->data);
 }
 
 void lt_coord_close(struct lt_coord *c, void (*done)(void *arg), void *arg)
@@ -215,6 +222,7 @@ void lt_coord_close(struct lt_coord *c, void (*done)(void *arg), void *arg)
     uv_close((uv_handle_t *)&c->deadline, handle_closed);
     uv_close((uv_handle_t *)&c->tick, handle_closed);
     uv_close((uv_handle_t *)&c->probe, handle_closed);
+    uv_close((uv_handle_t *)&c->sweep, handle_closed);
 }
 
 const struct lt_core *lt_coord_core(struct lt_coord *c)

@@ -19,6 +19,7 @@
 #include "daemon/core/core.h"
 #include "lt/v1/agent.pb-c.h"
 
+struct lt_blob_writer;
 struct lt_coord;
 struct lt_error;
 struct lt_metrics;
@@ -47,6 +48,12 @@ const struct lt_core *lt_coord_core(struct lt_coord *c);
 struct lt_store *lt_coord_store(struct lt_coord *c);
 struct lt_metrics *lt_coord_metrics(struct lt_coord *c);
 const char *lt_coord_blobs(const struct lt_coord *c); /* folder of the blobs */
+/* Syncs what was written and puts it in its place, on the thread pool; then uid owns it. expected:
+ * its hash, "" for any. w is taken over; fn is called once, with what lt_blob_writer_finish()
+ * gives. */
+typedef void lt_coord_blob_fn(void *arg, int rc, const char *hash, uint64_t size, const char *why);
+void lt_coord_blob_finish(struct lt_coord *c, struct lt_blob_writer *w, const char *expected,
+                          uint32_t uid, lt_coord_blob_fn *fn, void *arg);
 /* Why nothing can be written now; NULL: it can. */
 const char *lt_coord_broken(const struct lt_coord *c);
 unsigned lt_coord_agents(const struct lt_coord *c); /* connected now */

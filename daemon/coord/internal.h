@@ -1,5 +1,6 @@
 /* internal.h - the coordinator's fields; its files are coord.c (begin, end, recovery), turn.c
- * (inputs and commits), submit.c, agents.c (sessions), requests.c (reads and checks), watch.c */
+ * (inputs and commits), submit.c, agents.c (sessions), requests.c (reads and checks), blobs.c,
+ * watch.c */
 #ifndef LT_DAEMON_COORD_INTERNAL_H
 #define LT_DAEMON_COORD_INTERNAL_H
 
@@ -53,9 +54,9 @@ struct lt_coord {
 
     uv_prepare_t prepare; /* the turn's ends: before the loop waits, */
     uv_check_t check;     /* and behind what it waited for */
-    uv_timer_t deadline, tick, probe;
-    unsigned handles;
-    bool closing, flushing;
+    uv_timer_t deadline, tick, probe, sweep;
+    unsigned handles; /* and works on the thread pool */
+    bool closing, flushing, sweeping; /* soon */
     void (*done)(void *arg);
     void *arg;
 };
@@ -64,6 +65,7 @@ struct lt_coord {
 int lt_coord_rebuild(struct lt_coord *c, struct lt_error *err); /* core from snapshot and log */
 void lt_coord_arm(struct lt_coord *c); /* the timer of the core's next deadline */
 void lt_coord_probe_later(struct lt_coord *c);
+void lt_coord_release(struct lt_coord *c); /* a handle or a work less */
 /* turn.c */
 void lt_coord_step(struct lt_coord *c, const struct lt_core_input *in);
 void lt_coord_flush(struct lt_coord *c);
@@ -71,7 +73,13 @@ void lt_coord_flush(struct lt_coord *c);
 void lt_coord_agent_send(struct lt_coord *c, uint64_t session, const void *data, size_t n);
 void lt_coord_agent_drop(struct lt_coord *c, uint64_t session, const char *why);
 void lt_coord_agents_drop(struct lt_coord *c, const char *why);
+/* blobs.c */
+void lt_coord_blobs_start(struct lt_coord *c);
+void lt_coord_blobs_sweep_soon(struct lt_coord *c); /* a job is gone */
+void lt_coord_blob_asked(struct lt_coord *c, uint64_t session, const Lt__V1__BlobRequest *q);
+void lt_coord_blobs_hello(struct lt_coord *c, uint64_t session, const Lt__V1__Hello *hello);
 /* requests.c */
+void lt_coord_send(struct lt_coord *c, uint64_t session, const Lt__V1__CoordinatorMessage *m);
 bool lt_coord_request_answer(struct lt_coord *c,
                              const Lt__V1__AgentMessage *m); /* true: it was one */
 void lt_coord_requests_lost(struct lt_coord *c, uint64_t session);

@@ -39,7 +39,7 @@ static struct lt_coord_request *take(struct lt_coord *c, uint64_t id)
     return r;
 }
 
-static void send_to(struct lt_coord *c, uint64_t session, const Lt__V1__CoordinatorMessage *m)
+void lt_coord_send(struct lt_coord *c, uint64_t session, const Lt__V1__CoordinatorMessage *m)
 {
     size_t n = lt__v1__coordinator_message__get_packed_size(m);
     uint8_t *data = lt_malloc(n);
@@ -70,7 +70,7 @@ uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coo
     q.wait_ms = r->wait_ms;
     m.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_READ;
     m.read = &q;
-    send_to(c, session, &m);
+    lt_coord_send(c, session, &m);
     return own->id;
 }
 
@@ -92,7 +92,7 @@ uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coor
     q.spec = (Lt__V1__JobSpec *)spec;
     m.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK;
     m.check = &q;
-    send_to(c, session, &m);
+    lt_coord_send(c, session, &m);
     return own->id;
 }
 

@@ -171,6 +171,7 @@ static void forget_removed(struct lt_coord *c, const char *job)
         return;
     if (lt_store_forget(c->store, job, &err) < 0 || lt_metrics_forget(c->metrics, job, &err) < 0)
         lt_warning("job %s: %s", job, err.text);
+    lt_coord_blobs_sweep_soon(c);
 }
 
 static void act(struct lt_coord *c, const struct lt_action *a)

@@ -4,6 +4,7 @@
  * an event.
  */
 #include "daemon/core/state.h"
+#include "daemon/core/query.h"
 
 #include <errno.h>
 #include <string.h>
@@ -24,6 +25,14 @@ static struct lt_job *known_request(const struct lt_core *core, uint32_t uid,
 
     lt_free(key);
     return job;
+}
+
+const Lt__V1__JobFold *lt_core_requested(const struct lt_core *core, uint32_t uid,
+                                         const char *request_id)
+{
+    const struct lt_job *job = known_request(core, uid, request_id);
+
+    return job ? job->fold : NULL;
 }
 
 static bool request_valid(struct lt_turn *t, const struct lt_core_input *in)

@@ -23,6 +23,9 @@ struct lt_error;
  * -ENOENT: none; -EINVAL: ambiguous (err names two). */
 int lt_core_find(const struct lt_core *core, const char *job, const Lt__V1__JobFold **out,
                  struct lt_error *err);
+/* The job that a request made (lt_submit.request_id); NULL: none, or it was removed. */
+const Lt__V1__JobFold *lt_core_requested(const struct lt_core *core, uint32_t uid,
+                                         const char *request_id);
 /* In the order of submission: for (size_t i = 0; (f = lt_core_next(core, &i));) */
 const Lt__V1__JobFold *lt_core_next(const struct lt_core *core, size_t *cursor);
 size_t lt_core_job_count(const struct lt_core *core);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/auto.h"
 #include "base/error.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -31,13 +32,15 @@ struct check {
     bool held;  /* by its user: the answer isn't urgent */
     bool lasts; /* the answer holds as long as the files of its key */
     struct lt_buf spec;
+    struct lt_node_need *need; /* files that the plan names are being fetched */
 };
 
 struct lt_node_checks {
     struct lt_node *node;
     unsigned max, running;
     struct check *first, **last;
-    struct check *active; /* by next */
+    struct check *active;   /* by next */
+    struct check *fetching; /* by next */
     struct lt_map *kept;  /* key → struct lt_buf of CheckDone */
     bool closed;
 };
@@ -81,12 +84,12 @@ static void keep(struct lt_node_checks *c, const char *key, const struct lt_buf 
     lt_map_set(c->kept, key, copy);
 }
 
-static void send_failure(struct lt_node *n, char *job, const char *reason)
+static void send_failure(struct lt_node *n, char *job, const char *path, const char *reason)
 {
     Lt__V1__CheckDone m = LT__V1__CHECK_DONE__INIT;
     Lt__V1__Problem problem = LT__V1__PROBLEM__INIT, *list = &problem;
 
-    problem.path = (char *)"";
+    problem.path = (char *)path;
     problem.reason = (char *)reason;
     problem.remedy = (char *)"`ltctl plan check` shows the same with all its output";
     m.job = job;
@@ -111,14 +114,11 @@ static int send_answer(struct lt_node *n, char *job, const struct lt_buf *answer
     return 0;
 }
 
-static void take_out(struct check *k)
+static void take_out(struct check **list, const struct check *k)
 {
-    struct check **p = &k->owner->active;
-
-    while (*p != k)
-        p = &(*p)->next;
-    *p = k->next;
-    k->owner->running--;
+    while (*list != k)
+        list = &(*list)->next;
+    *list = k->next;
 }
 
 static void start_next(struct lt_node_checks *c);
@@ -139,12 +139,13 @@ static void on_done(void *arg, const struct lt_buf *answer, const char *reason)
     struct lt_node_checks *c = k->owner;
     struct lt_error err = {0};
 
-    take_out(k);
+    take_out(&c->active, k);
+    c->running--;
     if (!c->closed && answer && send_answer(c->node, k->job, answer, &err) == 0) {
         if (k->lasts)
             keep(c, k->key, answer);
     } else if (!c->closed) {
-        send_failure(c->node, k->job, answer ? err.text : reason);
+        send_failure(c->node, k->job, "", answer ? err.text : reason);
     }
     check_free(k);
     if (!c->closed)
@@ -157,6 +158,7 @@ static int start(struct check *k)
     const struct lt_check_start s = {
         .loop = k->owner->node->loop,
         .worker = k->owner->node->worker,
+        .state_dir = k->owner->node->state_dir,
         .spec = &k->spec,
         .limit_ms = k->held ? HELD_LIMIT_MS : LIMIT_MS,
         .yields = k->held,
@@ -182,7 +184,7 @@ static void start_next(struct lt_node_checks *c)
             LT_AUTO(lt_free)
             char *reason = lt_format("%s can't be started: %s", c->node->worker, uv_strerror(rc));
 
-            send_failure(c->node, k->job, reason);
+            send_failure(c->node, k->job, "", reason);
             check_free(k);
             continue;
         }
@@ -194,14 +196,12 @@ static void start_next(struct lt_node_checks *c)
 
 static bool is_known(const struct lt_node_checks *c, const char *job)
 {
-    for (const struct check *k = c->active; k; k = k->next) {
-        if (strcmp(k->job, job) == 0)
-            return true;
-    }
-    for (const struct check *k = c->first; k; k = k->next) {
-        if (strcmp(k->job, job) == 0)
-            return true;
-    }
+    const struct check *const lists[] = {c->active, c->first, c->fetching};
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(lists); i++)
+        for (const struct check *k = lists[i]; k; k = k->next)
+            if (strcmp(k->job, job) == 0)
+                return true;
     return false;
 }
 
@@ -214,6 +214,50 @@ static bool may_be_kept(const Lt__V1__JobSpec *s)
 static bool on_hold(const Lt__V1__JobSpec *s)
 {
     return s->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && s->plan->job && s->plan->job->hold;
+}
+
+static void enqueue(struct check *k)
+{
+    struct lt_node_checks *c = k->owner;
+
+    k->next = NULL;
+    *c->last = k;
+    c->last = &k->next;
+    start_next(c);
+}
+
+static void unfetchable(struct check *k, const char *why)
+{
+    send_failure(k->owner->node, k->job, "model.weights", why);
+    check_free(k);
+}
+
+static void fetched(void *arg, int rc, const char *why)
+{
+    struct check *k = arg;
+
+    take_out(&k->owner->fetching, k);
+    if (rc < 0)
+        unfetchable(k, why);
+    else
+        enqueue(k);
+}
+
+/* The files that the plan names, then its turn. */
+static void fetch(struct check *k, const Lt__V1__JobSpec *spec)
+{
+    struct lt_node_checks *c = k->owner;
+    struct lt_error err = {0};
+    int rc = lt_node_need(c->node->blobs, spec, fetched, k, &k->need, &err);
+
+    if (rc < 0) {
+        unfetchable(k, err.text);
+    } else if (!k->need) {
+        enqueue(k);
+    } else {
+        k->next = c->fetching;
+        c->fetching = k;
+    }
 }
 
 void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m)
@@ -236,9 +280,7 @@ void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m)
     k->held = on_hold(m->spec);
     lt_buf_reserve(&k->spec, lt__v1__job_spec__get_packed_size(m->spec) + 1);
     k->spec.len = lt__v1__job_spec__pack(m->spec, (uint8_t *)k->spec.data);
-    *c->last = k;
-    c->last = &k->next;
-    start_next(c);
+    fetch(k, m->spec);
 }
 
 struct lt_node_checks *lt_node_checks_new(struct lt_node *n, unsigned max)
@@ -260,6 +302,13 @@ void lt_node_checks_close(struct lt_node_checks *c)
         struct check *k = c->first;
 
         c->first = k->next;
+        check_free(k);
+    }
+    while (c->fetching) {
+        struct check *k = c->fetching;
+
+        c->fetching = k->next;
+        lt_node_need_cancel(k->need);
         check_free(k);
     }
     for (struct check *k = c->active; k; k = k->next)

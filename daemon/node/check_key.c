@@ -57,14 +57,21 @@ static bool is_path(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f
     return lt_field_is_path(m->descriptor, f) || !strcmp(f->name, "path");
 }
 
+/* A file of a plan may lie on the node as the plan says; one named by content is in the spec. */
+static const char *path_of(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                           const char *value)
+{
+    return lt_field_is_file(m->descriptor, f) ? lt_file_path(value) : value;
+}
+
 static void add_value(struct lt_sha256 *h, const ProtobufCMessage *m,
                       const ProtobufCFieldDescriptor *f, void *value)
 {
     if (f->type == PROTOBUF_C_TYPE_MESSAGE && *(void **)value)
         add_paths(h, *(const ProtobufCMessage **)value);
     else if (f->type == PROTOBUF_C_TYPE_STRING && *(char **)value &&
-             is_path(m, f))
-        add_path(h, *(char **)value);
+             is_path(m, f) && path_of(m, f, *(char **)value))
+        add_path(h, path_of(m, f, *(char **)value));
 }
 
 static void add_paths(struct lt_sha256 *h, const ProtobufCMessage *m)

@@ -223,7 +223,8 @@ static void init_handles(struct lt_check_run *r, uv_loop_t *loop)
 int lt_check_run_start(const struct lt_check_start *s, struct lt_check_run **out)
 {
     struct lt_check_run *r = lt_calloc(1, sizeof *r);
-    char *argv[] = {(char *)s->worker, (char *)"--plan-only", NULL}, **env = environment();
+    char *argv[] = {(char *)s->worker, (char *)"--plan-only", (char *)s->state_dir, NULL};
+    char **env = environment();
     uv_stdio_container_t io[] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->in},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->out},

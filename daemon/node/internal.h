@@ -10,7 +10,9 @@
 #include "lt/v1/agent.pb-c.h"
 
 struct lt_map;
+struct lt_node_blobs;
 struct lt_node_checks;
+struct lt_node_need;
 struct lt_node_out;
 struct lt_node_reads;
 struct lt_node_pmi;
@@ -37,6 +39,7 @@ struct lt_node {
     struct lt_node_pmi *pmi;
     struct lt_node_checks *checks;
     struct lt_node_reads *reads;
+    struct lt_node_blobs *blobs;
     uv_timer_t tick; /* runs while a rank runs */
     bool ticking;
     bool closing;
@@ -80,6 +83,19 @@ void lt_node_wake_close(struct lt_node_wake *w);
 struct lt_node_pmi *lt_node_pmi_open(struct lt_node *n);
 void lt_node_pmi_ended(struct lt_node_pmi *p, const struct lt_rank *r); /* r is ENDED */
 void lt_node_pmi_close(struct lt_node_pmi *p);
+/* ---- blobs.c: files that plans name by content */
+int lt_node_blobs_open(struct lt_node *n, struct lt_node_blobs **out, struct lt_error *err);
+void lt_node_blobs_close(struct lt_node_blobs *b); /* NULL is fine */
+void lt_node_blobs_welcomed(struct lt_node_blobs *b);
+void lt_node_blob_chunk(struct lt_node_blobs *b, const Lt__V1__BlobChunk *m);
+void lt_node_blobs_drop(struct lt_node_blobs *b, const Lt__V1__DropBlobs *m);
+char **lt_node_blobs_list(const struct lt_node_blobs *b, size_t *n); /* to lt_free(), each and all */
+/* What spec names is brought here. 0 with *out NULL: it is here; fn won't be called. 0 with *out:
+ * fn will be, once; <0: it can't be. */
+typedef void lt_node_need_fn(void *arg, int rc, const char *why);
+int lt_node_need(struct lt_node_blobs *b, const Lt__V1__JobSpec *spec, lt_node_need_fn *fn,
+                 void *arg, struct lt_node_need **out, struct lt_error *err);
+void lt_node_need_cancel(struct lt_node_need *need); /* NULL is fine */
 /* ---- check.c */
 struct lt_node_checks *lt_node_checks_new(struct lt_node *n, unsigned max);
 void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m);

@@ -155,7 +155,9 @@ int lt_node_open(const struct lt_node_config *c, struct lt_node **out, struct lt
     n->wake = lt_node_wake_open(n, c->runtime_dir);
     n->checks = lt_node_checks_new(n, c->max_checks ? c->max_checks : CHECKS);
     n->reads = lt_node_reads_new(n);
-    rc = lt_ranks_scan(n, err);
+    rc = lt_node_blobs_open(n, &n->blobs, err);
+    if (rc == 0)
+        rc = lt_ranks_scan(n, err);
     if (rc == 0)
         n->pmi = lt_node_pmi_open(n); /* it asks for ranks */
     if (rc == 0)
@@ -202,5 +204,6 @@ void lt_node_close(struct lt_node *n, void (*on_closed)(void *user), void *user)
         lt_rank_save_ack(r);
         lt_rank_drop(r);
     }
+    lt_node_blobs_close(n->blobs);
     lt_node_release(n);
 }

@@ -23,6 +23,7 @@
 struct lt_arena;
 struct lt_journal_reader;
 struct lt_node;
+struct lt_node_need;
 struct lt_page;
 
 enum lt_rank_state {
@@ -43,7 +44,8 @@ struct lt_rank {
     unsigned refs; /* the table's one, and one per open handle or queued work */
     bool dropped;  /* out of the table */
 
-    uv_work_t work; /* writes the folder, on the thread pool */
+    struct lt_node_need *need; /* files of its plan are being fetched */
+    uv_work_t work;            /* writes the folder, on the thread pool */
     struct lt_error work_error;
     uv_process_t process; /* the shim, when we started it */
     uv_pipe_t report;     /* its one line */
@@ -81,6 +83,8 @@ void lt_rank_set_state(struct lt_rank *r, enum lt_rank_state s);
 
 /* ---- life */
 void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec); /* start.c */
+/* Its files are still being fetched: it isn't started at all. False: too late for that. */
+bool lt_rank_give_up(struct lt_rank *r);
 void lt_rank_tell_started(struct lt_rank *r);
 void lt_rank_leave_shim(struct lt_rank *r); /* closes the handles of a shim that we started */
 /* Watches the shim until it ends; looks for it in the folder when its pid isn't known (watch.c). */

@@ -93,6 +93,11 @@ void lt_rank_drop(struct lt_rank *r)
     lt_rank_ladder_stop(r);
     lt_rank_leave_shim(r);
     lt_map_remove(r->node->ranks, r->name);
+    if (r->need) {
+        lt_node_need_cancel(r->need);
+        r->need = NULL;
+        lt_rank_release(r);
+    }
     lt_rank_release(r);
 }
 

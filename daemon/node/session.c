@@ -52,7 +52,11 @@ static void on_opened(void *arg)
     hello.version = (char *)LT_VERSION;
     hello.inventory = n->inventory;
     hello.attempts = list;
+    hello.blobs = lt_node_blobs_list(n->blobs, &hello.n_blobs);
     lt_node_send(n, LT__V1__AGENT_MESSAGE__MESSAGE_HELLO, &hello);
+    for (size_t i = 0; i < hello.n_blobs; i++)
+        lt_free(hello.blobs[i]);
+    lt_free(hello.blobs);
     lt_free(list);
     lt_free(known);
 }
@@ -67,6 +71,7 @@ static void on_welcome(struct lt_node *n, const void *payload)
     n->welcomed = true;
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)
         lt_rank_tail_again(r);
+    lt_node_blobs_welcomed(n->blobs);
     n->on_ready = NULL;
     if (ready)
         ready(n->user);
@@ -122,6 +127,16 @@ static void on_read(struct lt_node *n, const void *payload)
     lt_node_read(n->reads, payload);
 }
 
+static void on_blob_chunk(struct lt_node *n, const void *payload)
+{
+    lt_node_blob_chunk(n->blobs, payload);
+}
+
+static void on_drop_blobs(struct lt_node *n, const void *payload)
+{
+    lt_node_blobs_drop(n->blobs, payload);
+}
+
 static void (*const handlers[])(struct lt_node *n, const void *payload) = {
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_WELCOME] = on_welcome,
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK] = on_check,
@@ -130,6 +145,8 @@ static void (*const handlers[])(struct lt_node *n, const void *payload) = {
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_RECORD_ACK] = on_ack,
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_FORGET] = on_forget,
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_READ] = on_read,
+    [LT__V1__COORDINATOR_MESSAGE__MESSAGE_BLOB_CHUNK] = on_blob_chunk,
+    [LT__V1__COORDINATOR_MESSAGE__MESSAGE_DROP_BLOBS] = on_drop_blobs,
 };
 
 static void on_message(void *arg, const ProtobufCMessage *base)

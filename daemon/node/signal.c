@@ -148,6 +148,8 @@ void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal)
 {
     bool alive = r->state == LT_RANK_RUNNING || r->state == LT_RANK_STARTING;
 
+    if (signal != LT__V1__RANK_SIGNAL__SIGNAL_CHECKPOINT && lt_rank_give_up(r))
+        return;
     if (alive && (unsigned)signal < LT_ARRAY_LEN(actions))
         actions[signal](r);
 }

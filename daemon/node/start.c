@@ -1,6 +1,6 @@
 /* start.c - from StartRank to a running rank
  *
- * On the thread pool: the run's folder with the plan, then the attempt's, the spec last. On the
+ * Files that the plan names by content come first. On the thread pool: the run's folder with the plan, then the attempt's, the spec last. On the
  * loop: the shim, in a session of its own, so that it survives us; it says by one line how that
  * went. The folder is synced while the worker comes up: only a power cut could take it, and the
  * worker with it. Idempotent: a start for what there is already is answered again; one of an older
@@ -299,6 +299,49 @@ static void on_prepared(uv_work_t *w, int status)
     lt_rank_release(r);
 }
 
+/* ---- its files first */
+
+static void go(struct lt_rank *r)
+{
+    lt_rank_assign_cpus(r);
+    lt_rank_assign_port(r);
+    r->work.data = lt_rank_hold(r);
+    uv_queue_work(r->node->loop, &r->work, prepare, on_prepared);
+}
+
+static void fetched(void *arg, int rc, const char *why)
+{
+    struct lt_rank *r = arg;
+
+    r->need = NULL;
+    if (!r->dropped && rc < 0)
+        fail(r, why, INFRASTRUCTURE);
+    else if (!r->dropped)
+        go(r);
+    lt_rank_release(r);
+}
+
+static void fetch(struct lt_rank *r)
+{
+    struct lt_error err = {0};
+    int rc = lt_node_need(r->node->blobs, r->spec->spec, fetched, r, &r->need, &err);
+
+    if (rc < 0)
+        fail(r, err.text, INFRASTRUCTURE);
+    else if (r->need)
+        lt_rank_hold(r);
+    else
+        go(r);
+}
+
+bool lt_rank_give_up(struct lt_rank *r)
+{
+    if (!r->need)
+        return false;
+    fail(r, "it was ended while its files were fetched", INFRASTRUCTURE);
+    return true;
+}
+
 /* ---- the request */
 
 /* Job ids become names of folders. */
@@ -347,9 +390,5 @@ void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec)
         tell_failed(n, spec, "the node knows a newer generation of this job", INFRASTRUCTURE);
         return;
     }
-    r = lt_rank_new(n, spec);
-    lt_rank_assign_cpus(r);
-    lt_rank_assign_port(r);
-    r->work.data = lt_rank_hold(r);
-    uv_queue_work(n->loop, &r->work, prepare, on_prepared);
+    fetch(lt_rank_new(n, spec));
 }

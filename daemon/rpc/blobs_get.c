@@ -39,11 +39,15 @@ static void pump(struct lt_rpc_call *call)
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
-    const char *hash = ((Lt__V1__GetRequest *)m)->hash;
-    LT_AUTO(lt_free)
-    char *path = lt_blob_path(lt_coord_blobs(lt_call_coord(call)), hash ? hash : "");
+    const char *hash = ((Lt__V1__GetRequest *)m)->hash, *dir = lt_coord_blobs(lt_call_coord(call));
+    LT_AUTO(lt_free) char *path = lt_blob_path(dir, hash ? hash : "");
     struct lt_error err = {0};
-    int fd = path ? lt_file_open(path, O_RDONLY, 0, &err) : -ENOENT;
+    uint64_t size;
+    int fd = path ? lt_blob_stat_owned(dir, hash, lt_rpc_call_peer(call)->uid, &size, &err)
+                  : -ENOENT;
+
+    if (fd == 0)
+        fd = lt_file_open(path, O_RDONLY, 0, &err);
 
     if (fd == -ENOENT) {
         lt_rpc_finish(call, LT_RPC_NOT_FOUND, "there is no blob %s", hash ? hash : "");

@@ -1,4 +1,4 @@
-/* blobs_stat.c - is a blob there? */
+/* blobs_stat.c - is a blob of the caller's there? */
 #include <errno.h>
 #include "base/error.h"
 #include "daemon/rpc/common.h"
@@ -11,12 +11,15 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     const char *hash = ((Lt__V1__StatRequest *)m)->hash;
     struct lt_error err = {0};
     uint64_t size = 0;
-    int rc = lt_blob_stat(lt_coord_blobs(lt_call_coord(call)), hash ? hash : "", &size, &err);
+    const char *dir = lt_coord_blobs(lt_call_coord(call));
+    int rc = lt_blob_stat_owned(dir, hash ? hash : "", lt_rpc_call_peer(call)->uid, &size, &err);
 
     if (rc < 0 && rc != -ENOENT) {
         lt_call_error(call, rc, err.text);
         return;
     }
+    if (rc == 0)
+        lt_blob_touch(dir, hash); /* who asks means to refer to it */
     r.has_exists = r.has_size = true;
     r.exists = rc == 0;
     r.size = size;

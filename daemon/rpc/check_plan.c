@@ -75,6 +75,7 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
         return;
     }
     lt_plan_validate(spec, &problems);
+    lt_call_check_files(call, spec, NULL, &problems);
     errors = problems.errors;
     if (errors > 0)
         reply_problems(call, &problems);

@@ -10,6 +10,7 @@
 #include "lt/v1/jobs.pb-c.h"
 
 struct lt_arena;
+struct lt_problems;
 
 struct lt_coord *lt_call_coord(const struct lt_rpc_call *call);
 const struct lt_core *lt_call_core(struct lt_rpc_call *call);
@@ -43,6 +44,16 @@ void lt_ask_node(struct lt_rpc_call *call, const char *node, enum lt_input_kind 
 
 /* Level 1 of checking. <0: refused, with the problems in the details. */
 int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec);
+/* The files that a spec names lie where it says, as far as the coordinator can see: blobs of the
+ * caller's, or those that parent (NULL: none) was made with. <0: refused. */
+int lt_call_files(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec,
+                  const Lt__V1__JobSpec *parent);
+/* The same as a list. */
+void lt_call_check_files(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec,
+                         const Lt__V1__JobSpec *parent, struct lt_problems *problems);
+/* Looks up who asked so before. 0: *known is that job, or NULL. <0: no request_id, or no core. */
+int lt_call_requested(struct lt_rpc_call *call, const char *request_id,
+                      const Lt__V1__JobFold **known);
 /* Fills in what a spec takes from its parent, in the arena of the call: an evaluation's plan and
  * checkpoint folder, the folder and step that a plan with `resume` begins at. */
 int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent);

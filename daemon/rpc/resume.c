@@ -1,5 +1,6 @@
 /* resume.c - a new job that begins where another one's checkpoint is */
 #include "base/arena.h"
+#include "base/str.h"
 #include "daemon/rpc/common.h"
 #include "lt/v1/plan.pb-c.h"
 
@@ -22,36 +23,66 @@ static Lt__V1__JobSpec *spec_of(struct lt_arena *arena, const Lt__V1__TrainingPl
     return spec;
 }
 
-static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
+/* Asked for before: answered from the job that came of it, its parent may be gone. What was named
+ * by a beginning is named by it still; anything else is another request. */
+static void again(struct lt_rpc_call *call, const Lt__V1__ResumeRequest *q,
+                  const Lt__V1__JobFold *known, struct lt_coord_submission *s)
 {
-    const Lt__V1__ResumeRequest *q = (const Lt__V1__ResumeRequest *)m;
+    const char *parent = known->parent ? known->parent : "";
+    const char *job = q->job_id && lt_str_starts(parent, q->job_id) ? parent : q->job_id;
+    const Lt__V1__TrainingPlan *plan = q->plan;
+    char hash[65] = "";
+
+    if (!plan && known->spec && known->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
+        plan = known->spec->plan;
+    s->spec = known->spec;
+    if (plan) {
+        s->spec = spec_of(lt_rpc_call_arena(call), plan, job, q->checkpoint);
+        lt_coord_spec_hash(s->spec, hash);
+    }
+    s->parent = known->parent;
+    s->spec_hash = hash;
+    lt_ask_submit(call, s);
+}
+
+static void anew(struct lt_rpc_call *call, const Lt__V1__ResumeRequest *q,
+                 struct lt_coord_submission *s)
+{
     const Lt__V1__JobFold *fold = lt_call_job(call, q->job_id);
-    struct lt_coord_submission s = {.request_id = q->request_id,
-                                    .uid = lt_rpc_call_peer(call)->uid};
     Lt__V1__JobSpec *spec;
     char hash[65];
 
     if (!fold)
         return;
-    if (!q->request_id || !q->request_id[0]) {
-        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT,
-                      "request_id is missing: make one per submission");
-        return;
-    }
     if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN) {
         lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s is no training job", fold->id);
         return;
     }
     spec = spec_of(lt_rpc_call_arena(call), q->plan ? q->plan : fold->spec->plan, fold->id,
                    q->checkpoint);
-    if (lt_call_validate(call, spec) < 0)
+    if (lt_call_validate(call, spec) < 0 || lt_call_files(call, spec, fold->spec) < 0)
         return;
     lt_coord_spec_hash(spec, hash);
-    if (lt_call_fill(call, spec, &s.parent) < 0)
+    if (lt_call_fill(call, spec, &s->parent) < 0)
         return;
-    s.spec = spec;
-    s.spec_hash = hash;
-    lt_ask_submit(call, &s);
+    s->spec = spec;
+    s->spec_hash = hash;
+    lt_ask_submit(call, s);
+}
+
+static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
+{
+    const Lt__V1__ResumeRequest *q = (const Lt__V1__ResumeRequest *)m;
+    struct lt_coord_submission s = {.request_id = q->request_id,
+                                    .uid = lt_rpc_call_peer(call)->uid};
+    const Lt__V1__JobFold *known;
+
+    if (lt_call_requested(call, q->request_id, &known) < 0)
+        return;
+    if (known)
+        again(call, q, known, &s);
+    else
+        anew(call, q, &s);
 }
 
 const struct lt_rpc_method lt_method_resume = {

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/problem.h"
 #include "daemon/rpc/common.h"
+#include "daemon/store/blobs.h"
 #include "proto/plan.h"
 
 int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec)
@@ -26,6 +27,78 @@ int lt_call_validate(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec)
     }
     lt_rpc_status_done(&status);
     return errors > 0 ? -EINVAL : 0;
+}
+
+/* Was the parent made with this very file? It is the parent's, then. */
+static bool has_file(const Lt__V1__JobSpec *spec, const char *file)
+{
+    char **own;
+
+    for (size_t i = 0; spec && (own = lt_plan_file(spec, i, NULL)); i++)
+        if (strcmp(*own, file) == 0)
+            return true;
+    return false;
+}
+
+static void check_file(struct lt_rpc_call *call, const char *path, const char *file,
+                       struct lt_problems *problems)
+{
+    const char *dir = lt_coord_blobs(lt_call_coord(call)), *hash = lt_file_hash(file);
+    uint64_t size;
+
+    if (lt_file_place(file) == LT_FILE_LOCAL)
+        lt_problem_add(problems, path,
+                       "hand in its content by Blobs.Put and write sha256:HASH (`ltctl` does that), "
+                       "or node:/path for a file that lies on the node",
+                       "%s: a path of the caller's says nothing here", file);
+    else if (hash &&
+             lt_blob_stat_owned(dir, hash, lt_rpc_call_peer(call)->uid, &size, NULL) < 0)
+        lt_problem_add(problems, path, "hand in its content by Blobs.Put first",
+                       "%s: there is no such blob, or it is somebody else's", file);
+}
+
+void lt_call_check_files(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec,
+                         const Lt__V1__JobSpec *parent, struct lt_problems *problems)
+{
+    const char *path;
+    char **file;
+
+    for (size_t i = 0; (file = lt_plan_file(spec, i, &path)); i++)
+        if (!has_file(parent, *file))
+            check_file(call, path, *file, problems);
+}
+
+int lt_call_files(struct lt_rpc_call *call, const Lt__V1__JobSpec *spec,
+                  const Lt__V1__JobSpec *parent)
+{
+    struct lt_rpc_status status = {.code = LT_RPC_INVALID_ARGUMENT};
+    int rc = 0;
+
+    lt_call_check_files(call, spec, parent, &status.problems);
+    if (status.problems.errors > 0) {
+        snprintf(status.text, sizeof status.text, "the plan names what isn't here");
+        lt_rpc_finish_status(call, &status);
+        rc = -ENOENT;
+    }
+    lt_rpc_status_done(&status);
+    return rc;
+}
+
+int lt_call_requested(struct lt_rpc_call *call, const char *request_id,
+                      const Lt__V1__JobFold **known)
+{
+    const struct lt_core *core;
+
+    if (!request_id || !request_id[0]) {
+        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT,
+                      "request_id is missing: make one per submission");
+        return -EINVAL;
+    }
+    core = lt_call_core(call);
+    if (!core)
+        return -EIO;
+    *known = lt_core_requested(core, lt_rpc_call_peer(call)->uid, request_id);
+    return 0;
 }
 
 const char *lt_call_checkpoint(struct lt_rpc_call *call, const Lt__V1__JobFold *fold,

@@ -2,27 +2,33 @@
  *
  * wire decode → level 1 → (evaluation: parent's plan and checkpoint) → core → log → reply. The hash
  * is that of the spec as it was sent, so that a repeated request finds its job although `best` has
- * moved on meanwhile.
+ * moved on, or the parent was removed, meanwhile: who has asked so before is looked up first.
  */
 #include "daemon/rpc/common.h"
+
+/* What only a new job needs: what its spec takes from others. */
+static int complete(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent)
+{
+    int rc = lt_call_files(call, spec, NULL);
+
+    return rc == 0 ? lt_call_fill(call, spec, parent) : rc;
+}
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
     const Lt__V1__SubmitRequest *q = (const Lt__V1__SubmitRequest *)m;
     struct lt_coord_submission s = {
         .request_id = q->request_id, .uid = lt_rpc_call_peer(call)->uid, .spec = q->spec};
+    const Lt__V1__JobFold *known;
     char hash[65];
 
-    if (lt_call_validate(call, q->spec) < 0)
+    if (lt_call_validate(call, q->spec) < 0 || lt_call_requested(call, q->request_id, &known) < 0)
         return;
-    if (!q->request_id || !q->request_id[0]) {
-        lt_rpc_finish(call, LT_RPC_INVALID_ARGUMENT,
-                      "request_id is missing: make one per submission");
-        return;
-    }
     lt_coord_spec_hash(q->spec, hash);
     s.spec_hash = hash;
-    if (lt_call_fill(call, q->spec, &s.parent) < 0)
+    if (known)
+        s.parent = known->parent;
+    else if (complete(call, q->spec, &s.parent) < 0)
         return;
     lt_ask_submit(call, &s);
 }

@@ -394,6 +394,7 @@ static const struct {
     {"avg_pool2d", rule_avg_pool},
     {"avg_pool2d_grad", rule_avg_pool},
     {"batch_norm", rule_batch_norm},
+    {"batch_norm_batch", rule_batch_norm},
     {"batch_norm_eval", rule_batch_norm},
     {"batch_norm_grad", rule_batch_norm},
     {"batch_norm_sum", rule_batch_norm},

@@ -16,6 +16,11 @@ int lt_norm_check_totals(const struct lt_node *n, const struct lt_type *x, const
                          int first, int count, struct lt_error *err);
 /* A channel's mean from a total, as x's type holds it; 0 when nothing counts. */
 double lt_norm_mean(enum lt_dtype x, const struct lt_operand *total, int64_t channel);
+/* batch_norm and batch_norm_batch; `weight`: which input the sample weights are, gamma and beta
+ * behind them. */
+int lt_batch_norm_grad_emit(struct lt_graph *g, int node, int weight, const lt_id *dout, lt_id *din,
+                            struct lt_error *err);
+void lt_batch_norm_ref(const struct lt_kernel_args *k, int weight);
 
 /* Walks the elements of one channel of [n, c, …]. */
 struct lt_channel {

@@ -129,20 +129,11 @@ static void check_model(struct checker *k)
         lt_problem_add(k->problems, "model", NULL, "%s", err.text);
 }
 
-static void check_weights(struct checker *k)
+static void check_tensors(struct checker *k, const struct lt_safetensors *file, const char *name)
 {
-    LT_AUTO(lt_safetensors_close) struct lt_safetensors *file = NULL;
-    const char *path = k->plan->model->weights;
-    struct lt_error err = {0};
     int matched = 0;
 
-    if (!path || !*path)
-        return;
-    if (lt_safetensors_open(path, &file, &err) < 0) {
-        lt_problem_add(k->problems, "model.weights", "a safetensors file", "%s", err.text);
-        return;
-    }
-    for (int i = 0; k->session && i < lt_session_n_tensors(k->session); i++) {
+    for (int i = 0; i < lt_session_n_tensors(k->session); i++) {
         const struct lt_tensor_info *info = lt_session_tensor(k->session, i);
         const struct lt_tensor *t = lt_safetensors_find(file, info->name);
 
@@ -150,14 +141,35 @@ static void check_weights(struct checker *k)
             continue;
         matched++;
         if (t->bytes != info->bytes || t->dtype != info->dtype)
-            lt_problem_add(k->problems, "model.weights", NULL,
-                           "%s: tensor %s has another shape or type than the model's", path,
+            lt_problem_add(k->problems, "model.weights",
+                           "weights of this very model, or `weights` left out",
+                           "%s: tensor %s has another shape or type than the model's", name,
                            info->name);
     }
-    if (k->session && !matched)
+    if (!matched)
         lt_problem_add(k->problems, "model.weights",
                        "names are those of the model's layers: 1.weight, 1.bias, …",
-                       "%s: no tensor of it has the name of one of the model's", path);
+                       "%s: no tensor of it has the name of one of the model's", name);
+}
+
+static void check_weights(struct checker *k)
+{
+    LT_AUTO(lt_safetensors_close) struct lt_safetensors *file = NULL;
+    const char *name = k->plan->model->weights;
+    LT_AUTO(lt_free) char *path = name && *name ? lt_train_file(name, k->c->blobs) : NULL;
+    struct lt_error err = {0};
+
+    if (!name || !*name)
+        return;
+    if (!path) {
+        lt_problem_warn(k->problems, "model.weights", "they are when it is submitted",
+                        "%s lies with the daemon: its names and shapes aren't checked here", name);
+    } else if (lt_safetensors_open(path, &file, &err) < 0) {
+        lt_train_file_named(&err, path, name);
+        lt_problem_add(k->problems, "model.weights", "a safetensors file", "%s", err.text);
+    } else if (k->session) {
+        check_tensors(k, file, name);
+    }
 }
 
 static void check_memory(struct checker *k, const struct lt_memory_plan *m)

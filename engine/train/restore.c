@@ -197,19 +197,24 @@ static int same_data(const struct lt_trainer *t, const cJSON *state, struct lt_e
 
 static int load_weights(struct lt_trainer *t, bool told, struct lt_error *err)
 {
-    const char *path = t->plan->model->weights;
+    const char *file = t->plan->model->weights;
+    LT_AUTO(lt_free) char *path = file && *file ? lt_train_file(file, t->c->blobs) : NULL;
     int matched, total, rc;
 
-    if (!path || !*path)
+    if (!file || !*file)
         return 0;
+    if (!path)
+        return lt_error_set(err, -ENOENT, "%s: this process has no folder of blobs", file);
     rc = lt_load_model(t->session, path, false, &matched, &total, err);
     if (rc == 0 && !matched)
         rc = lt_error_set(err, -EINVAL, "%s: no tensor of it has the name of one of the model's",
                           path);
+    if (rc < 0)
+        lt_train_file_named(err, path, file);
     if (rc < 0 || told)
         return rc;
     LT_AUTO(lt_free) char *text = lt_format("%d of %d tensors matched", matched, total);
-    lt_trainer_say(t, "weights %s: %s", path, text);
+    lt_trainer_say(t, "weights %s: %s", file, text);
     return lt_trainer_resolved(t, "model.weights", text, err);
 }
 

@@ -44,6 +44,7 @@ struct lt_train_config {
     const Lt__V1__StartRank *start; /* spec, run_dir, checkpoint, profile, fingerprint, … */
     const struct lt_backend *backend;
     const char *cache_dir;
+    const char *blobs; /* folder below which files named by content lie (sys/paths.h); NULL: none */
     struct lt_journal *journal; /* may be NULL */
     struct lt_page *page;       /* may be NULL */
     struct lt_comm *comm;       /* the job's ranks; never NULL: `none` for a world of one */
@@ -79,6 +80,8 @@ struct lt_train_check {
     const Lt__V1__JobSpec *spec;
     const struct lt_backend *backend;
     const char *cache_dir;
+    const char *blobs; /* as in lt_train_config; without it what a file named by content holds is
+                          left to a check that has it, with a warning */
     int threads;
     void (*progress)(void *arg, const char *text);
     void *arg;

@@ -221,6 +221,11 @@ char *lt_trainer_state(const struct lt_trainer *t, const struct lt_save_job *job
  * borrows from json. */
 int lt_trainer_set_state(struct lt_trainer *t, const struct cJSON *json, struct lt_error *err);
 
+/* file.c */
+/* Where a file that the plan names lies here; lt_free(). NULL: named by content, and no blobs to look in. */
+char *lt_train_file(const char *file, const char *blobs);
+/* Puts the plan's name for it where err has the local one. */
+void lt_train_file_named(struct lt_error *err, const char *local, const char *file);
 /* restore.c */
 int lt_trainer_restore(struct lt_trainer *t, struct cJSON **state, bool *same_run,
                        struct lt_error *err);

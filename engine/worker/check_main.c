@@ -129,11 +129,13 @@ static void check_ranks(const Lt__V1__JobSpec *spec, struct lt_problems *problem
                        err.text);
 }
 
-static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *backend)
+static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *backend,
+                       const char *state_dir)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_CAP);
     LT_AUTO(lt_free) char *cache = lt_path_cache_dir();
-    struct lt_train_check c = {.backend = backend, .cache_dir = cache, .progress = on_progress};
+    struct lt_train_check c = {
+        .backend = backend, .cache_dir = cache, .blobs = state_dir, .progress = on_progress};
     struct lt_train_cost cost = {0};
     struct lt_problems problems = {0};
     LT_BUF_AUTO report = {0};
@@ -161,7 +163,7 @@ static int check_bytes(const struct lt_buf *bytes, const struct lt_backend *back
     return rc;
 }
 
-int lt_check_main(void)
+int lt_check_main(const char *state_dir)
 {
     LT_BUF_AUTO bytes = {0};
     struct lt_error err = {0};
@@ -171,7 +173,7 @@ int lt_check_main(void)
         lt_err("%s", err.text);
         return 1;
     }
-    return check_bytes(&bytes, backend) < 0;
+    return check_bytes(&bytes, backend, state_dir) < 0;
 }
 
 int lt_dump_passes_main(const char *plan_file)

@@ -149,9 +149,11 @@ static int open_comm(struct rank *r, struct lt_error *err)
 static int run(struct rank *r, const struct lt_backend *backend)
 {
     LT_AUTO(lt_free) char *cache = lt_path_cache_dir();
+    LT_AUTO(lt_free) char *state = lt_attempt_state(r->dir);
     struct lt_train_config c = {.start = r->start,
                                 .backend = backend,
                                 .cache_dir = cache,
+                                .blobs = state,
                                 .journal = r->journal,
                                 .page = r->page,
                                 .comm = r->comm,

@@ -90,7 +90,8 @@ static bool map_value(struct lt_mapper *mp, const struct lt_node *n,
         lt_complain_memory(mp, n);
     else if (rc < 0)
         lt_complain(mp, n, LT_AT_VALUE, fault.remedy, "%s", fault.reason);
-    if (rc == 0 && mp->base_dir && lt_field_is_path(owner, f))
+    if (rc == 0 && mp->base_dir && lt_field_is_path(owner, f) &&
+        !(lt_field_is_file(owner, f) && lt_file_place(*(char **)out) != LT_FILE_LOCAL))
         return map_path(mp, n, out);
     return rc == 0;
 }

@@ -433,6 +433,127 @@ static void resume_makes_a_job_that_begins_at_the_checkpoint(void **state)
     assert_string_equal(r->job_id, first);
 }
 
+static int put(struct world *w, const char *text, const char *hash, Lt__V1__PutResponse **r)
+{
+    Lt__V1__PutRequest q = LT__V1__PUT_REQUEST__INIT;
+    struct lt_client_stream *s;
+    int rc;
+
+    q.has_data = true;
+    q.data = (ProtobufCBinaryData){strlen(text), (uint8_t *)text};
+    q.hash = (char *)hash;
+    assert_int_equal(lt_client_upload_open(w->client, "/lt.v1.Blobs/Put",
+                                           &lt__v1__put_response__descriptor, LONG_MS, &s,
+                                           &w->status),
+                     0);
+    lt_client_upload_write(s, &q.base);
+    rc = lt_client_upload_finish(s, w->arena, (ProtobufCMessage **)r, &w->status);
+    lt_client_stream_close(s);
+    return rc;
+}
+
+#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" /* FIPS 180-2, B.1 */
+
+static void a_damaged_upload_is_an_error(void **state)
+{
+    struct world *w = *state;
+    Lt__V1__StatRequest q = LT__V1__STAT_REQUEST__INIT;
+    Lt__V1__StatResponse *there;
+    Lt__V1__PutResponse *r;
+
+    assert_int_equal(put(w, "abd", ABC, &r), -EBADMSG);
+    assert_int_equal(w->status.code, LT_RPC_DATA_LOSS);
+    lt_rpc_status_done(&w->status);
+    assert_int_equal(put(w, "abc", "abc", &r), -EINVAL);
+    lt_rpc_status_done(&w->status);
+    q.hash = (char *)ABC;
+    assert_int_equal(
+        world_call(w, "/lt.v1.Blobs/Stat", &q, &lt__v1__stat_response__descriptor, &there), 0);
+    assert_false(there->exists);
+    assert_int_equal(put(w, "abc", ABC, &r), 0);
+    assert_string_equal(r->hash, ABC);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Blobs/Stat", &q, &lt__v1__stat_response__descriptor, &there), 0);
+    assert_true(there->exists);
+    assert_int_equal(there->size, 3);
+}
+
+static void a_plan_needs_its_blobs(void **state)
+{
+    struct world *w = *state;
+    Lt__V1__PutResponse *r;
+    const char *job;
+
+    w->spec->plan->model->weights = (char *)"/home/me/w.safetensors";
+    assert_int_equal(world_submit(w, "path", &job), -EINVAL);
+    assert_int_equal(w->status.problems.len, 1);
+    assert_string_equal(w->status.problems.items[0].path, "model.weights");
+    lt_rpc_status_done(&w->status);
+    w->spec->plan->model->weights = (char *)"sha256:" ABC;
+    assert_int_equal(world_submit(w, "blob", &job), -EINVAL);
+    assert_string_equal(w->status.problems.items[0].path, "model.weights");
+    assert_non_null(strstr(w->status.problems.items[0].reason, ABC));
+    lt_rpc_status_done(&w->status);
+    assert_int_equal(put(w, "abc", ABC, &r), 0);
+    assert_int_equal(world_submit(w, "blob", &job), 0);
+    w->spec->plan->model->weights = (char *)"node:/there/w.safetensors";
+    assert_int_equal(world_submit(w, "node", &job), 0);
+}
+
+static int remove_job(struct world *w, const char *job)
+{
+    Lt__V1__JobRequest q = LT__V1__JOB_REQUEST__INIT;
+    Lt__V1__JobStatus *s = NULL;
+
+    q.job_id = (char *)job;
+    return world_call(w, "/lt.v1.Jobs/Remove", &q, &lt__v1__job_status__descriptor, &s);
+}
+
+/* A client that never got its answer asks again, however late. */
+static void a_repeated_request_finds_its_job_without_the_parent(void **state)
+{
+    struct world *w = *state;
+    const char *job = world_running(w, "train"), *resumed, *evaluated;
+    Lt__V1__ResumeRequest q = LT__V1__RESUME_REQUEST__INIT;
+    Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
+    Lt__V1__Evaluation e = LT__V1__EVALUATION__INIT;
+    Lt__V1__SubmitRequest again = LT__V1__SUBMIT_REQUEST__INIT;
+    Lt__V1__SubmitResponse *r;
+    char prefix[6];
+
+    saved(w, job, "m");
+    world_gone(w, job, 1, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+    world_await_state(w, job, LT__V1__JOB_STATE__DONE);
+    snprintf(prefix, sizeof prefix, "%.5s", job);
+    q.request_id = (char *)"resume";
+    q.job_id = prefix;
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), 0);
+    resumed = r->job_id;
+    e.parent = (char *)job;
+    spec.kind_case = LT__V1__JOB_SPEC__KIND_EVALUATION;
+    spec.evaluation = &e;
+    again.request_id = (char *)"evaluate";
+    again.spec = &spec;
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Submit", &again, &lt__v1__submit_response__descriptor, &r), 0);
+    evaluated = r->job_id;
+    assert_int_equal(remove_job(w, job), 0);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), 0);
+    assert_string_equal(r->job_id, resumed);
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Submit", &again, &lt__v1__submit_response__descriptor, &r), 0);
+    assert_string_equal(r->job_id, evaluated);
+    q.checkpoint = (char *)"m"; /* another request under the same id */
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), -EEXIST);
+    lt_rpc_status_done(&w->status);
+    q.request_id = (char *)"new";
+    assert_int_equal(
+        world_call(w, "/lt.v1.Jobs/Resume", &q, &lt__v1__submit_response__descriptor, &r), -ENOENT);
+}
+
 static void blobs_come_back_as_they_went(void **state)
 {
     struct world *w = *state;
@@ -482,6 +603,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(metrics_are_streamed_and_in_the_status, setup, teardown),
         cmocka_unit_test_setup_teardown(a_checkpoints_files_are_downloaded, setup, teardown),
         cmocka_unit_test_setup_teardown(resume_makes_a_job_that_begins_at_the_checkpoint, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_upload_is_an_error, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_plan_needs_its_blobs, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_repeated_request_finds_its_job_without_the_parent, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(blobs_come_back_as_they_went, setup, teardown),
     };

@@ -140,6 +140,8 @@ static const struct row rows[] = {
     OVER(LT_F64), OVER(LT_BF16), OVER(LT_F16), {.op = "reduce_sum", {{D(7, 5), LT_I32, false}}, 1, .ints = 9},
     {.op = "avg_pool2d_grad", {F(2, 3, 5, 4), F(2, 3, 9, 8)}, 2, {INTS("kernel", 3), INTS("stride", 2), INTS("padding", 1)}, 3},
     {.op = "batch_norm", {F(7, 5), P(5), P(5), F(7), F(5), F(5)}, 6}, {.op = "batch_norm", {F(1, 5), P(5), P(5), F(1)}, 4},
+    {.op = "batch_norm_batch", {F(7, 5), F(7), F(5), F(5)}, 4}, {.op = "batch_norm_batch", {F(4, 19, 5, 6), F(4), F(19)}, 3},
+    {.op = "batch_norm_batch", {F(64, 32, 7, 7), F(64)}, 2}, {.op = "batch_norm_batch", {F(1, 5), F(1)}, 2},
     {.op = "batch_norm", {F(4, 19, 5, 6), P(19), P(19), F(4), F(19), F(19)}, 6},
     {.op = "batch_norm", {F(4, 3, 5), P(3), P(3), F(4)}, 4}, {.op = "batch_norm", {F(64, 32, 7, 7), P(32), P(32), F(64), F(32)}, 5},
     {.op = "batch_norm_eval", {F(4, 19, 5, 6), P(19), P(19), F(19), F(19)}, 5, .values = POSITIVE}, {.op = "batch_norm_eval", {F(7, 5), P(5), P(5)}, 3, .values = POSITIVE},
@@ -209,6 +211,14 @@ static void adjust_floats(const struct row *r, const struct arg *a, float *p)
             p[i] = i % 3 ? p[i] * 3 : special[i / 3 % (int64_t)LT_ARRAY_LEN(special)];
 }
 
+/* Which input the samples' weights are. */
+static int weights_at(const char *op)
+{
+    if (!strcmp(op, "batch_norm_batch"))
+        return 1;
+    return strstr(op, "batch_norm") ? (strstr(op, "_grad") ? 4 : 3) : 2;
+}
+
 /* POSITIVE scalars are step numbers and learning rates; a weight of 0 is among the samples'
  * weights. */
 static void adjust(const struct row *r, struct bed_values *v)
@@ -226,9 +236,8 @@ static void adjust(const struct row *r, struct bed_values *v)
                             k < (r->in[i].shape.ndim ? r->in[i].shape.dim[0] : 1);
              k++)
             ((double *)p)[k] = fabs(((double *)p)[k]) + 0.01;
-        if (r->in[i].dtype == LT_F32 &&
-            i == (strstr(r->op, "batch_norm") ? (strstr(r->op, "_grad") ? 4 : 3) : 2) &&
-            r->in[i].shape.ndim == 1 && r->in[i].shape.dim[0] > 2)
+        if (r->in[i].dtype == LT_F32 && i == weights_at(r->op) && r->in[i].shape.ndim == 1 &&
+            r->in[i].shape.dim[0] > 2)
             ((float *)p)[1] = 0;
     }
 }

@@ -145,7 +145,7 @@ def data_and_weights_that_are_not_there(w):
     w.ltd()
     refused(w, small(w, "nowhere", **{FASHION: "/nowhere/data"}), [("data.source.idx.dir", "/nowhere/data", "no such folder")])
     refused(w, small(w, "weights", **{"model:\n": "model:\n  weights: none.safetensors\n"}), [
-        ("model.weights", os.path.join(w.dir, "none.safetensors"), "No such file")])
+        ("model.weights", os.path.join(w.dir, "none.safetensors"), "No such file")], job=False)
     w.file("junk.safetensors", "these are no tensors")
     refused(w, small(w, "junk", **{"model:\n": "model:\n  weights: junk.safetensors\n"}), [("model.weights", "junk.safetensors")])
 
@@ -270,6 +270,7 @@ def wire_bytes(w):
         check(True)
 
 
-run([every_kind_of_wrong_field_at_once, monitors_and_templates_name_metrics, contradictory_limits, texts_out_of_all_bounds,
-     what_is_named_must_exist, data_and_weights_that_are_not_there, shapes_that_do_not_fit, labels_beyond_the_classes, damaged_files,
-     more_than_the_node_has, wire_bytes], make)
+if __name__ == "__main__":
+    run([every_kind_of_wrong_field_at_once, monitors_and_templates_name_metrics, contradictory_limits, texts_out_of_all_bounds,
+         what_is_named_must_exist, data_and_weights_that_are_not_there, shapes_that_do_not_fit, labels_beyond_the_classes, damaged_files,
+         more_than_the_node_has, wire_bytes], make)

@@ -218,8 +218,12 @@ def loss_ops(o):
            lambda x, y, w: [(w * (x.argmax(1) == y)).sum(), w.sum()], [])
 
 
-def dropped(o):
-    """What doesn't depend on the random numbers."""
+def more_ops(o):
+    """Appended, so that the cases before keep their numbers: no running statistics; dropout that depends on no random numbers."""
+    for shape, more, eps in (((4, 3), [o.positive(3), o.normal(3)], 1e-5), ((3, 2, 4, 3), [], 1e-2)):
+        def fn(x, weight, g=None, b=None, eps=eps):
+            return [F.batch_norm(x, None, None, g, b, True, 0, eps), None, None]
+        o.case("batch_norm_batch", f"eps={eps}", [o.normal(*shape), torch.ones(shape[0])] + more, fn, [0, 2, 3] if more else [0])
     for p, fn in ((0, lambda x: F.dropout(x, 0.0, True)), (1, lambda x: F.dropout(x, 1.0, True))):
         samples = [torch.tensor(3), torch.arange(4)]
         o.case("dropout", f"p={p}", [o.normal(4, 5)] + samples, lambda x, step, sample, fn=fn: [fn(x), None], [0])
@@ -227,7 +231,7 @@ def dropped(o):
 
 def ops():
     o = Ops()
-    for part in (pointwise, shapes, reductions, contractions, pools, norms, loss_ops, dropped):
+    for part in (pointwise, shapes, reductions, contractions, pools, norms, loss_ops, more_ops):
         part(o)
     return o.w
 
@@ -367,6 +371,8 @@ def whole_nets():
     nets.run(plan(CNN, ce, {"sgd": {"lr": 0.05, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-3}}, 6,
                   lr_scheduler={"constant": {"total_iters": 4, **step}}), [1, 8, 8], 20, 14, w, "cnn_sgd")
     nets.run(plan(CNN, ce, {"adamw": {"lr": 0.005, "eps": 1e-6}}, 6), [1, 8, 8], 20, 15, w, "cnn_adamw")
+    untracked = [{"batch_norm": {"track_running_stats": False}} if x == {"batch_norm": {}} else x for x in CNN]
+    nets.run(plan(untracked, ce, {"sgd": {"lr": 0.05}}, 6), [1, 8, 8], 20, 16, w, "cnn_untracked")
     return w
 
 

@@ -35,7 +35,7 @@ def conv(a, x):
 
 def batch_norm(a, x):
     kind = nn.BatchNorm1d if len(x) == 2 else nn.BatchNorm2d
-    return kind(x[1], a.get("eps", 1e-5), a.get("momentum", 0.1), a.get("affine", True))
+    return kind(x[1], a.get("eps", 1e-5), a.get("momentum", 0.1), a.get("affine", True), a.get("track_running_stats", True))
 
 
 def repeat(a, x):

@@ -274,8 +274,11 @@ void world_start_rank(struct world *w, const char *job, uint32_t generation, con
     Lt__V1__StartRank m = LT__V1__START_RANK__INIT;
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
     Lt__V1__TrainingPlan plan = LT__V1__TRAINING_PLAN__INIT;
+    Lt__V1__Model model = LT__V1__MODEL__INIT;
 
     plan.name = (char *)"p";
+    model.weights = w->weights;
+    plan.model = &model;
     spec.kind_case = LT__V1__JOB_SPEC__KIND_PLAN;
     spec.plan = &plan;
     m.job = (char *)job;

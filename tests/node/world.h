@@ -16,6 +16,7 @@ struct world {
     const char *dir;
     char *socket, *run;
     pid_t agent;
+    char *weights; /* model.weights of the ranks' plans; NULL: none */
     bool ack;                         /* answer records with RecordAck */
     const Lt__V1__AgentMessage **got; /* everything received, in order */
     size_t n, cap;

@@ -98,6 +98,8 @@ const struct sample samples[] = {
     {"batch_norm", "[n,3] [3]! [3]+! [n]w! [3] [3]", NULL, "[n,3] [3] [3] [3] [3]"},
     {"batch_norm", "[n,3,2,2] [3]! [3]+! [n]=1! [3]", "eps=0.1 momentum=0.3", "[n,3,2,2] [3] [3] [3] [3]"},
     {"batch_norm", "[n,2,3] [2]! [2]+! [n]w!", NULL, "[n,2,3] [2] [2] [2] [2]"},
+    {"batch_norm_batch", "[n,3] [n]w! [3] [3]", NULL, "[n,3] [3] [3]"},
+    {"batch_norm_batch", "[n,3,2,2] [n]=1!", "eps=0.1", "[n,3,2,2] [3] [3]"},
     {"batch_norm_eval", "[n,3,2,2] [3] [3]+ [3] [3]", NULL, "[n,3,2,2]"},
     {"batch_norm_eval", "[n,3] [3] [3]+", "eps=0.1", "[n,3]"},
     {"batch_norm_sum", "[n,3,2] [n]w", NULL, "f64[4]"},

@@ -228,6 +228,14 @@ static void models(void **state)
          "[0]}}]}}]}}",
          "model.layers[0].sequential.layers[0].residual.layers[0]", "0 is no size"},
         {"model.weights=", NULL, NULL},
+        {"model.weights=w.safetensors", NULL, NULL},
+        {"model.weights=node:/there/w.safetensors", NULL, NULL},
+        {"model.weights='node:w.safetensors'", "model.weights", "no folder to be relative to"},
+        {"model.weights='sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'",
+         NULL, NULL},
+        {"model.weights='sha256:BA7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'",
+         "model.weights", "isn't the address of a blob"},
+        {"model.weights='sha256:'", "model.weights", "isn't the address of a blob"},
         {"model.graph={inputs: [{name: x}], outputs: [y]}", "model", "given in 2 forms"},
     };
 

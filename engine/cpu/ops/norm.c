@@ -151,7 +151,7 @@ static void finish_variance(const struct finish *f, int64_t i, double n)
     double sum = column(f, i, 1, 0), biased = n > 0 ? sum / n : 0;
 
     f->invstd[i] = (float)(1 / sqrt(biased + f->eps));
-    if (n <= 0)
+    if (n <= 0 || !f->new_mean)
         return;
     f->new_mean[i] = moved(f->running_mean[i], (double)f->mean[i], f->momentum);
     if (n > 1) /* one value has no unbiased variance */
@@ -217,10 +217,20 @@ static void affine_bind(struct lt_build *b, struct lt_batch_norm *a, int gamma)
         lt_build_in(b, gamma + 1, &a->beta);
 }
 
-/* x, running_mean, running_var, weight, [gamma, beta] → y, mean, invstd, running_mean',
- * running_var' */
+static void running_bind(struct lt_build *b, struct finish *f)
+{
+    f->momentum = lt_node_float(b->n, "momentum");
+    lt_build_in(b, 1, &f->running_mean);
+    lt_build_in(b, 2, &f->running_var);
+    lt_build_out(b, 3, &f->new_mean);
+    lt_build_out(b, 4, &f->new_var);
+}
+
+/* x, [running_mean, running_var,] weight, [gamma, beta] → y, mean, invstd, [running_mean',
+ * running_var'] */
 static int batch_norm_build(struct lt_build *b)
 {
+    const int weight = b->n->n_out > 3 ? 3 : 1;
     struct lt_batch_norm shape = {0}, *a;
     struct finish *f;
     size_t at;
@@ -231,26 +241,23 @@ static int batch_norm_build(struct lt_build *b)
         a = pass(b, LT_KERN_batch_norm_sums, &shape);
         a->centred = centred;
         lt_build_in(b, 0, &a->x);
-        lt_build_in(b, 3, &a->weight);
+        lt_build_in(b, weight, &a->weight);
         lt_build_out(b, 1, &a->mean);
         lt_build_at_scratch(b, at, &a->sums);
-        f = finish_step(b, centred ? VARIANCE : MEAN, a, 3);
+        f = finish_step(b, centred ? VARIANCE : MEAN, a, weight);
         f->eps = lt_node_float(b->n, "eps");
-        f->momentum = lt_node_float(b->n, "momentum");
         lt_build_at_scratch(b, at, &f->sums);
-        lt_build_in(b, 1, &f->running_mean);
-        lt_build_in(b, 2, &f->running_var);
         lt_build_out(b, 1, &f->mean);
         lt_build_out(b, 2, &f->invstd);
-        lt_build_out(b, 3, &f->new_mean);
-        lt_build_out(b, 4, &f->new_var);
+        if (weight == 3)
+            running_bind(b, f);
     }
     a = pass(b, LT_KERN_batch_norm_apply, &shape);
     lt_build_in(b, 0, &a->x);
     lt_build_out(b, 1, &a->mean);
     lt_build_out(b, 2, &a->invstd);
     lt_build_out(b, 0, &a->y);
-    affine_bind(b, a, 4);
+    affine_bind(b, a, weight + 1);
     return 0;
 }
 
@@ -537,6 +544,7 @@ const struct lt_builder lt_builders_norm[] = {
     {.op = "layer_norm", .build = layer_norm_build},
     {.op = "layer_norm_grad", .build = layer_norm_grad_build},
     {.op = "batch_norm", .build = batch_norm_build},
+    {.op = "batch_norm_batch", .build = batch_norm_build},
     {.op = "batch_norm_eval", .build = batch_norm_eval_build},
     {.op = "batch_norm_grad", .build = batch_norm_grad_build},
     {.op = "batch_norm_sum", .build = batch_norm_sum_build, .fits = float32_but_totals},

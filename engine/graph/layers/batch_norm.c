@@ -1,7 +1,8 @@
 /* batch_norm.c - nn.BatchNorm1d and 2d over dimension 1
  *
  * In training the batch's statistics (samples of weight 0 left out) normalise and move the running
- * ones; elsewhere the running ones normalise. num_batches_tracked counts, as torch's does.
+ * ones; elsewhere the running ones normalise. num_batches_tracked counts, as torch's does. Without
+ * track_running_stats there are none: the batch's own normalise everywhere.
  */
 #include "engine/graph/build.h"
 
@@ -24,6 +25,14 @@ static lt_id evaluation(struct lt_build *b, const Lt__V1__BatchNorm *p, const lt
     return lt_build_node(b, "batch_norm_eval", in, p->affine ? 5 : 3, &attr, 1);
 }
 
+static lt_id untracked(struct lt_build *b, const Lt__V1__BatchNorm *p, const lt_id *in)
+{
+    struct lt_attr attr = lt_attr_float("eps", p->eps);
+    lt_id all[4] = {in[0], lt_build_input(b, "weight"), in[3], in[4]};
+
+    return lt_build_node(b, "batch_norm_batch", all, p->affine ? 4 : 2, &attr, 1);
+}
+
 static lt_id batch_norm_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id x)
 {
     const Lt__V1__BatchNorm *p = l->batch_norm;
@@ -33,8 +42,6 @@ static lt_id batch_norm_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id 
     const struct lt_type *t;
     int64_t c;
 
-    if (!p->track_running_stats)
-        return lt_build_problem(b, "leave it out", "track_running_stats: false is not supported");
     if (x == LT_NONE)
         return LT_NONE;
     t = lt_build_type(b, x);
@@ -46,6 +53,8 @@ static lt_id batch_norm_build(struct lt_build *b, const Lt__V1__Layer *l, lt_id 
         in[3] = lt_build_param(b, "weight", &c, 1, one);
         in[4] = lt_build_param(b, "bias", &c, 1, zero);
     }
+    if (!p->track_running_stats)
+        return untracked(b, p, in);
     in[1] = lt_build_buffer(b, "running_mean", LT_F32, &c, 1, 0);
     in[2] = lt_build_buffer(b, "running_var", LT_F32, &c, 1, 1);
     in[5] = lt_build_buffer(b, "num_batches_tracked", LT_I64, NULL, 0, 0);
