@@ -190,7 +190,7 @@ static int bench_steps(const struct bench_case *c, int threads)
 static double gemm_gflops(int threads)
 {
     int64_t dims[2] = {SIDE, SIDE};
-    LT_AUTO(lt_md_free) struct lt_md *m = lt_md_strided(2, dims, NULL);
+    LT_AUTO(lt_md_free) struct lt_md *m = lt_md_strided(LT_F32, 2, dims, NULL);
     float *x = lt_calloc(3 * SIDE * SIDE, sizeof *x);
     struct lt_prim *p = NULL;
     double best = 1e30;

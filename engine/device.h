@@ -27,6 +27,7 @@ struct lt_device_config {
     const char *profile;     /* an earlier execution profile to replay (JSON text); NULL: choose */
     bool allow_reference;    /* trainer.allow_reference_kernels */
     struct lt_comm *comm;    /* for nodes that start collectives; NULL: programs with such nodes can't run */
+    const char *measured;    /* folder where measurements of this machine are kept; NULL: they aren't */
 };
 
 struct lt_backend {
@@ -59,6 +60,9 @@ struct lt_backend {
     const char *(*kernel_name)(const struct lt_program *p, int node);
     /* Execution profile of everything chosen so far: one line of JSON. */
     void (*profile)(struct lt_device *d, struct lt_buf *out);
+    /* What it does otherwise and slower than asked for, as a sentence ("bfloat16 is emulated: …"); NULL function or NULL:
+     * nothing. After `lower`. */
+    const char *(*slower)(const struct lt_device *d);
     /* Memory for regions: aligned to LT_ALIGN, mapped and touched. */
     void *(*alloc)(struct lt_device *d, size_t bytes, struct lt_error *err);
     void (*release)(struct lt_device *d, void *p, size_t bytes);

@@ -185,6 +185,23 @@ void lt_file_write_behind(int fd, off_t at, size_t n)
     sync_file_range(fd, at, (off_t)n, SYNC_FILE_RANGE_WRITE);
 }
 
+int lt_file_cut_front(int fd, off_t end, struct lt_error *err)
+{
+    if (end <= 0 || fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, end) == 0)
+        return 0;
+    return lt_error_set(err, -errno, "cutting its front off: %s", strerror(errno));
+}
+
+off_t lt_file_data_from(int fd, off_t at)
+{
+    off_t data = lseek(fd, at, SEEK_DATA);
+    struct stat st;
+
+    if (data >= 0)
+        return data;
+    return errno == ENXIO && fstat(fd, &st) == 0 && st.st_size > at ? st.st_size : at;
+}
+
 int lt_file_truncate(int fd, off_t size, struct lt_error *err)
 {
     int rc;

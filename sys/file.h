@@ -37,6 +37,11 @@ int lt_file_datasync(int fd, struct lt_error *err);  /* fdatasync */
 /* The disk may begin with these bytes, so that a sync has less to wait for; promises nothing. */
 void lt_file_write_behind(int fd, off_t at, size_t n);
 int lt_file_truncate(int fd, off_t size, struct lt_error *err);
+/* What lies before `end` is given back to the disk and reads as zeros; the file keeps its size and offsets, and
+ * lt_file_data_from() passes over it. -EOPNOTSUPP: not on this file system. */
+int lt_file_cut_front(int fd, off_t end, struct lt_error *err);
+/* Where data begin at or behind `at`; the file's size when there are none; `at` where holes aren't told. */
+off_t lt_file_data_from(int fd, off_t at);
 int lt_file_rename(const char *from, const char *to, struct lt_error *err);
 int lt_file_unlink(const char *path, struct lt_error *err); /* a missing file is no error */
 int lt_file_sync_dir(const char *dir, struct lt_error *err);

@@ -16,6 +16,7 @@ struct lt_node_need;
 struct lt_node_out;
 struct lt_node_reads;
 struct lt_node_pmi;
+struct lt_node_trim;
 struct lt_node_wake;
 struct lt_rpc_session;
 
@@ -40,6 +41,7 @@ struct lt_node {
     struct lt_node_checks *checks;
     struct lt_node_reads *reads;
     struct lt_node_blobs *blobs;
+    struct lt_node_trim *trim;
     uv_timer_t tick; /* runs while a rank runs */
     bool ticking;
     bool closing;
@@ -100,6 +102,10 @@ void lt_node_need_cancel(struct lt_node_need *need); /* NULL is fine */
 struct lt_node_checks *lt_node_checks_new(struct lt_node *n, unsigned max);
 void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m);
 void lt_node_checks_close(struct lt_node_checks *c);
+/* ---- trim.c: keeps logs to their size; last: nothing runs any more */
+struct lt_node_trim *lt_node_trim_new(struct lt_node *n);
+void lt_node_trim_tick(struct lt_node_trim *t, bool last);
+void lt_node_trim_close(struct lt_node_trim *t);
 /* ---- read.c */
 struct lt_node_reads *lt_node_reads_new(struct lt_node *n);
 void lt_node_read(struct lt_node_reads *r, const Lt__V1__ReadRequest *m);

@@ -74,6 +74,7 @@ static void on_tick(uv_timer_t *t)
         lt_rank_tail(r);
     }
     lt_node_sample(n);
+    lt_node_trim_tick(n->trim, running == 0);
     if (running == 0) {
         uv_timer_stop(t);
         n->ticking = false;
@@ -155,6 +156,7 @@ int lt_node_open(const struct lt_node_config *c, struct lt_node **out, struct lt
     n->wake = lt_node_wake_open(n, c->runtime_dir);
     n->checks = lt_node_checks_new(n, c->max_checks ? c->max_checks : CHECKS);
     n->reads = lt_node_reads_new(n);
+    n->trim = lt_node_trim_new(n);
     rc = lt_node_blobs_open(n, &n->blobs, err);
     if (rc == 0)
         rc = lt_ranks_scan(n, err);
@@ -200,6 +202,7 @@ void lt_node_close(struct lt_node *n, void (*on_closed)(void *user), void *user)
     lt_node_pmi_close(n->pmi);
     lt_node_checks_close(n->checks);
     lt_node_reads_close(n->reads);
+    lt_node_trim_close(n->trim);
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);) {
         lt_rank_save_ack(r);
         lt_rank_drop(r);

@@ -64,6 +64,7 @@ struct lt_rank {
     Lt__V1__FailureClass class;
     char *reason;
     bool gone_sent; /* in this session */
+    bool trimmed;   /* its logs, after its end */
     uint64_t gone_ns; /* when its shim was seen to be gone; monotonic */
 
     uv_timer_t *ladder; /* towards SIGKILL */

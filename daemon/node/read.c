@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "daemon/node/internal.h"
 #include "sys/clock.h"
+#include "sys/file.h"
 
 #define READ_MAX (512u << 10)
 #define RETRY_MS 20
@@ -35,6 +36,7 @@ struct read {
     /* the result */
     int error;
     uint64_t size;
+    uint64_t start; /* where data begin, behind `offset`: of a log whose front was cut off; else 0 */
     uint8_t *data;
     size_t n;
     char **entries;
@@ -69,7 +71,7 @@ static void drop_result(struct read *q)
     q->entries = NULL;
     q->data = NULL;
     q->n = q->n_entries = q->cap_entries = 0;
-    q->size = 0;
+    q->size = q->start = 0;
     q->error = 0;
 }
 
@@ -154,6 +156,31 @@ static int list_folder(struct read *q, int fd)
     return 0;
 }
 
+/* A hole in a log is what was cut off; in any other file it is zeros. */
+static bool is_log(const struct read *q)
+{
+    return strncmp(q->path, "logs/", 5) == 0;
+}
+
+/* From where data begin. What is cut off while we read is left out afterwards. */
+static int read_log(struct read *q, int fd)
+{
+    uint64_t from = (uint64_t)lt_file_data_from(fd, (off_t)q->offset), now, gone;
+    ssize_t n = 0;
+
+    q->data = lt_malloc(q->max + 1);
+    if (q->max > 0)
+        n = pread(fd, q->data, q->max, (off_t)from);
+    if (n < 0)
+        return -errno;
+    now = (uint64_t)lt_file_data_from(fd, (off_t)from);
+    gone = LT_MIN(now - from, (uint64_t)n);
+    memmove(q->data, q->data + gone, (size_t)n - gone);
+    q->n = (size_t)n - gone;
+    q->start = now > q->offset ? now : 0;
+    return 0;
+}
+
 static int read_bytes(struct read *q, int fd)
 {
     ssize_t n = 0;
@@ -184,7 +211,7 @@ static int read_once(struct read *q)
     q->size = (uint64_t)st.st_size;
     if (S_ISDIR(st.st_mode))
         return list_folder(q, fd);
-    rc = read_bytes(q, fd);
+    rc = is_log(q) && q->offset < q->size ? read_log(q, fd) : read_bytes(q, fd);
     close(fd);
     return rc;
 }
@@ -207,7 +234,7 @@ static void on_retry(uv_timer_t *t)
 
 static bool may_wait(const struct read *q)
 {
-    return q->n == 0 && q->n_entries == 0 && (q->error == 0 || q->error == ENOENT) &&
+    return q->n == 0 && q->n_entries == 0 && q->start == 0 && (q->error == 0 || q->error == ENOENT) &&
            lt_clock_mono_ns() < q->deadline_ns;
 }
 
@@ -219,6 +246,8 @@ static void answer(struct read *q)
     m.id = q->id;
     m.size = q->size;
     m.error = (uint32_t)q->error;
+    m.has_start = q->start > 0;
+    m.start = q->start;
     m.has_data = q->n > 0;
     m.data.data = q->data;
     m.data.len = q->n;

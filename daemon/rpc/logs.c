@@ -109,14 +109,15 @@ static void send_chunk(struct logs *s, struct file *f, size_t n)
     send_frame(s, &r);
 }
 
-static void send_gap(struct logs *s, struct file *f, uint64_t size)
+/* The bytes up to `to` are no longer there; or, when the file became shorter, those behind it. */
+static void send_gap(struct logs *s, struct file *f, uint64_t to)
 {
     Lt__V1__LogsResponse r = LT__V1__LOGS_RESPONSE__INIT;
     Lt__V1__Gap gap = LT__V1__GAP__INIT;
 
     gap.has_missing = true;
-    gap.missing = f->pos - size;
-    f->pos = size;
+    gap.missing = f->pos > to ? f->pos - to : to - f->pos;
+    f->pos = to;
     r.frame_case = LT__V1__LOGS_RESPONSE__FRAME_GAP;
     r.gap = &gap;
     send_frame(s, &r);
@@ -149,6 +150,19 @@ static void send_rewound(struct logs *s, uint64_t to_step)
 
 /* ---- reading ---- */
 
+/* true: the tail was found, at f->tail.offset. */
+static bool tail_step(struct file *f, const Lt__V1__ReadReply *reply)
+{
+    bool cut = f->tail.sized && reply->start > f->tail.offset, found;
+
+    if (cut)
+        f->tail.offset = LT_MIN(reply->start, f->tail.end);
+    found = lt_tail_step(&f->tail, reply->data.data, reply->data.len, reply->size);
+    if (cut && !found)
+        f->tail.offset = reply->start; /* all lines that there are */
+    return cut || found;
+}
+
 static void got(void *arg, const Lt__V1__ReadReply *reply)
 {
     static const Lt__V1__ReadReply nothing = LT__V1__READ_REPLY__INIT;
@@ -167,13 +181,17 @@ static void got(void *arg, const Lt__V1__ReadReply *reply)
         return;
     }
     if (f->tailing) {
-        f->tailing = !lt_tail_step(&f->tail, reply->data.data, reply->data.len, reply->size);
+        f->tailing = !tail_step(f, reply);
         f->pos = f->tail.offset;
     } else if (reply->size < f->pos) {
         send_gap(s, f, reply->size);
+    } else if (reply->start > f->pos && reply->data.len == 0) {
+        send_gap(s, f, reply->start);
     } else if (reply->data.len == 0) {
         f->ended = f->final;
     } else {
+        if (reply->start > f->pos)
+            send_gap(s, f, reply->start);
         f->data = lt_realloc(f->data, reply->data.len, 1);
         memcpy(f->data, reply->data.data, reply->data.len);
         f->at = 0;

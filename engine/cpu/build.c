@@ -84,11 +84,25 @@ static void step_add(struct lt_build *b, struct lt_step s, double ns)
     p->steps[p->n_steps++] = s;
 }
 
+static const struct lt_kern_table *kern_of(const struct lt_build *b)
+{
+    return b->real == sizeof(double) ? b->d->kern_f64 : b->d->kern;
+}
+
+/* Kernels over no number type are in the first table only. */
+static lt_kern_fn *kern_fn(const struct lt_build *b, enum lt_kern_id k)
+{
+    lt_kern_fn *fn = kern_of(b)->fn[k];
+
+    return fn ? fn : b->d->kern->fn[k];
+}
+
 void lt_build_name(struct lt_build *b, enum lt_kern_id k)
 {
-    char prefix[24];
+    char prefix[32];
 
-    snprintf(prefix, sizeof prefix, "%s:", b->d->kern->isa);
+    snprintf(prefix, sizeof prefix, "%s%s:", b->d->kern->isa,
+             b->real == sizeof(double) ? "_f64" : "");
     name_set(b, prefix, lt_kern_names[k]);
 }
 
@@ -96,7 +110,7 @@ void lt_build_kernel(struct lt_build *b, enum lt_kern_id k, const void *args, in
                      double ns)
 {
     lt_build_name(b, k);
-    step_add(b, (struct lt_step){.fn = b->d->kern->fn[k], .args = args, .units = units}, ns);
+    step_add(b, (struct lt_step){.fn = kern_fn(b, k), .args = args, .units = units}, ns);
 }
 
 void lt_build_step(struct lt_build *b, const char *name, lt_kern_fn *fn, const void *args,
@@ -154,7 +168,7 @@ void *lt_build_last(struct lt_build *b, enum lt_kern_id k)
 {
     struct lt_program *p = b->p;
 
-    if (!p->n_steps || p->steps[p->n_steps - 1].fn != b->d->kern->fn[k])
+    if (!p->n_steps || p->steps[p->n_steps - 1].fn != kern_fn(b, k))
         return NULL;
     return (void *)(uintptr_t)p->steps[p->n_steps - 1].args;
 }
@@ -261,16 +275,41 @@ static const struct lt_builder *const tables[] = {
 #undef X
 };
 
-/* Kernels read and write float32; class numbers, masks, indices and float64 scalars are where their operators want them. */
-static bool types_fit(const struct lt_graph *g, const struct lt_node *n)
+static lt_id operand(const struct lt_node *n, int i)
 {
-    for (int i = 0; i < n->n_in + n->n_out; i++) {
-        const struct lt_type *t = &g->values[i < n->n_in ? n->in[i] : n->out[i - n->n_in]].type;
+    return i < n->n_in ? n->in[i] : n->out[i - n->n_in];
+}
 
-        if (lt_dtype_is_float(t->dtype) && t->dtype != LT_F32 && !(t->dtype == LT_F64 && t->ndim == 0))
-            return false;
+/* Kernels read and write tensors of one number type; class numbers, masks, indices and float64 scalars are where their
+ * operators want them. */
+static bool types_fit(const struct lt_graph *g, const struct lt_node *n, const struct lt_builder *b)
+{
+    bool seen[LT_DTYPE_N] = {false};
+
+    for (int i = 0; i < n->n_in + n->n_out; i++) {
+        const struct lt_type *t = &g->values[operand(n, i)].type;
+
+        if (t->ndim || t->dtype != LT_F64)
+            seen[t->dtype] = true;
     }
-    return true;
+    if (seen[LT_F16] || (seen[LT_F64] && seen[LT_F32]))
+        return false;
+    return seen[LT_BF16] ? !seen[LT_F64] && b->low && b->low(g, n) : true;
+}
+
+/* Sums over ranks are float64 beside float32 tensors, too. */
+static bool over_float64(const struct lt_graph *g, const struct lt_node *n)
+{
+    bool any = false;
+
+    for (int i = 0; i < n->n_in + n->n_out; i++) {
+        const struct lt_type *t = &g->values[operand(n, i)].type;
+
+        if (t->dtype == LT_F32 && t->ndim)
+            return false;
+        any |= t->dtype == LT_F64 && t->ndim;
+    }
+    return any;
 }
 
 const struct lt_builder *lt_builder_find(const struct lt_graph *g, const struct lt_node *n)
@@ -278,7 +317,7 @@ const struct lt_builder *lt_builder_find(const struct lt_graph *g, const struct 
     for (size_t i = 0; i < LT_ARRAY_LEN(tables); i++)
         for (const struct lt_builder *b = tables[i]; b->op; b++)
             if (!strcmp(b->op, n->op->name))
-                return (b->fits ? b->fits(g, n) : b->any_type || types_fit(g, n)) ? b : NULL;
+                return (b->fits ? b->fits(g, n) : b->any_type || types_fit(g, n, b)) ? b : NULL;
     return NULL;
 }
 
@@ -339,6 +378,7 @@ int lt_node_build(struct lt_program *p, struct lt_build *b, int i)
 
     b->node = i;
     b->n = n;
+    b->real = over_float64(b->g, n) ? sizeof(double) : sizeof(float);
     if (!p->n_steps || !(p->steps[p->n_steps - 1].samples || p->steps[p->n_steps - 1].deferred))
         b->scratch = 0; /* steps that may become one group don't share scratch */
     if (n->dead)

@@ -27,8 +27,15 @@ struct lt_layout {
     struct lt_md *md; /* BLOCKED */
 };
 
+/* How bfloat16 is computed: as such where that was measured to pay, or by float32 kernels on numbers
+ * that bfloat16 has. */
+enum lt_low { LT_LOW_UNKNOWN, LT_LOW_NATIVE, LT_LOW_EMULATED };
+
 struct lt_device {
-    const struct lt_kern_table *kern;
+    const struct lt_kern_table *kern, *kern_f64;
+    enum lt_low low;
+    char *measured; /* folder of what was measured; NULL: none */
+    char *max_isa;
     int threads;
     bool allow_reference;
     struct lt_comm *comm; /* NULL: one rank */
@@ -49,10 +56,14 @@ int64_t lt_value_count(const struct lt_graph *g, const struct lt_binding *b, lt_
  * (PLAIN, LAST, TURNED). false: it has not. */
 bool lt_layout_strides(const struct lt_device *d, int layout, int ndim, const int64_t *dims,
                        int64_t *strides);
+/* The same for any layout but BLOCKED, over dimensions that FLAT ones take apart: `like` says how a
+ * plain one stands beside another (0: not). Returns how many there are; 0: BLOCKED. */
+int lt_layout_places(const struct lt_device *d, int layout, int like, int ndim, const int64_t *dims,
+                     int64_t *split, int64_t *strides);
 /* The layout as oneDNN sees it. The plain form has the same (possibly factored) dimensions: layout
  * 0 beside it. */
-struct lt_md *lt_layout_md(const struct lt_device *d, int layout, int like, int ndim,
-                           const int64_t *dims);
+struct lt_md *lt_layout_md(const struct lt_device *d, enum lt_dtype t, int layout, int like,
+                           int ndim, const int64_t *dims);
 /* Dimensions of a BLOCKED layout: five for grouped weights. Returns their number. */
 int lt_layout_dims(const struct lt_device *d, int layout, int64_t *dims);
 size_t lt_layout_bytes(struct lt_device *d, int layout, const struct lt_type *t,
@@ -61,6 +72,11 @@ int lt_layout_to_plain(struct lt_device *d, int layout, const struct lt_type *t,
                        void *dst, struct lt_error *err);
 int lt_layout_from_plain(struct lt_device *d, int layout, const struct lt_type *t, const void *src,
                          void *dst, struct lt_error *err);
+
+/* ---- bfloat16 (probe.c, low.c) */
+/* Decides d->low, by a measurement if nothing else has. */
+void lt_low_decide(struct lt_device *d);
+extern const char *const lt_low_names[]; /* "native", "emulated" */
 
 /* ---- lowering (lower.c) */
 int lt_cpu_lower(struct lt_device *d, struct lt_graph *g, const struct lt_binding *b,

@@ -46,7 +46,19 @@ static const char *profile_field(const char *profile, const char *key)
 struct choice {
     char isa[24];
     int threads;
+    enum lt_low low;
 };
+
+/* How bfloat16 was computed, where it was. */
+static enum lt_low profile_low(const char *profile)
+{
+    const char *low = profile_field(profile, "\"bfloat16\":\"");
+
+    for (int i = LT_LOW_NATIVE; low && i <= LT_LOW_EMULATED; i++)
+        if (lt_str_starts(low, lt_low_names[i]))
+            return (enum lt_low)i;
+    return LT_LOW_UNKNOWN;
+}
 
 static int profile_read(const char *profile, struct choice *c, struct lt_error *err)
 {
@@ -57,6 +69,7 @@ static int profile_read(const char *profile, struct choice *c, struct lt_error *
         sscanf(threads, "%d", &c->threads) != 1 || c->threads < 1)
         return lt_error_set(err, -EINVAL,
                             "the execution profile isn't one of the cpu back end: %.80s", profile);
+    c->low = profile_low(profile);
     return 0;
 }
 
@@ -84,11 +97,18 @@ static int cpu_open(const struct lt_device_config *c, struct lt_device **out, st
     if (c->profile && strcmp(kern->isa, choice.isa) != 0)
         return lt_error_set(err, -ENOTSUP, "the execution profile wants %s, this machine offers %s",
                             choice.isa, kern->isa);
+    if (choice.low == LT_LOW_NATIVE && !lt_isa_has_bfloat16(NULL))
+        return lt_error_set(err, -ENOTSUP,
+                            "the execution profile wants bfloat16, which this machine can't compute");
     if (kern == &lt_kern_avx2 && !lt_dnn_cap("avx2"))
         return lt_error_set(err, -ENOTSUP,
                             "oneDNN has made code for another instruction set in this process");
     d = lt_calloc(1, sizeof *d);
     d->kern = kern;
+    d->kern_f64 = lt_isa_float64(kern);
+    d->low = choice.low;
+    d->measured = c->measured ? lt_strdup(c->measured) : NULL;
+    d->max_isa = c->max_isa ? lt_strdup(c->max_isa) : NULL;
     d->threads = choice.threads;
     d->allow_reference = c->allow_reference;
     d->comm = c->comm;
@@ -109,6 +129,8 @@ static void cpu_close(struct lt_device *d)
     lt_free(d->layouts);
     lt_map_free(d->persistent);
     lt_map_free(d->chosen);
+    lt_free(d->measured);
+    lt_free(d->max_isa);
     lt_free(d);
 }
 
@@ -138,8 +160,11 @@ static void cpu_profile(struct lt_device *d, struct lt_buf *out)
     bool first = true;
 
     lt_buf_printf(
-        out, "{\"backend\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"onednn\":\"%s\",\"kernels\":{",
-        d->kern->isa, d->threads, lt_dnn_version());
+        out, "{\"backend\":\"cpu\",\"isa\":\"%s\",\"threads\":%d,\"onednn\":\"%s\",", d->kern->isa,
+        d->threads, lt_dnn_version());
+    if (d->low)
+        lt_buf_printf(out, "\"bfloat16\":\"%s\",", lt_low_names[d->low]);
+    lt_buf_str(out, "\"kernels\":{");
     for (size_t i = 0; lt_map_next(d->chosen, &i, &node, &kernel); first = false) {
         lt_buf_str(out, first ? "" : ",");
         json_text(out, node);
@@ -170,6 +195,14 @@ static void cpu_release(struct lt_device *d, void *p, size_t bytes)
         munmap(p, bytes ? bytes : LT_ALIGN);
 }
 
+static const char *cpu_slower(const struct lt_device *d)
+{
+    return d->low == LT_LOW_EMULATED
+               ? "bfloat16 is emulated on this machine, slower than 32-true: operands are rounded "
+                 "and float32 kernels run"
+               : NULL;
+}
+
 static size_t cpu_overhead(const struct lt_device *d)
 {
     return OVERHEAD_LIBRARY + (size_t)d->primitives * OVERHEAD_PRIMITIVE +
@@ -193,6 +226,7 @@ const struct lt_backend lt_backend_cpu = {
     .value = lt_program_value,
     .kernel_name = lt_program_kernel_name,
     .profile = cpu_profile,
+    .slower = cpu_slower,
     .alloc = cpu_alloc,
     .release = cpu_release,
     .overhead_bytes = cpu_overhead,

@@ -85,7 +85,13 @@ static void dims_pad(const int64_t *from, int n, dnnl_dims_t to)
     memcpy(to, from, (size_t)n * sizeof *from);
 }
 
-struct lt_md *lt_md_strided(int ndim, const int64_t *dims, const int64_t *strides)
+/* Only these two come here. */
+static dnnl_data_type_t type_of(enum lt_dtype t)
+{
+    return t == LT_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+struct lt_md *lt_md_strided(enum lt_dtype t, int ndim, const int64_t *dims, const int64_t *strides)
 {
     struct lt_md *m = lt_calloc(1, sizeof *m);
     dnnl_dims_t d, s;
@@ -96,16 +102,16 @@ struct lt_md *lt_md_strided(int ndim, const int64_t *dims, const int64_t *stride
     for (int i = ndim - 1; i >= 0; i--)
         s[i] = strides ? strides[i] : i == ndim - 1 ? 1 : s[i + 1] * dims[i + 1];
 #if V3
-    st = dnnl_memory_desc_create_with_strides(&m->d, ndim, d, dnnl_f32, s);
+    st = dnnl_memory_desc_create_with_strides(&m->d, ndim, d, type_of(t), s);
 #else
-    st = dnnl_memory_desc_init_by_strides(m->d, ndim, d, dnnl_f32, s);
+    st = dnnl_memory_desc_init_by_strides(m->d, ndim, d, type_of(t), s);
 #endif
     if (st != dnnl_success)
         abort(); /* the caller's dimensions are checked shapes */
     return m;
 }
 
-struct lt_md *lt_md_any(int ndim, const int64_t *dims)
+struct lt_md *lt_md_any(enum lt_dtype t, int ndim, const int64_t *dims)
 {
     struct lt_md *m = lt_calloc(1, sizeof *m);
     dnnl_dims_t d;
@@ -113,9 +119,9 @@ struct lt_md *lt_md_any(int ndim, const int64_t *dims)
 
     dims_pad(dims, ndim, d);
 #if V3
-    st = dnnl_memory_desc_create_with_tag(&m->d, ndim, d, dnnl_f32, dnnl_format_tag_any);
+    st = dnnl_memory_desc_create_with_tag(&m->d, ndim, d, type_of(t), dnnl_format_tag_any);
 #else
-    st = dnnl_memory_desc_init_by_tag(m->d, ndim, d, dnnl_f32, dnnl_format_tag_any);
+    st = dnnl_memory_desc_init_by_tag(m->d, ndim, d, type_of(t), dnnl_format_tag_any);
 #endif
     if (st != dnnl_success)
         abort();
@@ -148,6 +154,7 @@ size_t lt_md_bytes(const struct lt_md *m)
 }
 
 struct md_info {
+    dnnl_data_type_t type;
     int ndim, blocks;
     const int64_t *dims, *strides, *block, *block_dim;
 };
@@ -159,6 +166,7 @@ static struct md_info md_info(const struct lt_md *m)
 #if V3
     dnnl_dims_t *p;
 
+    dnnl_memory_desc_query(m->d, dnnl_query_data_type, &i.type);
     dnnl_memory_desc_query(m->d, dnnl_query_ndims_s32, &i.ndim);
     dnnl_memory_desc_query(m->d, dnnl_query_inner_nblks_s32, &i.blocks);
     dnnl_memory_desc_query(m->d, dnnl_query_dims, &p);
@@ -170,6 +178,7 @@ static struct md_info md_info(const struct lt_md *m)
     dnnl_memory_desc_query(m->d, dnnl_query_inner_idxs, &p);
     i.block_dim = *p;
 #else
+    i.type = m->d->data_type;
     i.ndim = m->d->ndims;
     i.blocks = m->d->format_desc.blocking.inner_nblks;
     i.dims = m->d->dims;
@@ -178,6 +187,11 @@ static struct md_info md_info(const struct lt_md *m)
     i.block_dim = m->d->format_desc.blocking.inner_idxs;
 #endif
     return i;
+}
+
+enum lt_dtype lt_md_dtype(const struct lt_md *m)
+{
+    return md_info(m).type == dnnl_bf16 ? LT_BF16 : LT_F32;
 }
 
 int lt_md_dims(const struct lt_md *m, int64_t *dims)

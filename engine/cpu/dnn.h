@@ -1,7 +1,7 @@
 /* dnn.h - the oneDNN that the cpu back end uses: matmul, convolution, reorder
  *
- * The only header between us and the library; dnn.c compiles against 2.6 and 3.x. Everything is
- * float32. A reference implementation is never accepted: where the library has nothing else,
+ * The only header between us and the library; dnn.c compiles against 2.6 and 3.x. Tensors are
+ * float32 or bfloat16; sums are float32. A reference implementation is never accepted: where the library has nothing else,
  * creation fails with -ENOTSUP and the caller uses a kernel of our own. Scratch memory is the
  * caller's, and the number of threads is fixed at creation.
  */
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/auto.h"
+#include "engine/graph/type.h"
 
 struct lt_error;
 
@@ -19,14 +20,15 @@ struct lt_error;
 struct lt_md;
 
 /* strides in elements; NULL: dense, row-major. */
-struct lt_md *lt_md_strided(int ndim, const int64_t *dims, const int64_t *strides);
+struct lt_md *lt_md_strided(enum lt_dtype t, int ndim, const int64_t *dims, const int64_t *strides);
 /* Left to the implementation. */
-struct lt_md *lt_md_any(int ndim, const int64_t *dims);
+struct lt_md *lt_md_any(enum lt_dtype t, int ndim, const int64_t *dims);
 struct lt_md *lt_md_copy(const struct lt_md *m);
 void lt_md_free(struct lt_md *m);
 LT_DEFINE_AUTO(struct lt_md *, lt_md_free)
 bool lt_md_equal(const struct lt_md *a, const struct lt_md *b);
 size_t lt_md_bytes(const struct lt_md *m); /* with padding */
+enum lt_dtype lt_md_dtype(const struct lt_md *m);
 int lt_md_dims(const struct lt_md *m, int64_t *dims);
 bool lt_md_is_plain(const struct lt_md *m);                  /* dense, row-major */
 void lt_md_text(const struct lt_md *m, char *buf, size_t n); /* "64x32x3x3:Abcd16b16a"-like */

@@ -19,13 +19,14 @@ const char *const lt_kern_names[LT_KERN_N] = {
 static const struct {
     const char *name;
     int rank;
-} names[] = {{"avx2", 1},
-             {"avx2_vnni", 1},
-             {"avx512_core", 2},
-             {"avx512_core_vnni", 2},
-             {"avx512_core_bf16", 2},
-             {"avx512_core_amx", 2},
-             {"all", 2}};
+    bool bfloat16;
+} names[] = {{"avx2", 1, false},
+             {"avx2_vnni", 1, false},
+             {"avx512_core", 2, false},
+             {"avx512_core_vnni", 2, false},
+             {"avx512_core_bf16", 2, true},
+             {"avx512_core_amx", 2, true},
+             {"all", 2, true}};
 
 static int rank_of(const char *cap)
 {
@@ -67,6 +68,25 @@ const struct lt_kern_table *lt_isa_select(const char *cap, struct lt_error *err)
         return NULL;
     }
     return rank == 2 ? &lt_kern_avx512 : &lt_kern_avx2;
+}
+
+const struct lt_kern_table *lt_isa_float64(const struct lt_kern_table *t)
+{
+    return t == &lt_kern_avx512 ? &lt_kern_avx512_f64 : &lt_kern_avx2_f64;
+}
+
+bool lt_isa_has_bfloat16(const char *cap)
+{
+    const char *caps[] = {cap, getenv("LT_MAX_ISA")};
+    bool has;
+
+    __builtin_cpu_init();
+    has = machine_rank() == 2 && __builtin_cpu_supports("avx512bf16");
+    for (size_t i = 0; i < LT_ARRAY_LEN(caps); i++)
+        for (size_t k = 0; caps[i] && *caps[i] && k < LT_ARRAY_LEN(names); k++)
+            if (lt_str_eq(names[k].name, caps[i]))
+                has = has && names[k].bfloat16;
+    return has;
 }
 
 void lt_isa_flush_denormals(void)

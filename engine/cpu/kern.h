@@ -3,7 +3,10 @@
  * A kernel does the units [begin, end) of its work. What a unit gives does not depend on which
  * other units the same call does, so results have the same bits at any number of threads; sums over
  * many units go through partial results whose number is a function of the shape alone. Tensors are
- * dense float32 unless said otherwise.
+ * dense and of lt_real unless said otherwise.
+ *
+ * Every kernel exists over float32 and over float64: the sources are compiled for both, with lt_real
+ * one or the other. Outside kern/ it is float32, and pointers are filled in as addresses only.
  */
 #ifndef LT_CPU_KERN_H
 #define LT_CPU_KERN_H
@@ -11,6 +14,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef LT_REAL64
+typedef double lt_real;
+#else
+typedef float lt_real;
+#endif
 
 typedef void lt_kern_fn(const void *args, int64_t begin, int64_t end);
 
@@ -21,13 +30,17 @@ typedef void lt_kern_fn(const void *args, int64_t begin, int64_t end);
     X(cross_entropy) X(mse) X(mse_grad) X(accuracy) X(argmax)                                      \
     X(layer_norm) X(layer_norm_grad) X(batch_norm_sums) X(batch_norm_apply) X(batch_norm_grad_sums) \
     X(batch_norm_grad_apply) X(max_pool) X(max_pool_grad) X(avg_pool) X(avg_pool_grad)             \
-    X(dropout_mask) X(dropout_apply)
+    X(dropout_apply)
 
+/* Only over float32 (or types of their own), and only over float64: oneDNN has none of the latter. */
+#define LT_KERNELS_32(X)                                                                           \
+    X(dropout_mask) X(relu_bias_low) X(max_pool_low) X(max_pool_grad_low) X(dropout_low)
+#define LT_KERNELS_64(X) X(gemm)
 /* clang-format on */
 
 enum lt_kern_id {
 #define X(name) LT_KERN_##name,
-    LT_KERNELS(X)
+    LT_KERNELS(X) LT_KERNELS_32(X) LT_KERNELS_64(X)
 #undef X
         LT_KERN_N
 };
@@ -36,7 +49,8 @@ struct lt_kern_table {
     const char *isa; /* "avx2", "avx512_core" */
     lt_kern_fn *fn[LT_KERN_N];
 };
-extern const struct lt_kern_table lt_kern_avx2, lt_kern_avx512;
+extern const struct lt_kern_table lt_kern_avx2, lt_kern_avx512; /* over float32 */
+extern const struct lt_kern_table lt_kern_avx2_f64, lt_kern_avx512_f64;
 extern const char *const lt_kern_names[LT_KERN_N];
 
 /* ---- chain: pointwise operators over cache-sized tiles. Unit: a tile of LT_TILE elements of the
@@ -68,11 +82,19 @@ enum lt_chain_code {
     LT_CHAIN_TANH_GRAD,
     LT_CHAIN_SIGMOID_GRAD,
     LT_CHAIN_MASK, /* b != 0 ? a * imm : 0 */
-    LT_CHAIN_FILL, /* imm */
+    LT_CHAIN_FILL,  /* imm */
+    LT_CHAIN_ROUND, /* to a number that bfloat16 has; ties to even */
     LT_CHAIN_CODE_N
 };
 
-enum lt_chain_load { LT_LOAD_F32, LT_LOAD_U8, LT_LOAD_I32, LT_LOAD_I64, LT_LOAD_F64 };
+enum lt_chain_load {
+    LT_LOAD_F32,
+    LT_LOAD_U8,
+    LT_LOAD_I32,
+    LT_LOAD_I64,
+    LT_LOAD_F64,
+    LT_LOAD_BF16
+};
 
 struct lt_chain_input {
     const void *data;
@@ -83,7 +105,7 @@ struct lt_chain_input {
 struct lt_chain_instr {
     enum lt_chain_code code;
     int a, b; /* < n_in: an input; else instruction a - n_in's result */
-    float imm;
+    double imm;
     int out; /* which output keeps the result; -1: none */
 };
 struct lt_chain {
@@ -92,7 +114,8 @@ struct lt_chain {
     int64_t dim[LT_CHAIN_DIMS]; /* iteration space in storage order, for strided inputs */
     int n_in, n_out, n_code;
     struct lt_chain_input in[LT_CHAIN_INPUTS];
-    float *out[LT_CHAIN_OUTPUTS];
+    void *out[LT_CHAIN_OUTPUTS];
+    enum lt_chain_load store; /* what the outputs are: F32, BF16; F64 where lt_real is that */
     struct lt_chain_instr code[LT_CHAIN_LENGTH];
 };
 
@@ -101,9 +124,9 @@ struct lt_chain {
 #define LT_UPDATE_BLOCK 4096
 
 struct lt_update_tensor {
-    float *p;
-    const float *g;
-    float *s1, *s2, *s3; /* adam: m, v, vmax; sgd: buf; NULL: none */
+    lt_real *p;
+    const lt_real *g;
+    lt_real *s1, *s2, *s3; /* adam: m, v, vmax; sgd: buf; NULL: none */
     int64_t n;
     int64_t first; /* its first unit */
 };
@@ -121,7 +144,7 @@ struct lt_update {
 #define LT_SQUARES_BLOCK 16384
 
 struct lt_squares_tensor {
-    const float *x;
+    const lt_real *x;
     int64_t n, first;
 };
 struct lt_squares {
@@ -135,9 +158,9 @@ enum lt_reduce_kind { LT_REDUCE_SUM, LT_REDUCE_MAX, LT_REDUCE_MIN };
 
 struct lt_reduce {
     enum lt_reduce_kind kind;
-    const float *x;
-    float *out;
-    float scale;     /* of a sum */
+    const lt_real *x;
+    lt_real *out;
+    double scale;    /* of a sum */
     int64_t a, r, c; /* rows: x[a, r] over r; cols: x[a, r, c] over r */
     int64_t parts,
         chunk; /* r in `parts` pieces of `chunk`: out[a, parts(, c)]. Unit: (a, part(, block)) */
@@ -145,23 +168,38 @@ struct lt_reduce {
     int64_t blocks;
 };
 /* dx = y > 0 ? dy : 0, and its column sums. y NULL: sums only. Unit: a piece of `chunk` rows,
- * out[unit, c]. */
+ * out[unit, c]. relu_bias_low: dy, y, dx are bfloat16, the sums float32. */
 struct lt_relu_bias {
-    const float *dy, *y;
-    float *dx; /* may be dy */
-    float *out;
+    const lt_real *dy, *y;
+    lt_real *dx; /* may be dy */
+    lt_real *out;
     int64_t rows, c, chunk;
 };
 struct lt_argmax {
-    const float *x;
+    const lt_real *x;
     int64_t *out;
     int64_t a, r, c; /* x[a, r, c] over r; unit: an a */
 };
 
+/* ---- gemm: c[m, n] (+)= a[m, k] b[k, n], each by strides in elements; only over float64. Unit: a
+ * block of LT_GEMM_ROWS rows of one product of the batch. Sums go through k in order, whatever the
+ * units. */
+#define LT_GEMM_ROWS 48
+
+struct lt_gemm {
+    const lt_real *a, *b, *bias; /* bias [n]; NULL: none */
+    lt_real *c;
+    int64_t m, n, k;
+    int64_t a_row, a_col, b_row, b_col, c_row, c_col;
+    int64_t a_step, b_step, c_step; /* from one product of the batch to the next */
+    bool add;                       /* to what c holds */
+    bool relu;                      /* of the result; a NaN stays one */
+};
+
 /* ---- softmax. rows: x[rows, c] over c, unit: a row. cols: x[a, r, c] over r, unit: an a. */
 struct lt_softmax {
-    const float *x, *dy; /* gradient: x is the forward's result */
-    float *out;
+    const lt_real *x, *dy; /* gradient: x is the forward's result */
+    lt_real *out;
     int64_t a, r, c;
     bool log;
 };
@@ -172,11 +210,11 @@ struct lt_int_array {
     enum lt_chain_load load; /* U8, I32, I64 */
 };
 struct lt_cross_entropy {
-    const float *x; /* [n, c] */
+    const lt_real *x; /* [n, c] */
     struct lt_int_array target;
-    const float *weight, *class_weight; /* class_weight may be NULL */
+    const lt_real *weight, *class_weight; /* class_weight may be NULL */
     const double *dloss;                /* NULL: no gradient */
-    float *dx;                          /* NULL: no gradient */
+    lt_real *dx;                          /* NULL: no gradient */
     double *loss, *weight_sum;          /* per unit; NULL: gradient only */
     int64_t n, c, chunk;
     int64_t ignore_index;
@@ -184,36 +222,36 @@ struct lt_cross_entropy {
     int64_t *bad; /* set to a sample with a label out of range; -1 before */
 };
 struct lt_mse {
-    const float *x, *target, *weight;
+    const lt_real *x, *target, *weight;
     const double *dloss;
-    float *dx;
+    lt_real *dx;
     double *loss, *weight_sum;
     int64_t n, c, chunk;
 };
 struct lt_accuracy {
-    const float *x;
+    const lt_real *x;
     struct lt_int_array target;
-    const float *weight;
+    const lt_real *weight;
     double *hits, *seen;
     int64_t n, c, chunk;
 };
 
 /* ---- norms */
 struct lt_layer_norm {
-    const float *x, *gamma, *beta, *dy; /* gamma, beta may be NULL */
-    float *y, *mean, *rstd;             /* gradient: mean and rstd are read, y is dx */
-    float *dgamma, *dbeta;  /* gradient: partial sums [unit, c]; unit: a piece of `chunk` rows */
+    const lt_real *x, *gamma, *beta, *dy; /* gamma, beta may be NULL */
+    lt_real *y, *mean, *rstd;             /* gradient: mean and rstd are read, y is dx */
+    lt_real *dgamma, *dbeta;  /* gradient: partial sums [unit, c]; unit: a piece of `chunk` rows */
     int64_t rows, c, chunk; /* forward: unit is a row */
-    float eps;
+    double eps;
 };
 /* x[rows, c], row r is of sample r / rows_per_sample; samples of weight 0 are left out of the
  * statistics. Unit: a piece of `chunk` rows. */
 struct lt_batch_norm {
-    const float *x, *dy, *weight; /* weight NULL: all count */
-    const float *mean, *invstd, *gamma, *beta;
-    const float *shift; /* grad: mean of dy, mean of dy * xhat over counted samples, [2, c] */
-    float *y;           /* or dx */
-    float *sums;        /* per unit: [2, c]: sums, or sums of dy and dy * xhat */
+    const lt_real *x, *dy, *weight; /* weight NULL: all count */
+    const lt_real *mean, *invstd, *gamma, *beta;
+    const lt_real *shift; /* grad: mean of dy, mean of dy * xhat over counted samples, [2, c] */
+    lt_real *y;           /* or dx */
+    lt_real *sums;        /* per unit: [2, c]: sums, or sums of dy and dy * xhat */
     int64_t rows, c, chunk, rows_per_sample;
     bool centred; /* sums of (x - mean)^2 instead of x */
 };
@@ -221,9 +259,9 @@ struct lt_batch_norm {
 /* ---- pooling of channels-last x[n, h, w, c]. Unit: one row (n, oh) of the output; gradients: a
  * sample. */
 struct lt_pool {
-    const float *x, *dy;
-    const float *gate; /* max gradient: dy counts only where gate > 0; NULL: everywhere */
-    float *y;
+    const lt_real *x, *dy;
+    const lt_real *gate; /* max gradient: dy counts only where gate > 0; NULL: everywhere */
+    lt_real *y;
     uint8_t *index8;  /* place within the window (kernel of at most 255 places), or */
     int32_t *index32; /* h * w + w in the plane; exactly one of the two */
     int64_t n, h, w, c, oh, ow;
@@ -234,15 +272,15 @@ struct lt_pool {
 
 /* ---- dropout. Unit: a sample of `per` elements. */
 struct lt_dropout {
-    const float *x;
-    float *y;
+    const lt_real *x;
+    lt_real *y;
     uint8_t *mask;
     const int64_t *step, *sample;
     uint32_t key[2];
     int64_t n, per;
     int64_t inner, outer; /* channels-last storage of [outer = c, inner = h * w]: element e = c *
                              inner + s lies at s * outer + c; outer 1: plain */
-    float p, scale;
+    double p, scale;
 };
 
 #endif

@@ -85,22 +85,36 @@ bool lt_layout_strides(const struct lt_device *d, int layout, int ndim, const in
     }
 }
 
-struct lt_md *lt_layout_md(const struct lt_device *d, int layout, int like, int ndim,
-                           const int64_t *dims)
+int lt_layout_places(const struct lt_device *d, int layout, int like, int ndim, const int64_t *dims,
+                     int64_t *split, int64_t *strides)
 {
     const struct lt_layout *l = &d->layouts[layout], *f = &d->layouts[like ? like : layout];
-    int64_t strides[LT_DIMS_MAX], split[3] = {dims[0], f->c, f->s};
 
     if (l->kind == LT_LAYOUT_BLOCKED)
-        return lt_md_copy(l->md);
+        return 0;
+    if (f->kind != LT_LAYOUT_FLAT && f->kind != LT_LAYOUT_TURNED_FLAT) {
+        memcpy(split, dims, (size_t)ndim * sizeof *dims);
+        return lt_layout_strides(d, layout, ndim, dims, strides) ? ndim : 0;
+    }
+    memcpy(split, (int64_t[]){dims[0], f->c, f->s}, 3 * sizeof *split);
     if (l->kind == LT_LAYOUT_FLAT)
-        return lt_md_strided(3, split, (int64_t[]){l->c * l->s, 1, l->c});
-    if (l->kind == LT_LAYOUT_TURNED_FLAT)
-        return lt_md_strided(3, split, (int64_t[]){1, dims[0], l->c * dims[0]});
-    if (f->kind == LT_LAYOUT_FLAT || f->kind == LT_LAYOUT_TURNED_FLAT)
-        return lt_md_strided(3, split, NULL);
-    lt_layout_strides(d, layout, ndim, dims, strides);
-    return lt_md_strided(ndim, dims, strides);
+        memcpy(strides, (int64_t[]){l->c * l->s, 1, l->c}, 3 * sizeof *strides);
+    else if (l->kind == LT_LAYOUT_TURNED_FLAT)
+        memcpy(strides, (int64_t[]){1, dims[0], l->c * dims[0]}, 3 * sizeof *strides);
+    else if (l->kind == LT_LAYOUT_TURNED)
+        memcpy(strides, (int64_t[]){1, f->s * dims[0], dims[0]}, 3 * sizeof *strides);
+    else
+        strides_plain(3, split, strides);
+    return 3;
+}
+
+struct lt_md *lt_layout_md(const struct lt_device *d, enum lt_dtype t, int layout, int like,
+                           int ndim, const int64_t *dims)
+{
+    int64_t split[LT_DIMS_MAX], strides[LT_DIMS_MAX];
+    int n = lt_layout_places(d, layout, like, ndim, dims, split, strides);
+
+    return n || !ndim ? lt_md_strided(t, n, split, strides) : lt_md_copy(d->layouts[layout].md);
 }
 
 int lt_layout_dims(const struct lt_device *d, int layout, int64_t *dims)
@@ -114,7 +128,7 @@ size_t lt_layout_bytes(struct lt_device *d, int layout, const struct lt_type *t,
     const struct lt_layout *l = &d->layouts[layout];
 
     if (l->kind == LT_LAYOUT_BLOCKED)
-        return lt_md_bytes(l->md);
+        return lt_md_bytes(l->md) / lt_dtype_sizes[lt_md_dtype(l->md)] * lt_dtype_sizes[t->dtype];
     if (l->kind == LT_LAYOUT_INDEX8)
         return (size_t)lt_type_count(t, b);
     return lt_type_bytes(t, b);
@@ -160,21 +174,24 @@ static int convert(struct lt_device *d, int from, int to, const struct lt_type *
         memcpy(dst, src, bytes);
         return 0;
     }
-    if (t->dtype != LT_F32) {
-        if (!lt_layout_strides(d, from, t->ndim, dims, a) ||
-            !lt_layout_strides(d, to, t->ndim, dims, b))
-            return lt_error_set(err, -ENOTSUP, "a layout without strides holds float32 only");
-        copy_strided(t->ndim, dims, a, b, lt_dtype_sizes[t->dtype], src, dst);
+    if (t->dtype != LT_F32 && t->dtype != LT_BF16) {
+        int64_t split[LT_DIMS_MAX];
+        int n = lt_layout_places(d, from, from ? from : to, t->ndim, dims, split, a);
+
+        if (!n || !lt_layout_places(d, to, to ? to : from, t->ndim, dims, split, b))
+            return lt_error_set(err, -ENOTSUP, "a blocked layout holds no %s here",
+                                lt_dtype_names[t->dtype]);
+        copy_strided(n, split, a, b, lt_dtype_sizes[t->dtype], src, dst);
         return 0;
     }
     if (d->layouts[from].kind == LT_LAYOUT_BLOCKED || d->layouts[to].kind == LT_LAYOUT_BLOCKED) {
         int n = lt_layout_dims(d, d->layouts[from].kind == LT_LAYOUT_BLOCKED ? from : to, dims);
 
-        m0 = lt_layout_md(d, from, 0, n, dims);
-        m1 = lt_layout_md(d, to, 0, n, dims);
+        m0 = lt_layout_md(d, t->dtype, from, 0, n, dims);
+        m1 = lt_layout_md(d, t->dtype, to, 0, n, dims);
     } else {
-        m0 = lt_layout_md(d, from, from ? from : to, t->ndim, dims);
-        m1 = lt_layout_md(d, to, to ? to : from, t->ndim, dims);
+        m0 = lt_layout_md(d, t->dtype, from, from ? from : to, t->ndim, dims);
+        m1 = lt_layout_md(d, t->dtype, to, to ? to : from, t->ndim, dims);
     }
     rc = lt_prim_reorder(m0, m1, 1, &p, err);
     if (rc < 0)

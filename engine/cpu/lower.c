@@ -94,11 +94,15 @@ int lt_cpu_lower(struct lt_device *d, struct lt_graph *g, const struct lt_bindin
 
     lt_cpu_fuse(g, b);
     lt_cpu_chains(g, b);
+    lt_cpu_low(d, g, b);
+    lt_cpu_chains_in_place(g);
     rc = lt_graph_sort(g, err);
     if (!rc)
         rc = supported(d, g, err);
     if (!rc)
         rc = lt_cpu_layouts(d, g, b, err);
+    if (!rc && d->low == LT_LOW_NATIVE)
+        lt_graph_sweep(g); /* weights whose rounded copy a reorder makes */
     if (!rc)
         rc = lt_graph_sort(g, err);
     if (!rc)

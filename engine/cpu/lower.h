@@ -30,6 +30,10 @@ void lt_cpu_take_output(struct lt_graph *g, int node, lt_id v);
 
 void lt_cpu_fuse(struct lt_graph *g, const struct lt_binding *b);
 void lt_cpu_chains(struct lt_graph *g, const struct lt_binding *b);
+void lt_cpu_chains_in_place(struct lt_graph *g); /* after the last change to chains */
+void lt_cpu_chain_add(struct lt_graph *g, enum lt_chain_code code, lt_id v, lt_id out);
+/* What the device computes otherwise than as bfloat16 (lower_low.c). */
+void lt_cpu_low(struct lt_device *d, struct lt_graph *g, const struct lt_binding *b);
 int lt_cpu_layouts(struct lt_device *d, struct lt_graph *g, const struct lt_binding *b,
                    struct lt_error *err);
 

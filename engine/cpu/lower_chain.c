@@ -50,14 +50,22 @@ static bool types_fit(const struct lt_graph *g, const struct lt_node *n, enum lt
                       int n_in)
 {
     enum lt_dtype first = g->values[n->in[0]].type.dtype;
+    const struct lt_type *out = &g->values[n->out[0]].type;
 
-    if (g->values[n->out[0]].type.dtype != LT_F32)
+    if (out->dtype != LT_F32 && out->dtype != LT_BF16 && (out->dtype != LT_F64 || !out->ndim))
         return false;
     if (code == LT_CHAIN_COPY && !strcmp(n->op->name, "cast"))
-        return first != LT_BF16 && first != LT_F16;
-    if (first != LT_F32)
+        return first != LT_F16 && (first != LT_BF16 || out->dtype != LT_F64);
+    if (first != out->dtype)
         return false;
-    return n_in < 2 || code == LT_CHAIN_MASK || g->values[n->in[1]].type.dtype == LT_F32;
+    return n_in < 2 || code == LT_CHAIN_MASK || g->values[n->in[1]].type.dtype == first;
+}
+
+/* Of bfloat16 operands these give what bfloat16 has: nothing is left to round. */
+static bool exact(enum lt_chain_code code)
+{
+    return code == LT_CHAIN_RELU || code == LT_CHAIN_NEG || code == LT_CHAIN_RELU_GRAD ||
+           code == LT_CHAIN_FILL || code == LT_CHAIN_ROUND;
 }
 
 bool lt_chain_instr_of(const struct lt_graph *g, const struct lt_node *n,
@@ -72,7 +80,7 @@ bool lt_chain_instr_of(const struct lt_graph *g, const struct lt_node *n,
         if (table[i].code == LT_CHAIN_MASK) {
             double p = lt_node_float(n, "p");
 
-            out->imm = p < 1 ? (float)(1 / (1 - p)) : 0;
+            out->imm = p < 1 ? 1 / (1 - p) : 0;
         }
         return types_fit(g, n, table[i].code, table[i].n_in);
     }
@@ -89,7 +97,7 @@ void lt_chain_encode(struct lt_graph *g, struct lt_node *n, const struct lt_chai
     ints[0] = n_code;
     for (int i = 0; i < n_code; i++) {
         int64_t *at = ints + 1 + 5 * i;
-        double imm = (double)code[i].imm;
+        double imm = code[i].imm;
 
         at[0] = code[i].code;
         at[1] = code[i].a;
@@ -114,7 +122,7 @@ void lt_chain_decode(const struct lt_node *n, struct lt_chain *c)
 
         memcpy(&imm, &at[4], sizeof imm);
         c->code[i] = (struct lt_chain_instr){(enum lt_chain_code)at[0], (int)at[1], (int)at[2],
-                                             (float)imm, (int)at[3]};
+                                             imm, (int)at[3]};
     }
 }
 
@@ -182,6 +190,14 @@ static void node_write(struct lt_graph *g, int node, const struct draft *d)
     lt_chain_encode(g, &g->nodes[node], d->code, d->n_code);
 }
 
+/* Is what the instruction gives rounded to bfloat16? */
+static bool rounds(const struct lt_graph *g, const struct lt_node *n, enum lt_chain_code code)
+{
+    if (g->values[n->out[0]].type.dtype != LT_BF16)
+        return false;
+    return code == LT_CHAIN_COPY ? g->values[n->in[0]].type.dtype != LT_BF16 : !exact(code);
+}
+
 /* A node of one instruction; "like" inputs fall away. */
 static void to_chain(struct lt_graph *g, int node)
 {
@@ -198,6 +214,13 @@ static void to_chain(struct lt_graph *g, int node)
         d.in[d.n_in++] = n->in[1];
     else
         i.b = 0;
+    if (rounds(g, n, i.code)) {
+        if (i.code == LT_CHAIN_COPY)
+            i.code = LT_CHAIN_ROUND;
+        else
+            d.code[d.n_code++] = i;
+        i = i.code == LT_CHAIN_ROUND ? i : (struct lt_chain_instr){LT_CHAIN_ROUND, d.n_in, 0, 0, 0};
+    }
     d.code[d.n_code++] = i;
     node_write(g, node, &d);
 }
@@ -211,6 +234,12 @@ static bool reads_persistent(const struct lt_graph *g, const struct lt_node *n)
     return false;
 }
 
+/* Chains over float64 are another kernel's. */
+static bool over_float64(const struct lt_graph *g, lt_id v)
+{
+    return g->values[v].type.dtype == LT_F64;
+}
+
 static bool absorb(struct lt_graph *g, const struct lt_binding *b, int node, const int *uses)
 {
     struct lt_node *n = &g->nodes[node];
@@ -222,7 +251,8 @@ static bool absorb(struct lt_graph *g, const struct lt_binding *b, int node, con
 
         if (from < 0 || g->nodes[from].op != &lt_cpu_op_chain || uses[v] != 1 ||
             g->nodes[from].dead || reads_persistent(g, &g->nodes[from]) ||
-            !lt_shape_eq(&g->values[v].type, &g->values[n->out[0]].type))
+            !lt_shape_eq(&g->values[v].type, &g->values[n->out[0]].type) ||
+            over_float64(g, v) != over_float64(g, n->out[0]))
             continue;
         if (!draft_append(&d, &g->nodes[from], LT_NONE, 0) || !draft_append(&d, n, v, d.n_code - 1))
             continue;
@@ -246,4 +276,53 @@ void lt_cpu_chains(struct lt_graph *g, const struct lt_binding *b)
         while (!g->nodes[i].dead && g->nodes[i].op == &lt_cpu_op_chain && absorb(g, b, i, uses))
             ;
     lt_free(uses);
+}
+
+/* The output may lie where an input lay only if it takes each element's own place: not where that is
+ * broadcast, nor where elements are of another size. */
+void lt_cpu_chains_in_place(struct lt_graph *g)
+{
+    for (int i = 0; i < g->n_nodes; i++) {
+        struct lt_node *n = &g->nodes[i];
+        uint32_t mask = 0;
+        struct lt_op *op;
+
+        if (n->dead || n->op != &lt_cpu_op_chain)
+            continue;
+        for (int k = 0; k < n->n_in; k++) {
+            const struct lt_type *a = &g->values[n->in[k]].type, *b = &g->values[n->out[0]].type;
+
+            if (lt_shape_eq(a, b) && lt_dtype_sizes[a->dtype] == lt_dtype_sizes[b->dtype])
+                mask |= 1u << k;
+        }
+        if (mask == (n->n_in < 32 ? (1u << n->n_in) - 1 : ~0u))
+            continue;
+        op = lt_arena_alloc(g->arena, sizeof *op);
+        if (!op)
+            abort(); /* a graph's arena has no cap */
+        *op = lt_cpu_op_chain;
+        op->inplace[0] = mask;
+        n->op = op;
+    }
+}
+
+/* A chain of one instruction, code(v), that gives `out`. */
+void lt_cpu_chain_add(struct lt_graph *g, enum lt_chain_code code, lt_id v, lt_id out)
+{
+    struct draft d = {.in = {v}, .n_in = 1, .code = {{code, 0, 0, 0, 0}}, .n_code = 1};
+    struct lt_node n = {.op = &lt_cpu_op_chain, .n_out = 1};
+
+    n.name = lt_arena_format(g->arena, "%s/%s",
+                             g->values[v].node >= 0 ? g->nodes[g->values[v].node].name
+                                                    : g->values[v].name,
+                             lt_dtype_names[g->values[out].type.dtype]);
+    n.out = lt_arena_alloc(g->arena, sizeof *n.out);
+    if (!n.name || !n.out)
+        abort(); /* a graph's arena has no cap */
+    n.out[0] = out;
+    g->values[out].node = g->n_nodes;
+    g->values[out].out = 0;
+    LT_GROW(g->nodes, g->n_nodes, g->cap_nodes);
+    g->nodes[g->n_nodes++] = n;
+    node_write(g, g->n_nodes - 1, &d);
 }

@@ -181,14 +181,27 @@ static bool sums_to_channels(const struct lt_graph *g, const struct lt_node *n)
     return seen == ((1u << ndim) - 1 - (1u << keep));
 }
 
+/* The bfloat16 value of which v is the float32 copy; or v. */
+static lt_id before_cast(const struct lt_graph *g, lt_id v)
+{
+    int i = maker(g, v, "cast");
+
+    if (i < 0 || g->values[v].type.dtype != LT_F32 ||
+        g->values[g->nodes[i].in[0]].type.dtype != LT_BF16)
+        return v;
+    return g->nodes[i].in[0];
+}
+
 static void fuse_bias_grad(struct lt_graph *g, int node)
 {
-    lt_id dy = g->nodes[node].in[0], db = g->nodes[node].out[0];
+    lt_id dy = before_cast(g, g->nodes[node].in[0]), db = g->nodes[node].out[0];
     int ndim = g->values[dy].type.ndim, other = find_node(g, "conv2d_dw", &dy, 0, 1, 3);
 
     if (!sums_to_channels(g, &g->nodes[node]))
         return;
     if (ndim == 4 && other >= 0) {
+        if (g->values[dy].type.dtype == LT_F64)
+            return;
         lt_cpu_rewrite(g, other, &lt_cpu_op_conv2d_dw_bias, g->nodes[other].in, 3);
     } else {
         other = maker(g, dy, "relu_grad");

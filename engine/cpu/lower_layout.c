@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "engine/cpu/chain.h"
 #include "engine/graph/edit.h"
 
 const struct lt_op lt_cpu_op_reorder = {.name = "cpu_reorder",
@@ -41,7 +42,7 @@ const struct lt_layout *lt_walk_shape(const struct lt_walk *w, lt_id v)
     return &w->d->layouts[lt_walk_layout(w, v)];
 }
 
-static lt_id value_like(struct lt_graph *g, lt_id v, int node, int to)
+static lt_id value_like(struct lt_graph *g, lt_id v, int node, int to, enum lt_dtype type)
 {
     LT_GROW(g->values, g->n_values, g->cap_values);
     g->values[g->n_values] = (struct lt_value){.kind = LT_VALUE_NODE,
@@ -49,11 +50,16 @@ static lt_id value_like(struct lt_graph *g, lt_id v, int node, int to)
                                                .node = node,
                                                .alias = LT_NONE,
                                                .layout = to};
+    g->values[g->n_values].type.dtype = type;
     return g->n_values++;
 }
 
-/* v in another layout. */
 lt_id lt_walk_moved(struct lt_walk *w, lt_id v, int to)
+{
+    return lt_walk_moved_as(w, v, to, w->g->values[v].type.dtype);
+}
+
+lt_id lt_walk_moved_as(struct lt_walk *w, lt_id v, int to, enum lt_dtype type)
 {
     struct lt_graph *g = w->g;
     struct lt_node n = {.op = &lt_cpu_op_reorder, .n_in = 1, .n_out = 1};
@@ -61,7 +67,7 @@ lt_id lt_walk_moved(struct lt_walk *w, lt_id v, int to)
     void *known;
     lt_id out;
 
-    snprintf(key, sizeof key, "%d/%d", v, to);
+    snprintf(key, sizeof key, "%d/%d/%d", v, to, (int)type);
     known = lt_map_get(w->moved, key);
     if (known)
         return (lt_id)((intptr_t)known - 1);
@@ -72,13 +78,42 @@ lt_id lt_walk_moved(struct lt_walk *w, lt_id v, int to)
     n.attrs = lt_arena_alloc(g->arena, sizeof *n.attrs);
     if (!n.name || !n.in || !n.out || !n.attrs)
         abort(); /* a graph's arena has no cap */
-    out = value_like(g, v, g->n_nodes, to);
+    out = value_like(g, v, g->n_nodes, to, type);
     n.in[0] = v;
     n.out[0] = out;
     LT_GROW(g->nodes, g->n_nodes, g->cap_nodes);
     g->nodes[g->n_nodes++] = n;
     lt_map_set(w->moved, key, (void *)(intptr_t)(out + 1));
     return out;
+}
+
+lt_id lt_walk_rounded(const struct lt_walk *w, lt_id v)
+{
+    const struct lt_graph *g = w->g;
+    int node = g->values[v].node;
+    struct lt_chain c;
+    lt_id p;
+
+    if (node < 0 || strcmp(g->nodes[node].op->name, "cpu_chain") != 0 || g->nodes[node].n_in != 1)
+        return LT_NONE;
+    lt_chain_decode(&g->nodes[node], &c);
+    p = g->nodes[node].in[0];
+    if (g->values[p].node >= 0 && g->nodes[g->values[p].node].op == &lt_cpu_op_reorder)
+        p = g->nodes[g->values[p].node].in[0];
+    return c.n_code == 1 && c.code[0].code == LT_CHAIN_ROUND &&
+                   lt_value_persists(g->values[p].kind) &&
+                   lt_shape_eq(&g->values[p].type, &g->values[v].type)
+               ? p
+               : LT_NONE;
+}
+
+void lt_walk_place_weight(struct lt_walk *w, lt_id v, int to)
+{
+    lt_id p = lt_walk_rounded(w, v);
+
+    lt_walk_place(w, p == LT_NONE ? v : p, to);
+    if (p != LT_NONE && w->g->nodes[w->g->values[v].node].in[0] == p)
+        w->g->values[v].layout = w->g->values[p].layout;
 }
 
 /* One channel, or one place per channel: plain and channels-last are the same bytes. */

@@ -28,6 +28,12 @@ lt_id lt_walk_root(const struct lt_walk *w,
 void lt_walk_want(struct lt_walk *w, int i, int to);
 /* v in another layout; shared by all that ask for the same. */
 lt_id lt_walk_moved(struct lt_walk *w, lt_id v, int to);
+/* The same, in another type too. */
+lt_id lt_walk_moved_as(struct lt_walk *w, lt_id v, int to, enum lt_dtype type);
+/* The parameter of which v is the copy rounded to bfloat16; LT_NONE: it is none. */
+lt_id lt_walk_rounded(const struct lt_walk *w, lt_id v);
+/* A weight lies as its kernel likes it: the parameter, and its rounded copy with it. */
+void lt_walk_place_weight(struct lt_walk *w, lt_id v, int to);
 bool lt_walk_same_bytes(const struct lt_walk *w, lt_id v, int to);
 void lt_walk_give(struct lt_walk *w, int o, int to); /* output o lies so */
 /* A persistent value's layout, where no earlier program nor node decided it. */

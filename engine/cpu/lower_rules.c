@@ -27,6 +27,17 @@ static bool same_dims(const struct lt_walk *w, lt_id a, lt_id b)
     return n == m && !memcmp(x, y, (size_t)n * sizeof *x);
 }
 
+/* A blocked layout is for one type. */
+static bool of_one_type(const struct lt_walk *w)
+{
+    const struct lt_node *n = lt_walk_node(w);
+
+    for (int i = 0; i < n->n_in; i++)
+        if (w->g->values[n->in[i]].type.dtype != w->g->values[n->out[0]].type.dtype)
+            return false;
+    return true;
+}
+
 /* The layout of the first input of full size that isn't plain; others of full size follow. */
 static int rule_chain(struct lt_walk *w)
 {
@@ -42,7 +53,7 @@ static int rule_chain(struct lt_walk *w)
         else
             broadcast = broadcast || lt_value_count(w->g, w->b, v) != 1;
     }
-    if (to != LAST && broadcast)
+    if ((to != LAST && broadcast) || (w->d->layouts[to].kind == LT_LAYOUT_BLOCKED && !of_one_type(w)))
         to = PLAIN;
     for (int i = 0; i < lt_walk_node(w)->n_in; i++) {
         lt_id v = lt_walk_node(w)->in[i];
@@ -67,9 +78,9 @@ static int rule_linear(struct lt_walk *w)
     const struct lt_layout l = *lt_walk_shape(w, x);
     const struct lt_layout *k;
 
-    if (lt_value_persists(w->g->values[weight].kind))
-        lt_walk_place(w, weight,
-                      l.kind == LT_LAYOUT_FLAT ? find(w, LT_LAYOUT_TURNED_FLAT, l.c, l.s) : TURNED);
+    lt_walk_place_weight(w, weight,
+                         l.kind == LT_LAYOUT_FLAT ? find(w, LT_LAYOUT_TURNED_FLAT, l.c, l.s)
+                                                  : TURNED);
     k = lt_walk_shape(w, weight);
     if (k->kind == LT_LAYOUT_TURNED_FLAT && ndim_of(w, x) == 2) {
         lt_walk_want(w, 0, find(w, LT_LAYOUT_FLAT, k->c, k->s));
@@ -129,8 +140,8 @@ static int conv_weights(struct lt_walk *w, const struct lt_conv_shape *s, enum l
     int rc;
 
     if (w->d->layouts[have].kind == LT_LAYOUT_BLOCKED && kind != LT_CONV_DATA) {
-        own = lt_layout_md(w->d, have, 0, s->w_ndim, s->w);
-        if (lt_conv_prim(s, kind, own, false, false, s->x[0], 1, &p, NULL) == 0) {
+        own = lt_layout_md(w->d, s->wt, have, 0, s->w_ndim, s->w);
+        if (lt_md_dtype(own) == s->wt && lt_conv_prim(s, kind, own, false, false, s->x[0], 1, &p, NULL) == 0) {
             *out = have;
             return 0;
         }
@@ -144,6 +155,25 @@ static int conv_weights(struct lt_walk *w, const struct lt_conv_shape *s, enum l
     return 0;
 }
 
+/* Over bfloat16: the parameter lies as its gradient does, and a reorder makes the rounded copy in
+ * the layout that is wanted at once. */
+static int weights_low(struct lt_walk *w, const struct lt_conv_shape *s, int to)
+{
+    lt_id v = lt_walk_node(w)->in[1], p = lt_walk_rounded(w, v);
+    struct lt_conv_shape grad = *s;
+    int own = PLAIN;
+
+    if (p == LT_NONE)
+        return 0;
+    grad.wt = LT_F32;
+    grad.xt = grad.yt = LT_BF16;
+    if (conv_weights(w, &grad, LT_CONV_WEIGHTS, PLAIN, &own) == 0)
+        lt_walk_place(w, p, own);
+    v = lt_walk_moved_as(w, p, to, LT_BF16); /* moves the nodes */
+    lt_walk_node(w)->in[1] = v;
+    return 0;
+}
+
 static int rule_conv(struct lt_walk *w)
 {
     const struct lt_node *n = lt_walk_node(w);
@@ -151,11 +181,13 @@ static int rule_conv(struct lt_walk *w)
     int to = PLAIN, rc = 0;
 
     lt_conv_shape(w->d, w->g, w->b, n, n->in[0], n->in[1], n->out[0], &s);
-    if (!lt_conv_is_empty(&s))
+    if (!lt_conv_is_empty(&s) && s.wt != LT_F64)
         rc = conv_weights(w, &s, LT_CONV_FORWARD, lt_walk_layout(w, n->in[1]), &to);
+    if (!rc && s.wt == LT_BF16)
+        rc = weights_low(w, &s, to);
     if (rc < 0)
         return rc;
-    lt_walk_place(w, n->in[1], to);
+    lt_walk_place_weight(w, lt_walk_node(w)->in[1], to);
     lt_walk_want(w, 0, LAST);
     lt_walk_want(w, 1, to);
     if (lt_walk_node(w)->n_in > 2)
@@ -171,8 +203,10 @@ static int rule_conv_dx(struct lt_walk *w)
     int to = PLAIN, rc = 0;
 
     lt_conv_shape(w->d, w->g, w->b, n, n->out[0], n->in[1], n->in[0], &s);
-    if (!lt_conv_is_empty(&s))
+    if (!lt_conv_is_empty(&s) && s.wt != LT_F64)
         rc = conv_weights(w, &s, LT_CONV_DATA, lt_walk_layout(w, n->in[1]), &to);
+    if (!rc && s.wt == LT_BF16)
+        rc = weights_low(w, &s, to);
     if (rc < 0)
         return rc;
     lt_walk_want(w, 0, LAST);
@@ -186,11 +220,12 @@ static int rule_conv_dw(struct lt_walk *w)
     const struct lt_node *n = lt_walk_node(w);
     lt_id hint = w->hint[n->out[0]];
     struct lt_conv_shape s;
-    int to = PLAIN, rc;
+    int to = PLAIN, rc = 0;
 
     lt_conv_shape(w->d, w->g, w->b, n, n->in[1], n->out[0], n->in[0], &s);
-    rc = conv_weights(w, &s, LT_CONV_WEIGHTS, hint == LT_NONE ? PLAIN : lt_walk_layout(w, hint),
-                      &to);
+    if (s.wt != LT_F64)
+        rc = conv_weights(w, &s, LT_CONV_WEIGHTS, hint == LT_NONE ? PLAIN : lt_walk_layout(w, hint),
+                          &to);
     if (rc < 0)
         return rc;
     lt_walk_want(w, 0, LAST);

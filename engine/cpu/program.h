@@ -21,6 +21,7 @@ struct lt_build {
     int node;
     const struct lt_node *n;
     size_t scratch; /* taken by this node so far */
+    size_t real;    /* bytes of a number of its tensors: 8 where they are float64, else 4 */
     struct lt_error *err;
 };
 
@@ -29,7 +30,9 @@ struct lt_build {
 struct lt_builder {
     const char *op;
     int (*build)(struct lt_build *b);
-    bool any_type; /* not float32 tensors only */
+    bool any_type; /* not tensors of one of float32 and float64 only */
+    /* Also with bfloat16 tensors, where this holds; NULL: never. */
+    bool (*low)(const struct lt_graph *g, const struct lt_node *n);
     bool (*fits)(const struct lt_graph *g, const struct lt_node *n); /* its own rule; NULL: those two */
 };
 /* NULL: no kernel of this back end for this node's operator over its types. */

@@ -4,6 +4,8 @@
  */
 #include "engine/ops/norm.h"
 
+#include <math.h>
+
 static int infer(const struct lt_graph *g, const struct lt_node *n, const struct lt_type *in,
                  struct lt_type *out, struct lt_error *err)
 {
@@ -16,6 +18,12 @@ static int infer(const struct lt_graph *g, const struct lt_node *n, const struct
     return lt_check_same(n, &in[0], &in[1], "running_var", err);
 }
 
+/* What isn't finite moves nothing, as in batch_norm. */
+static double moved(double running, double batch, double momentum)
+{
+    return isfinite(batch) ? (1 - momentum) * running + momentum * batch : running;
+}
+
 static int ref(const struct lt_kernel_args *k, struct lt_error *err)
 {
     int64_t channels = k->in[0].count;
@@ -26,11 +34,10 @@ static int ref(const struct lt_kernel_args *k, struct lt_error *err)
         double mean = lt_norm_mean(k->in[0].dtype, &k->in[2], c);
 
         if (n > 0)
-            lt_set(&k->out[0], c, (1 - momentum) * lt_get(&k->in[0], c) + momentum * mean);
+            lt_set(&k->out[0], c, moved(lt_get(&k->in[0], c), mean, momentum));
         if (n > 1)
             lt_set(&k->out[1], c,
-                   (1 - momentum) * lt_get(&k->in[1], c) +
-                       momentum * lt_get(&k->in[3], c) / (n - 1));
+                   moved(lt_get(&k->in[1], c), lt_get(&k->in[3], c) / (n - 1), momentum));
     }
     return 0;
 }

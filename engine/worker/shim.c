@@ -29,6 +29,7 @@
 #include "base/mem.h"
 #include "engine/worker/command.h"
 #include "engine/worker/shim_env.h"
+#include "engine/worker/shim_leftovers.h"
 #include "engine/worker/shim_peers.h"
 #include "engine/worker/shim_recorder.h"
 #include "proto/wire.h"
@@ -342,6 +343,7 @@ static int wait_and_record(struct shim *s, struct lt_error *err)
     e.status = e.signaled ? WTERMSIG(status) : WEXITSTATUS(status);
     e.oom = e.signaled && e.status == SIGKILL && oom_kills(s) > s->oom_before;
     sweep(s);
+    lt_shim_remove_leftovers(s->pid);
     lt_shim_recorder_finish(&s->recorder);
     return lt_attempt_write_exit(s->dir, &e, err);
 }

@@ -1,6 +1,7 @@
 /* test_ops.c - every operator on cpu against its reference kernel: shapes with tails, broadcasting,
  * empty and single elements, special numbers, one and two threads with the same bits; no kernel is
- * a reference one */
+ * a reference one. Every row over float32 is run over float64, too, and those that bf16-mixed runs
+ * over bfloat16 also so. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -180,8 +181,28 @@ static const struct row rows[] = {
 };
 
 /* clang-format on */
-static int row_build(struct bed *t, const struct row *r)
+/* A row as it is run: float32 tensors are of another type; contractions may give float32. */
+struct run {
+    const struct row *r;
+    enum lt_dtype over;
+    bool full; /* attribute dtype: float32 */
+};
+
+/* A bias stays float32. */
+static enum lt_dtype dtype_of(const struct run *u, int i)
 {
+    const struct lt_op *op = lt_op_find(u->r->op);
+    bool bias = op->precision == LT_PRECISION_LOW && i == 2 && u->r->in[i].shape.ndim == 1;
+
+    if (u->r->in[i].dtype != LT_F32 || (bias && u->over == LT_BF16))
+        return u->r->in[i].dtype;
+    return u->over;
+}
+
+static void row_build(struct bed *t, const struct run *u)
+{
+    const struct row *r = u->r;
+    struct lt_attr attrs[9];
     lt_id in[8];
 
     bed_open(t);
@@ -189,14 +210,15 @@ static int row_build(struct bed *t, const struct row *r)
         char name[8];
 
         snprintf(name, sizeof name, "in%d", i);
-        in[i] = (r->in[i].param ? bed_param : bed_input)(t, name, r->in[i].dtype,
+        in[i] = (r->in[i].param ? bed_param : bed_input)(t, name, dtype_of(u, i),
                                                          r->in[i].shape.ndim, r->in[i].shape.dim);
     }
-    bed_outputs(t, bed_node(t, r->op, "node", in, r->n_in, r->attrs, r->n_attrs));
-    return t->g->nodes[0].op->n_out;
+    memcpy(attrs, r->attrs, sizeof r->attrs);
+    attrs[r->n_attrs] = (struct lt_attr)STR("dtype", "float32");
+    bed_outputs(t, bed_node(t, r->op, "node", in, r->n_in, attrs, r->n_attrs + u->full));
 }
 
-static void adjust_floats(const struct row *r, const struct arg *a, float *p)
+static void adjust_floats(const struct row *r, const struct arg *a, enum lt_dtype dtype, void *p)
 {
     static const float special[] = {NAN,  INFINITY, -INFINITY, 0.0f,    -0.0f,
                                     1.0f, -1.0f,    88.0f,     -100.0f, 1e-30f};
@@ -204,11 +226,15 @@ static void adjust_floats(const struct row *r, const struct arg *a, float *p)
 
     for (int d = 0; d < a->shape.ndim; d++)
         n *= a->shape.dim[d];
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        double v = lt_dtype_load(dtype, p, i);
+
         if (r->values == POSITIVE)
-            p[i] = fabsf(p[i]) + 0.1f;
+            v = (double)(fabsf((float)v) + 0.1f);
         else if (r->values == SPECIAL)
-            p[i] = i % 3 ? p[i] * 3 : special[i / 3 % (int64_t)LT_ARRAY_LEN(special)];
+            v = i % 3 ? v * 3 : (double)special[i / 3 % (int64_t)LT_ARRAY_LEN(special)];
+        lt_dtype_store(dtype, p, i, v);
+    }
 }
 
 /* Which input the samples' weights are. */
@@ -221,15 +247,16 @@ static int weights_at(const char *op)
 
 /* POSITIVE scalars are step numbers and learning rates; a weight of 0 is among the samples'
  * weights. */
-static void adjust(const struct row *r, struct bed_values *v)
+static void adjust(const struct run *u, struct bed_values *v)
 {
+    const struct row *r = u->r;
     int in = 0, param = 0;
 
     for (int i = 0; i < r->n_in; i++) {
         void *p = r->in[i].param ? v->persistent[param++] : v->in[in++];
 
         if (r->in[i].dtype == LT_F32)
-            adjust_floats(r, &r->in[i], p);
+            adjust_floats(r, &r->in[i], dtype_of(u, i), p);
         if (r->in[i].dtype == LT_I64 && !r->in[i].shape.ndim)
             ++*(int64_t *)p;
         for (int64_t k = 0; r->in[i].dtype == LT_F64 && r->values == POSITIVE &&
@@ -238,7 +265,7 @@ static void adjust(const struct row *r, struct bed_values *v)
             ((double *)p)[k] = fabs(((double *)p)[k]) + 0.01;
         if (r->in[i].dtype == LT_F32 && i == weights_at(r->op) && r->in[i].shape.ndim == 1 &&
             r->in[i].shape.dim[0] > 2)
-            ((float *)p)[1] = 0;
+            lt_dtype_store(dtype_of(u, i), p, 1, 0);
     }
 }
 
@@ -252,20 +279,39 @@ static bool names_reference(const char *kernels)
     return false;
 }
 
+/* Where a result is rounded to bfloat16, the last digit may be another: 2^-7 of it. What isn't rounded is a float32
+ * sum of products that float32 has, and as near as over float32. */
+static double tolerance(const struct run *u)
+{
+    double tol = u->r->tol > 0 ? u->r->tol : LT_MAX(lt_op_find(u->r->op)->tol, 2e-7);
+
+    if (u->over == LT_F64)
+        return LT_MIN(tol, 1e-12);
+    return u->over == LT_BF16 && !u->full ? 0x1p-7 : tol;
+}
+
+/* oneDNN's products of bfloat16 split their sums by the number of threads, where AMX makes them. */
+static bool bits_vary(const struct run *u)
+{
+    return u->r->bits_vary ||
+           (u->over == LT_BF16 && lt_op_find(u->r->op)->precision == LT_PRECISION_LOW);
+}
+
 /* Returns how many things are wrong. */
-static int row_check(const struct row *r, uint64_t seed)
+static int run_check(const struct run *u, uint64_t seed)
 {
     static char kernels[4096];
+    const struct row *r = u->r;
     struct lt_device_config one = {.threads = 1}, two = {.threads = 2};
     struct bed_values start, ref, cpu, cpu2;
+    const char *over = lt_dtype_names[u->over];
     struct bed t;
-    double worst, tol;
+    double worst;
     int wrong = 0;
 
-    row_build(&t, r);
-    tol = r->tol > 0 ? r->tol : LT_MAX(t.g->nodes[0].op->tol, 2e-7);
+    row_build(&t, u);
     bed_fill(&t, &start, seed, r->ints ? r->ints : 7);
-    adjust(r, &start);
+    adjust(u, &start);
     bed_copy(&t, &start, &ref);
     bed_copy(&t, &start, &cpu);
     bed_copy(&t, &start, &cpu2);
@@ -273,21 +319,37 @@ static int row_check(const struct row *r, uint64_t seed)
     if (bed_run(&t, &lt_backend_ref, &one, &ref, 1, NULL, 0) < 0 ||
         bed_run(&t, &lt_backend_cpu, &one, &cpu, 1, kernels, sizeof kernels) < 0 ||
         bed_run(&t, &lt_backend_cpu, &two, &cpu2, 1, NULL, 0) < 0)
-        return print_error("%s (row %d): a run failed\n", r->op, (int)(r - rows)), 1;
+        return print_error("%s (row %d, %s): a run failed\n", r->op, (int)(r - rows), over), 1;
     worst = bed_distance(&t, &cpu, &ref);
-    if (!(worst <= tol) && ++wrong)
-        print_error("%s (row %d): differs from the reference by %g, allowed %g\n", r->op,
-                    (int)(r - rows), worst, tol);
-    if (!r->bits_vary && !bed_same_bits(&t, &cpu, &cpu2) && ++wrong)
-        print_error("%s (row %d): other bits with two threads\n", r->op, (int)(r - rows));
+    if (!(worst <= tolerance(u)) && ++wrong)
+        print_error("%s (row %d, %s): differs from the reference by %g, allowed %g\n", r->op,
+                    (int)(r - rows), over, worst, tolerance(u));
+    if (!bits_vary(u) && !bed_same_bits(&t, &cpu, &cpu2) && ++wrong)
+        print_error("%s (row %d, %s): other bits with two threads\n", r->op, (int)(r - rows), over);
     if (names_reference(kernels) && ++wrong)
-        print_error("%s: runs on a reference kernel: %s\n", r->op, kernels);
+        print_error("%s (%s): runs on a reference kernel: %s\n", r->op, over, kernels);
     bed_free(&start);
     bed_free(&ref);
     bed_free(&cpu);
     bed_free(&cpu2);
     bed_close(&t);
     return wrong;
+}
+
+static int row_check(const struct row *r, uint64_t seed)
+{
+    const struct lt_op *op = lt_op_find(r->op);
+    bool numbers = false, low = op->precision == LT_PRECISION_LOW;
+    int wrong = run_check(&(struct run){r, LT_F32, false}, seed);
+
+    for (int i = 0; i < r->n_in; i++)
+        numbers |= r->in[i].dtype == LT_F32;
+    if (!numbers)
+        return wrong;
+    wrong += run_check(&(struct run){r, LT_F64, false}, seed);
+    if (op->precision != LT_PRECISION_KEEP && op->cls != LT_OP_UPDATE)
+        wrong += run_check(&(struct run){r, LT_BF16, false}, seed);
+    return wrong + (low ? run_check(&(struct run){r, LT_BF16, true}, seed) : 0);
 }
 
 static void test_rows(void **state)

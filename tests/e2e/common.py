@@ -7,7 +7,7 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from harness import SOURCE, Failed, Skipped, World, alive, check, equal, identity, run, wait_for  # noqa: E402,F401
+from harness import BUILD, SOURCE, Failed, Skipped, World, alive, check, equal, identity, run, wait_for  # noqa: E402,F401
 
 FASHION = "/usr/share/datasets/fashion-mnist"
 RECOVERY = 1100  # optimiser steps between the system's checkpoints

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -295,6 +296,34 @@ def orphans_are_reaped(w):
     w.wait_done(job, code=0)
 
 
+def logs_without_end(w):
+    """Only so much is kept of each stream: the oldest goes, the disk gets it back, cursors stay true. Whoever reads is told
+    how much is gone; a follower reads on, to the end."""
+    w.ltd()
+    text = ("line = b'x' * 100\nn = 0\n"
+            "for part in range(8):\n    for i in range(10000):\n        os.write(1, b'%06d' % n + line[7:] + b'\\n'); n += 1\n"
+            "    touch(f'part{part}')\n    wait(f'go{part}')\n")
+    job = submit(w, text, "--set", "job.resources.log_size=256KiB")
+    file = os.path.join(run_dir(w, job), "logs", "1", "0.out")
+    p = w.popen("logs", "-f", job)
+    for part in range(8):
+        there(w, f"part{part}")
+        wait_for(lambda: os.stat(file).st_blocks * 512 < 1 << 20, "the log to be cut")
+        touch(w, f"go{part}")
+    out, err = p.communicate(timeout=60)
+    equal(p.returncode, 0, err)
+    equal(os.stat(file).st_size, 8 * 10000 * 100, "its offsets stay")
+    lines = out.decode().split("\n")
+    check(lines[-2].startswith("079999") and lines[-1] == "", lines[-2:])
+    gone = sum(int(g) for g in re.findall(r"(\d+) bytes are no longer there", err.decode()))
+    equal(len(out) + gone, 8 * 10000 * 100, "what it got and what it was told is gone")
+    check(not out.count(b"\0"), "zeros of a hole were shown")
+    p = w.ctl("logs", job)
+    check(len(p.stdout) < 1 << 20 and "no longer there" in p.stderr and p.stdout.endswith("x\n"), p.stderr, len(p.stdout))
+    equal([line[:6] for line in w.out("logs", "--tail", "3", job).split("\n")], ["079997", "079998", "079999"])
+    equal(w.ctl("logs", "--tail", "100000", job).stdout, p.stdout)
+
+
 def binary_garbage(w):
     """Every byte comes out as it went in."""
     w.ltd()
@@ -557,6 +586,6 @@ def torch_with_gloo(w):
 
 run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secrets_stay_in_their_files, what_cant_be_run_is_refused,
      gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, ends_by_a_signal, stopped, deaf_to_sigterm,
-     time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, binary_garbage, closes_everything,
+     time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
      daemon_killed, metrics_of_a_command, metrics_again_after_a_retry, early_stopping, floods_of_metrics, the_recorder_is_killed,
      several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)

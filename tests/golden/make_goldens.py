@@ -2,7 +2,7 @@
 """make_goldens.py [--check] - golden values from PyTorch 2.13 into data/, or compares with those that are there
 
 The only maker of those files. Operators: forward values and gradients computed in float64 from float32 numbers. Optimisers,
-schedules, clipping: PyTorch's own classes, in float32. Nets: see nets.py.
+schedules, clipping: PyTorch's own classes, in float32. Nets and precisions: see nets.py.
 """
 
 import json
@@ -376,7 +376,33 @@ def whole_nets():
     return w
 
 
-FILES = {"ops": ops, "optimizers": optimizers, "clipping": clipping, "schedules": schedules, "nets": whole_nets}
+WIDE = [{"linear": {"out_features": 48}}, "relu", {"linear": {"out_features": 32}}, "relu", {"linear": {"out_features": 5}}]
+POOLED = [{"conv2d": {"out_channels": 16, "kernel_size": [3], "padding": [1]}}, "relu", {"max_pool2d": {"kernel_size": [2]}},
+          {"conv2d": {"out_channels": 20, "kernel_size": [3], "padding": [1]}}, "relu", {"max_pool2d": {"kernel_size": [2]}}, "flatten",
+          {"linear": {"out_features": 4}}]
+RESIDUAL = [{"conv2d": {"out_channels": 16, "kernel_size": [3], "padding": [1], "bias": False}}, {"batch_norm": {}}, "relu",
+            {"residual": {"layers": [{"conv2d": {"out_channels": 16, "kernel_size": [3], "padding": [1], "groups": 2}}, {"gelu": {}}]}},
+            "global_avg_pool2d", "flatten", {"layer_norm": {}}, {"linear": {"out_features": 3}}]
+
+
+def precisions():
+    w = Writer()
+    ce = {"cross_entropy": {}}
+    double, mixed = {"trainer": {"precision": "64-true"}}, {"trainer": {"precision": "bf16-mixed"}}
+    nets.run_double(plan(MLP, ce, {"adam": {"lr": 0.01}}, 8, **double), [6], 20, 30, w, "double_mlp_adam")
+    nets.run_double(plan(["tanh" if x == "relu" else x for x in MLP], "mse", {"sgd": {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-3}}, 8,
+                         trainer={"precision": "64-true", "gradient_clip_val": 0.5}), [6], 20, 31, w, "double_mlp_mse")
+    nets.run_double(plan(CNN, {"cross_entropy": {"label_smoothing": 0.1}}, {"adamw": {"lr": 0.005, "eps": 1e-6}}, 6, **double), [1, 8, 8], 20, 32,
+                    w, "double_cnn_adamw")
+    sgd = {"sgd": {"lr": 1.0}}
+    nets.run_mixed(plan(WIDE, ce, sgd, 32, **mixed), [24], 33, w, "mixed_mlp")
+    nets.run_mixed(plan(POOLED, ce, sgd, 16, **mixed), [2, 8, 8], 34, w, "mixed_cnn")
+    nets.run_mixed(plan(RESIDUAL, ce, sgd, 16, **mixed), [2, 8, 8], 35, w, "mixed_residual")
+    return w
+
+
+FILES = {"ops": ops, "optimizers": optimizers, "clipping": clipping, "schedules": schedules, "nets": whole_nets,
+         "precisions": precisions}
 
 
 def main():

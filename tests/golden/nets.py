@@ -211,3 +211,64 @@ def write_results(writer, exact, rounded):
     writer.tensor("tolerance", np.array(2e-6 + 10 * worst))
     for k, v in exact[2].items():
         writer.tensor(f"final/{k}", v if v.dtype == np.int64 else v.astype(np.float32))
+
+
+def start_of(plan, shape, seed):
+    """The data, the initial tensors, and the net, as run() has them."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    x, y, _ = data_for(plan, shape, 4 * plan["data"]["batch_size"], rng)
+    model, _ = sequential(plan["model"]["layers"], [2, *shape])
+    return x, y, {k: v.clone() for k, v in model.state_dict().items()}, model
+
+
+def write_start(writer, name, plan, start, x, y, batches):
+    writer.case(name)
+    writer.text("plan", json.dumps(plan))
+    for k, v in start.items():
+        writer.tensor(f"init/{k}", v.numpy())
+    writer.tensor("x", x)
+    writer.tensor("label", y)
+    writer.tensor("batches", np.array(batches, dtype=np.int64))
+
+
+def run_double(plan, shape, steps, seed, writer, name):
+    """64-true: everything in float64, and written so."""
+    x, y, start, model = start_of(plan, shape, seed)
+    size = plan["data"]["batch_size"]
+    batches = [(i % 4 * size, size) for i in range(steps)]
+    ty = torch.tensor(y)
+    loss, evaluated, final = train(plan, model.double().train(), torch.tensor(x).double(), ty.double() if ty.is_floating_point() else ty,
+                                   batches, 1)
+    write_start(writer, name, plan, start, x, y, batches)
+    writer.tensor("loss", loss)
+    writer.tensor("eval", evaluated)
+    for k, v in final.items():
+        writer.tensor(f"final/{k}", v)
+
+
+def gradients(plan, start, model, x, y, dtype, mixed):
+    model.load_state_dict(start)
+    model = model.to(dtype).train()
+    size = plan["data"]["batch_size"]
+    ty = torch.tensor(y[:size])
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        loss, weight = losses(plan, model(torch.tensor(x[:size], dtype=dtype)), ty.to(dtype) if ty.is_floating_point() else ty)
+    loss = loss / weight
+    model.zero_grad()
+    loss.backward()
+    return loss.item(), {k: v.grad.double().numpy() for k, v in model.named_parameters()}
+
+
+def run_mixed(plan, shape, seed, writer, name):
+    """bf16-mixed: the gradients of one step, exact; and how far torch.autocast's are from them, in the Euclidean norm."""
+    x, y, start, model = start_of(plan, shape, seed)
+    exact_loss, exact = gradients(plan, start, model, x, y, torch.float64, False)
+    loss, mixed = gradients(plan, start, model, x, y, torch.float32, True)
+    size = plan["data"]["batch_size"]
+    write_start(writer, name, plan, start, x[:size], y[:size], [(0, size)])
+    writer.tensor("loss", np.array([exact_loss]))
+    writer.tensor("noise_loss", np.array(abs(loss - exact_loss)))
+    for k, g in exact.items():
+        writer.tensor(f"grad/{k}", g.astype(np.float32))
+        writer.tensor(f"noise/{k}", np.array(np.linalg.norm(mixed[k] - g) / np.linalg.norm(g)))

@@ -57,6 +57,21 @@ static int session_open(struct player *p, const Lt__V1__TrainingPlan *plan,
     return lt_session_open(&config, &p->session, err);
 }
 
+/* In the session's type. */
+static int tensor_write(struct lt_session *s, int i, const struct lt_operand *from,
+                        struct lt_error *err)
+{
+    const struct lt_tensor_info *t = lt_session_tensor(s, i);
+    void *data = lt_malloc(t->bytes + 1);
+    int rc;
+
+    for (int64_t k = 0; t->dtype != from->dtype && k < from->count; k++)
+        lt_dtype_store(t->dtype, data, k, lt_dtype_load(from->dtype, from->data, k));
+    rc = lt_session_write(s, i, t->dtype == from->dtype ? from->data : data, err);
+    lt_free(data);
+    return rc;
+}
+
 /* Every tensor that the case has a start for. */
 static int tensors_write(struct player *p, struct lt_error *err)
 {
@@ -73,10 +88,9 @@ static int tensors_write(struct player *p, struct lt_error *err)
             return lt_error_set(err, -EINVAL, "no start for %s", t->name);
         if (!start)
             continue;
-        if (t->dtype != start->dtype ||
-            t->bytes != (size_t)start->count * lt_dtype_sizes[start->dtype])
+        if (t->bytes != (size_t)start->count * lt_dtype_sizes[t->dtype])
             return lt_error_set(err, -EINVAL, "%s has another size", t->name);
-        rc = lt_session_write(p->session, i, start->data, err);
+        rc = tensor_write(p->session, i, start, err);
         found++;
     }
     for (int i = 0; !rc && i < p->c->n; i++)

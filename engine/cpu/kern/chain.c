@@ -10,10 +10,16 @@
 
 #include <string.h>
 
-typedef void chain_op(float *d, const float *a, const float *b, float imm, int64_t n);
+#ifdef LT_REAL64
+#define LT_LOAD_OWN LT_LOAD_F64
+#else
+#define LT_LOAD_OWN LT_LOAD_F32
+#endif
+
+typedef void chain_op(lt_real *d, const lt_real *a, const lt_real *b, lt_real imm, int64_t n);
 
 #define OP1(name, expr)                                                                            \
-    static void op_##name(float *d, const float *a, const float *b, float imm, int64_t n)          \
+    static void op_##name(lt_real *d, const lt_real *a, const lt_real *b, lt_real imm, int64_t n)  \
     {                                                                                              \
         vf c = vset(imm);                                                                          \
                                                                                                    \
@@ -25,7 +31,7 @@ typedef void chain_op(float *d, const float *a, const float *b, float imm, int64
         });                                                                                        \
     }
 #define OP2(name, expr)                                                                            \
-    static void op_##name(float *d, const float *a, const float *b, float imm, int64_t n)          \
+    static void op_##name(lt_real *d, const lt_real *a, const lt_real *b, lt_real imm, int64_t n)  \
     {                                                                                              \
         vf c = vset(imm);                                                                          \
                                                                                                    \
@@ -46,6 +52,11 @@ OP1(exp, vexp(x))
 OP1(log, vlog(x))
 OP1(sqrt, vsqrt(x))
 OP1(neg, vneg(x))
+#ifdef LT_REAL64
+#define op_round op_copy /* nothing here is bfloat16 */
+#else
+OP1(round, vlow(x))
+#endif
 OP2(add, x + y)
 OP2(sub, x - y)
 OP2(mul, x *y)
@@ -53,11 +64,11 @@ OP2(div, x / y)
 OP2(relu_grad, vkeep(vnle(y, vzero()), x))
 OP2(gelu_grad, x *vgelu_slope(y))
 OP2(gelu_tanh_grad, x *vgelu_tanh_slope(y))
-OP2(tanh_grad, x *vfnma(y, y, vset(1.0f)))
-OP2(sigmoid_grad, x *(y *(vset(1.0f) - y)))
+OP2(tanh_grad, x *vfnma(y, y, vset(1)))
+OP2(sigmoid_grad, x *(y *(vset(1) - y)))
 OP2(mask, vsel(veq(y, vzero()), vzero(), x *c))
 
-static void op_fill(float *d, const float *a, const float *b, float imm, int64_t n)
+static void op_fill(lt_real *d, const lt_real *a, const lt_real *b, lt_real imm, int64_t n)
 {
     vf c = vset(imm);
 
@@ -88,40 +99,74 @@ static chain_op *const ops[LT_CHAIN_CODE_N] = {
     [LT_CHAIN_SIGMOID_GRAD] = op_sigmoid_grad,
     [LT_CHAIN_MASK] = op_mask,
     [LT_CHAIN_FILL] = op_fill,
+    [LT_CHAIN_ROUND] = op_round,
 };
 
-/* n elements from `at` on, `stride` apart, as floats. */
-static void load(float *d, const struct lt_chain_input *in, int64_t at, int64_t stride, int64_t n)
+#define EACH(type)                                                                                 \
+    for (int64_t i = 0; i < n; i++)                                                                \
+    d[i] = (lt_real)((const type *)in->data)[at + i * stride]
+
+#ifndef LT_REAL64
+static void load_low(lt_real *d, const uint16_t *p, int64_t stride, int64_t n)
 {
+    if (stride == 1) {
+        VLOOP(i, k, n, { vstn(d + i, vld_low(p + i, k), k); });
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u = (uint32_t)p[i * stride] << 16;
+
+        memcpy(d + i, &u, sizeof u);
+    }
+}
+#endif
+
+/* n elements from `at` on, `stride` apart, as numbers. */
+static void load(lt_real *d, const struct lt_chain_input *in, int64_t at, int64_t stride, int64_t n)
+{
+    if (in->load == LT_LOAD_OWN && stride == 1) {
+        memcpy(d, (const lt_real *)in->data + at, (size_t)n * sizeof *d);
+        return;
+    }
     switch (in->load) {
     case LT_LOAD_F32:
-        if (stride == 1)
-            memcpy(d, (const float *)in->data + at, (size_t)n * sizeof *d);
-        else
-            for (int64_t i = 0; i < n; i++)
-                d[i] = ((const float *)in->data)[at + i * stride];
+        EACH(float);
         break;
     case LT_LOAD_U8:
-        for (int64_t i = 0; i < n; i++)
-            d[i] = ((const uint8_t *)in->data)[at + i * stride];
+        EACH(uint8_t);
         break;
     case LT_LOAD_I32:
-        for (int64_t i = 0; i < n; i++)
-            d[i] = (float)((const int32_t *)in->data)[at + i * stride];
+        EACH(int32_t);
         break;
     case LT_LOAD_I64:
-        for (int64_t i = 0; i < n; i++)
-            d[i] = (float)((const int64_t *)in->data)[at + i * stride];
+        EACH(int64_t);
         break;
     case LT_LOAD_F64:
-        for (int64_t i = 0; i < n; i++)
-            d[i] = (float)((const double *)in->data)[at + i * stride];
+        EACH(double);
+        break;
+    case LT_LOAD_BF16:
+#ifndef LT_REAL64
+        load_low(d, (const uint16_t *)in->data + at, stride, n);
+#endif
         break;
     }
 }
 
+/* A result of n numbers to where it stays, in another type than it was computed in. */
+static void store(const struct lt_chain *c, int out, int64_t at, const lt_real *v, int64_t n)
+{
+#ifdef LT_REAL64
+    for (int64_t i = 0; i < n; i++)
+        ((float *)c->out[out])[at + i] = (float)v[i];
+#else
+    uint16_t *p = (uint16_t *)c->out[out] + at;
+
+    VLOOP(i, k, n, { vst_low(p + i, vld(v + i), k); });
+#endif
+}
+
 /* Elements [at, at + n) of the iteration space, whose last dimension is walked in runs. */
-static void load_strided(float *d, const struct lt_chain *c, const struct lt_chain_input *in,
+static void load_strided(lt_real *d, const struct lt_chain *c, const struct lt_chain_input *in,
                          int64_t at, int64_t n)
 {
     int64_t idx[LT_CHAIN_DIMS], from = 0, rest = at;
@@ -138,7 +183,7 @@ static void load_strided(float *d, const struct lt_chain *c, const struct lt_cha
         if (run > n)
             run = n;
         if (in->stride[last] == 0) {
-            float x;
+            lt_real x;
 
             load(&x, in, from, 0, 1);
             op_fill(d, NULL, NULL, x, run);
@@ -162,13 +207,13 @@ static void load_strided(float *d, const struct lt_chain *c, const struct lt_cha
 void LT_K(chain)(const void *args, int64_t begin, int64_t end)
 {
     const struct lt_chain *c = args;
-    float inputs[LT_CHAIN_INPUTS][LT_TILE] __attribute__((aligned(64)));
-    float temps[LT_CHAIN_LENGTH][LT_TILE] __attribute__((aligned(64)));
-    const float *val[LT_CHAIN_INPUTS + LT_CHAIN_LENGTH];
+    lt_real inputs[LT_CHAIN_INPUTS][LT_TILE] __attribute__((aligned(64)));
+    lt_real temps[LT_CHAIN_LENGTH][LT_TILE] __attribute__((aligned(64)));
+    const lt_real *val[LT_CHAIN_INPUTS + LT_CHAIN_LENGTH];
 
     for (int i = 0; i < c->n_in; i++)
         if (c->in[i].how == LT_IN_SCALAR) {
-            float x;
+            lt_real x;
 
             load(&x, &c->in[i], 0, 0, 1);
             op_fill(inputs[i], NULL, NULL, x, LT_TILE);
@@ -182,8 +227,8 @@ void LT_K(chain)(const void *args, int64_t begin, int64_t end)
 
             if (in->how == LT_IN_SCALAR)
                 continue;
-            if (in->how == LT_IN_DIRECT && in->load == LT_LOAD_F32) {
-                val[i] = (const float *)in->data + at;
+            if (in->how == LT_IN_DIRECT && in->load == LT_LOAD_OWN) {
+                val[i] = (const lt_real *)in->data + at;
                 continue;
             }
             val[i] = inputs[i];
@@ -194,10 +239,13 @@ void LT_K(chain)(const void *args, int64_t begin, int64_t end)
         }
         for (int j = 0; j < c->n_code; j++) {
             const struct lt_chain_instr *o = &c->code[j];
-            float *d = o->out >= 0 ? c->out[o->out] + at : temps[j];
+            bool direct = o->out >= 0 && c->store == LT_LOAD_OWN;
+            lt_real *d = direct ? (lt_real *)c->out[o->out] + at : temps[j];
 
-            ops[o->code](d, val[o->a], val[o->b], o->imm, n);
+            ops[o->code](d, val[o->a], val[o->b], (lt_real)o->imm, n);
             val[c->n_in + j] = d;
+            if (o->out >= 0 && !direct)
+                store(c, o->out, at, d, n);
         }
     }
 }

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#ifndef LT_REAL64
 /* Words of VW consecutive blocks from `block` on; counter words as in base/philox.c. */
 LT_INLINE void philox(uint32_t block, uint64_t a, uint64_t b, const uint32_t key[2], vi w[4])
 {
@@ -44,7 +45,7 @@ LT_INLINE void keeps(const struct lt_dropout *a, uint32_t block, uint64_t sample
     for (int j = 0; j < 4; j++) {
         vf u = vi2f(vshr(w[j], 8)) * vset(0x1p-24f);
 
-        vist(word[j], visel(vge(u, vset(a->p)), viset(1), viset(0)));
+        vist(word[j], visel(vge(u, vset((lt_real)a->p)), viset(1), viset(0)));
     }
     for (int i = 0; i < VW; i++)
         for (int j = 0; j < 4; j++)
@@ -71,21 +72,45 @@ void LT_K(dropout_mask)(const void *args, int64_t begin, int64_t end)
         }
     }
 }
+#endif
 
 void LT_K(dropout_apply)(const void *args, int64_t begin, int64_t end)
 {
     const struct lt_dropout *a = args;
-    vf scale = vset(a->scale);
+    vf scale = vset((lt_real)a->scale);
 
     for (int64_t n = begin; n < end; n++) {
-        const float *x = a->x + n * a->per;
-        float *y = a->y + n * a->per;
+        const lt_real *x = a->x + n * a->per;
+        lt_real *y = a->y + n * a->per;
         const uint8_t *mask = a->mask + n * a->per;
         int64_t i = 0;
 
         for (; i + VW <= a->per; i += VW)
             vst(y + i, vsel(vieq(vu8ld(mask + i), viset(0)), vzero(), vld(x + i) * scale));
         for (; i < a->per; i++)
-            y[i] = mask[i] ? x[i] * a->scale : 0;
+            y[i] = mask[i] ? x[i] * (lt_real)a->scale : 0;
     }
 }
+
+#ifndef LT_REAL64
+/* Over bfloat16. */
+void LT_K(dropout_low)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_dropout *a = args;
+    vf scale = vset((float)a->scale);
+
+    for (int64_t n = begin; n < end; n++) {
+        const uint16_t *x = (const uint16_t *)(const void *)a->x + n * a->per;
+        uint16_t *y = (uint16_t *)(void *)a->y + n * a->per;
+        const uint8_t *mask = a->mask + n * a->per;
+
+        for (int64_t i = 0; i < a->per; i += VW) {
+            int k = a->per - i < VW ? (int)(a->per - i) : VW;
+            uint8_t keep[VW] = {0};
+
+            memcpy(keep, mask + i, (size_t)k);
+            vst_low(y + i, vsel(vieq(vu8ld(keep), viset(0)), vzero(), vld_low(x + i, k) * scale), k);
+        }
+    }
+}
+#endif

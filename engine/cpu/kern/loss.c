@@ -20,12 +20,12 @@ static int64_t int_at(const struct lt_int_array *a, int64_t i)
 }
 
 struct row {
-    float max, sum;      /* sum of exp(x - max) */
-    float total, marked; /* sums of x and of class_weight * x; only for smoothing */
+    lt_real max, sum;      /* sum of exp(x - max) */
+    lt_real total, marked; /* sums of x and of class_weight * x; only for smoothing */
 };
 
 /* e (may be NULL) gets exp(x - max). */
-static struct row row_scan(const float *x, float *e, const float *class_weight, int64_t c,
+static struct row row_scan(const lt_real *x, lt_real *e, const lt_real *class_weight, int64_t c,
                            bool totals)
 {
     vf low = vset(-INFINITY), m = low, s = vzero(), t = vzero(), w = vzero();
@@ -37,7 +37,7 @@ static struct row row_scan(const float *x, float *e, const float *class_weight, 
         m = vsel(vnan(m), m, vmax(m, v));
     });
     {
-        float lane[VW];
+        lt_real lane[VW];
 
         vst(lane, m);
         r.max = lane[0];
@@ -54,7 +54,7 @@ static struct row row_scan(const float *x, float *e, const float *class_weight, 
             vstn(e + i, p, k);
         if (totals) {
             t = t + v;
-            w = vfma(class_weight ? vldn(class_weight + i, k) : vset(1.0f), v, w);
+            w = vfma(class_weight ? vldn(class_weight + i, k) : vset(1), v, w);
         }
     });
     r.sum = vsum(s);
@@ -63,7 +63,7 @@ static struct row row_scan(const float *x, float *e, const float *class_weight, 
     return r;
 }
 
-static int64_t first_max(const float *x, int64_t c, float max)
+static int64_t first_max(const lt_real *x, int64_t c, lt_real max)
 {
     for (int64_t i = 0; i < c; i++)
         if (x[i] == max || (isnan(max) && isnan(x[i])))
@@ -73,24 +73,24 @@ static int64_t first_max(const float *x, int64_t c, float max)
 
 /* dx = scale * (softmax * mass - target distribution); e holds exp(x - max) on entry (dx itself).
  */
-static void row_grad(const struct lt_cross_entropy *a, float *dx, const struct row *r, int64_t y,
-                     float own, float mass, float spread, float scale)
+static void row_grad(const struct lt_cross_entropy *a, lt_real *dx, const struct row *r, int64_t y,
+                     lt_real own, lt_real mass, lt_real spread, lt_real scale)
 {
     vf softmax = vset(mass * scale / r->sum), share = vset(spread * scale);
-    float at;
+    lt_real at;
 
     VLOOP(i, k, a->c, {
         vf d = vldn(dx + i, k) * softmax;
 
         if (spread != 0)
-            d = d - share * (a->class_weight ? vldn(a->class_weight + i, k) : vset(1.0f));
+            d = d - share * (a->class_weight ? vldn(a->class_weight + i, k) : vset(1));
         vstn(dx + i, d, k);
     });
     at = own * scale;
     dx[y] -= at;
 }
 
-static void zero_row(float *dx, int64_t c)
+static void zero_row(lt_real *dx, int64_t c)
 {
     if (dx)
         VLOOP(i, k, c, { vstn(dx + i, vzero(), k); });
@@ -98,14 +98,14 @@ static void zero_row(float *dx, int64_t c)
 
 /* One sample: loss = (1 - s) w_y (lse - x_y) + s / c * sum_i w_i (lse - x_i), w the class weights.
  */
-static double sample_loss(const struct lt_cross_entropy *a, int64_t i, int64_t y, float class_sum,
+static double sample_loss(const struct lt_cross_entropy *a, int64_t i, int64_t y, lt_real class_sum,
                           double dloss)
 {
-    const float *x = a->x + i * a->c;
-    float *dx = a->dx ? a->dx + i * a->c : NULL;
-    float smooth = (float)a->smoothing, weight = a->weight[i];
-    float wy = a->class_weight ? a->class_weight[y] : 1.0f;
-    float own = (1 - smooth) * wy, spread = smooth / (float)a->c, mass = own + spread * class_sum;
+    const lt_real *x = a->x + i * a->c;
+    lt_real *dx = a->dx ? a->dx + i * a->c : NULL;
+    lt_real smooth = (lt_real)a->smoothing, weight = a->weight[i];
+    lt_real wy = a->class_weight ? a->class_weight[y] : 1;
+    lt_real own = (1 - smooth) * wy, spread = smooth / (lt_real)a->c, mass = own + spread * class_sum;
     struct row r = row_scan(x, dx, a->class_weight, a->c, smooth != 0);
     double lse = (double)r.max + log((double)r.sum);
     double loss = (double)own * (lse - (double)x[y]);
@@ -113,7 +113,7 @@ static double sample_loss(const struct lt_cross_entropy *a, int64_t i, int64_t y
     if (smooth != 0)
         loss += (double)spread * ((double)class_sum * lse - (double)r.marked);
     if (dx)
-        row_grad(a, dx, &r, y, own, mass, spread, (float)dloss * weight);
+        row_grad(a, dx, &r, y, own, mass, spread, (lt_real)dloss * weight);
     return loss * (double)weight;
 }
 
@@ -121,7 +121,7 @@ void LT_K(cross_entropy)(const void *args, int64_t begin, int64_t end)
 {
     const struct lt_cross_entropy *a = args;
     double dloss = a->dloss ? *a->dloss : 0;
-    float class_sum = (float)a->c;
+    lt_real class_sum = (lt_real)a->c;
 
     if (a->class_weight) {
         vf s = vzero();
@@ -163,7 +163,7 @@ void LT_K(mse)(const void *args, int64_t begin, int64_t end)
         double loss = 0, weights = 0;
 
         for (; i < stop; i++) {
-            const float *x = a->x + i * a->c, *t = a->target + i * a->c;
+            const lt_real *x = a->x + i * a->c, *t = a->target + i * a->c;
             vd s = vd_zero();
 
             if (a->weight[i] == 0)
@@ -185,9 +185,9 @@ void LT_K(mse_grad)(const void *args, int64_t begin, int64_t end)
         int64_t i = unit * a->chunk, stop = i + a->chunk < a->n ? i + a->chunk : a->n;
 
         for (; i < stop; i++) {
-            const float *x = a->x + i * a->c, *t = a->target + i * a->c;
-            float *dx = a->dx + i * a->c;
-            vf scale = vset((float)(*a->dloss * (double)a->weight[i] * 2 / (double)a->c));
+            const lt_real *x = a->x + i * a->c, *t = a->target + i * a->c;
+            lt_real *dx = a->dx + i * a->c;
+            vf scale = vset((lt_real)(*a->dloss * (double)a->weight[i] * 2 / (double)a->c));
 
             if (a->weight[i] == 0) {
                 zero_row(dx, a->c);
@@ -207,9 +207,9 @@ void LT_K(accuracy)(const void *args, int64_t begin, int64_t end)
         double hits = 0, seen = 0;
 
         for (; i < stop; i++) {
-            const float *x = a->x + i * a->c;
+            const lt_real *x = a->x + i * a->c;
             vf low = vset(-INFINITY), m = low;
-            float lane[VW], max;
+            lt_real lane[VW], max;
 
             if (a->weight[i] == 0)
                 continue;

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-LT_INLINE vf or_set(const float *p, int64_t i, int k, float otherwise)
+LT_INLINE vf or_set(const lt_real *p, int64_t i, int k, lt_real otherwise)
 {
     return p ? vldn(p + i, k) : vset(otherwise);
 }
@@ -15,11 +15,11 @@ LT_INLINE vf or_set(const float *p, int64_t i, int k, float otherwise)
 void LT_K(layer_norm)(const void *args, int64_t begin, int64_t end)
 {
     const struct lt_layer_norm *a = args;
-    float inverse = 1.0f / (float)a->c;
+    lt_real inverse = 1 / (lt_real)a->c;
 
     for (int64_t row = begin; row < end; row++) {
-        const float *x = a->x + row * a->c;
-        float *y = a->y + row * a->c, mean, rstd;
+        const lt_real *x = a->x + row * a->c;
+        lt_real *y = a->y + row * a->c, mean, rstd;
         vf s = vzero(), q = vzero(), m, r;
 
         VLOOP(i, k, a->c, { s = s + vldn(x + i, k); });
@@ -30,7 +30,7 @@ void LT_K(layer_norm)(const void *args, int64_t begin, int64_t end)
 
             q = vfma(d, d, q);
         });
-        rstd = 1.0f / sqrtf(vsum(q) * inverse + a->eps);
+        rstd = 1 / (lt_real)sqrt((double)(vsum(q) * inverse + (lt_real)a->eps));
         r = vset(rstd);
         VLOOP(i, k, a->c, {
             vf h = (vldn(x + i, k) - m) * r;
@@ -44,10 +44,10 @@ void LT_K(layer_norm)(const void *args, int64_t begin, int64_t end)
     }
 }
 
-static void layer_norm_row(const struct lt_layer_norm *a, int64_t row, float *dgamma, float *dbeta)
+static void layer_norm_row(const struct lt_layer_norm *a, int64_t row, lt_real *dgamma, lt_real *dbeta)
 {
-    const float *x = a->x + row * a->c, *dy = a->dy + row * a->c;
-    float *dx = a->y + row * a->c, inverse = 1.0f / (float)a->c;
+    const lt_real *x = a->x + row * a->c, *dy = a->dy + row * a->c;
+    lt_real *dx = a->y + row * a->c, inverse = 1 / (lt_real)a->c;
     vf m = vset(a->mean[row]), r = vset(a->rstd[row]), s1 = vzero(), s2 = vzero();
 
     VLOOP(i, k, a->c, {
@@ -75,8 +75,8 @@ void LT_K(layer_norm_grad)(const void *args, int64_t begin, int64_t end)
 
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t row = unit * a->chunk, stop = row + a->chunk < a->rows ? row + a->chunk : a->rows;
-        float *dgamma = a->dgamma ? a->dgamma + unit * a->c : NULL;
-        float *dbeta = a->dbeta ? a->dbeta + unit * a->c : NULL;
+        lt_real *dgamma = a->dgamma ? a->dgamma + unit * a->c : NULL;
+        lt_real *dbeta = a->dbeta ? a->dbeta + unit * a->c : NULL;
 
         for (int64_t i = 0; i < a->c; i++) {
             if (dgamma)
@@ -100,7 +100,7 @@ void LT_K(batch_norm_sums)(const void *args, int64_t begin, int64_t end)
 
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t row = unit * a->chunk, stop = row + a->chunk < a->rows ? row + a->chunk : a->rows;
-        float *sum = a->sums + unit * a->c;
+        lt_real *sum = a->sums + unit * a->c;
 
         VLOOP(i, k, a->c, {
             vf m = a->centred ? vldn(a->mean + i, k) : vzero();
@@ -142,7 +142,7 @@ void LT_K(batch_norm_grad_sums)(const void *args, int64_t begin, int64_t end)
 
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t row = unit * a->chunk, stop = row + a->chunk < a->rows ? row + a->chunk : a->rows;
-        float *sum = a->sums + unit * 2 * a->c;
+        lt_real *sum = a->sums + unit * 2 * a->c;
 
         VLOOP(i, k, a->c, {
             vf m = vldn(a->mean + i, k), s = vldn(a->invstd + i, k), s1 = vzero(), s2 = vzero();

@@ -10,6 +10,28 @@
 #include <math.h>
 #include <string.h>
 
+/* Elements `at` of an image: lt_real, or bfloat16 where `low`. */
+LT_INLINE vf ldx(const void *p, int64_t at, int k, bool low)
+{
+#ifndef LT_REAL64
+    if (low)
+        return vld_low((const uint16_t *)p + at, k);
+#endif
+    (void)low;
+    return vldn((const lt_real *)p + at, k);
+}
+LT_INLINE void stx(void *p, int64_t at, vf x, int k, bool low)
+{
+#ifndef LT_REAL64
+    if (low) {
+        vst_low((uint16_t *)p + at, x, k);
+        return;
+    }
+#endif
+    (void)low;
+    vstn((lt_real *)p + at, x, k);
+}
+
 struct window {
     int64_t h0, w0;         /* of the window's first place; may be negative */
     int64_t i0, i1, j0, j1; /* places of the window that lie within the image */
@@ -33,7 +55,8 @@ static struct window window_of(const struct lt_pool *p, int64_t oh, int64_t ow)
 }
 
 /* One output place, all channels. */
-static void max_place(const struct lt_pool *p, const float *x, const struct window *w, int64_t at)
+LT_INLINE void max_place(const struct lt_pool *p, int64_t x, const struct window *w, int64_t at,
+                         bool low)
 {
     VLOOP(i, k, p->c, {
         vf best = vset(-INFINITY);
@@ -44,14 +67,14 @@ static void max_place(const struct lt_pool *p, const float *x, const struct wind
         for (int64_t a = w->i0; a < w->i1; a++)
             for (int64_t b = w->j0; b < w->j1; b++) {
                 int64_t h = w->h0 + a * p->dh, v = w->w0 + b * p->dw;
-                vf y = vldn(x + (h * p->w + v) * p->c + i, k);
+                vf y = ldx(p->x, x + (h * p->w + v) * p->c + i, k, low);
                 vm take = vandnot_m(vnan(best), vor_m(vgt(y, best), vnan(y)));
 
                 best = vsel(take, y, best);
                 place =
                     visel(take, viset((int32_t)(p->index8 ? a * p->kw + b : h * p->w + v)), place);
             }
-        vstn(p->y + at + i, best, k);
+        stx(p->y, at + i, best, k, low);
         if (p->index8 && k == VW) {
             vu8st(p->index8 + at + i, place);
         } else {
@@ -68,28 +91,28 @@ static void max_place(const struct lt_pool *p, const float *x, const struct wind
 }
 
 /* The common case: 2 x 2 windows with one-byte places, whole vectors of channels. */
-static void max_row_2x2(const struct lt_pool *p, const float *x, int64_t oh, int64_t at)
+LT_INLINE void max_row_2x2(const struct lt_pool *p, int64_t x, int64_t oh, int64_t at, bool low)
 {
     int64_t row = p->w * p->c;
 
     for (int64_t ow = 0; ow < p->ow; ow++)
         for (int64_t i = 0; i < p->c; i += VW) {
-            const float *s = x + 2 * oh * row + 2 * ow * p->c + i;
-            vf best = vld(s), y = vld(s + p->c);
+            int64_t s = x + 2 * oh * row + 2 * ow * p->c + i;
+            vf best = ldx(p->x, s, VW, low), y = ldx(p->x, s + p->c, VW, low);
             vi place;
             vm take = vandnot_m(vnan(best), vor_m(vgt(y, best), vnan(y)));
 
             best = vsel(take, y, best);
             place = visel(take, viset(1), viset(0));
-            y = vld(s + row);
+            y = ldx(p->x, s + row, VW, low);
             take = vandnot_m(vnan(best), vor_m(vgt(y, best), vnan(y)));
             best = vsel(take, y, best);
             place = visel(take, viset(2), place);
-            y = vld(s + row + p->c);
+            y = ldx(p->x, s + row + p->c, VW, low);
             take = vandnot_m(vnan(best), vor_m(vgt(y, best), vnan(y)));
             best = vsel(take, y, best);
             place = visel(take, viset(3), place);
-            vst(p->y + at + ow * p->c + i, best);
+            stx(p->y, at + ow * p->c + i, best, VW, low);
             vu8st(p->index8 + at + ow * p->c + i, place);
         }
 }
@@ -100,53 +123,58 @@ static bool is_2x2(const struct lt_pool *p)
            p->dw == 1 && p->oh * 2 <= p->h && p->ow * 2 <= p->w && p->c % VW == 0;
 }
 
-void LT_K(max_pool)(const void *args, int64_t begin, int64_t end)
+LT_INLINE void max_pool(const struct lt_pool *p, int64_t begin, int64_t end, bool low)
 {
-    const struct lt_pool *p = args;
     bool fast = is_2x2(p) && p->index8;
 
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t n = unit / p->oh, oh = unit % p->oh, at = unit * p->ow * p->c;
-        const float *x = p->x + n * p->h * p->w * p->c;
+        int64_t x = n * p->h * p->w * p->c;
 
         if (fast) {
-            max_row_2x2(p, x, oh, at);
+            max_row_2x2(p, x, oh, at, low);
             continue;
         }
         for (int64_t ow = 0; ow < p->ow; ow++) {
             struct window w = window_of(p, oh, ow);
 
-            max_place(p, x, &w, at + ow * p->c);
+            max_place(p, x, &w, at + ow * p->c, low);
         }
     }
 }
 
-LT_INLINE vf gated(const struct lt_pool *p, int64_t at, int k)
+void LT_K(max_pool)(const void *args, int64_t begin, int64_t end)
 {
-    vf d = vldn(p->dy + at, k);
+    max_pool(args, begin, end, false);
+}
 
-    return p->gate ? vkeep(vnle(vldn(p->gate + at, k), vzero()), d) : d;
+LT_INLINE vf gated(const struct lt_pool *p, int64_t at, int k, bool low)
+{
+    vf d = ldx(p->dy, at, k, low);
+
+    return p->gate ? vkeep(vnle(ldx(p->gate, at, k, low), vzero()), d) : d;
 }
 
 /* 2 x 2: every input place belongs to one window at most, so that each is written once. */
-static void grad_2x2(const struct lt_pool *p, float *dx, int64_t at0)
+LT_INLINE void grad_2x2(const struct lt_pool *p, int64_t dx, int64_t at0, bool low)
 {
     int64_t row = p->w * p->c;
+    size_t size = low ? sizeof(uint16_t) : sizeof(lt_real);
 
     if (p->oh * 2 < p->h || p->ow * 2 < p->w)
-        memset(dx, 0, (size_t)(p->h * row) * sizeof *dx);
+        memset((char *)p->y + (size_t)dx * size, 0, (size_t)(p->h * row) * size);
     for (int64_t oh = 0; oh < p->oh; oh++)
         for (int64_t ow = 0; ow < p->ow; ow++)
             for (int64_t i = 0; i < p->c; i += VW) {
                 int64_t at = at0 + (oh * p->ow + ow) * p->c + i;
-                float *d = dx + 2 * oh * row + 2 * ow * p->c + i;
-                vf g = gated(p, at, VW);
+                int64_t d = dx + 2 * oh * row + 2 * ow * p->c + i;
+                vf g = gated(p, at, VW, low);
                 vi place = vu8ld(p->index8 + at);
 
-                vst(d, vkeep(vieq(place, viset(0)), g));
-                vst(d + p->c, vkeep(vieq(place, viset(1)), g));
-                vst(d + row, vkeep(vieq(place, viset(2)), g));
-                vst(d + row + p->c, vkeep(vieq(place, viset(3)), g));
+                stx(p->y, d, vkeep(vieq(place, viset(0)), g), VW, low);
+                stx(p->y, d + p->c, vkeep(vieq(place, viset(1)), g), VW, low);
+                stx(p->y, d + row, vkeep(vieq(place, viset(2)), g), VW, low);
+                stx(p->y, d + row + p->c, vkeep(vieq(place, viset(3)), g), VW, low);
             }
 }
 
@@ -166,11 +194,11 @@ void LT_K(max_pool_grad)(const void *args, int64_t begin, int64_t end)
     const struct lt_pool *p = args;
 
     for (int64_t n = begin; n < end; n++) {
-        float *dx = p->y + n * p->h * p->w * p->c;
+        lt_real *dx = p->y + n * p->h * p->w * p->c;
         int64_t at = n * p->oh * p->ow * p->c;
 
         if (is_2x2(p) && p->index8) {
-            grad_2x2(p, dx, at);
+            grad_2x2(p, n * p->h * p->w * p->c, at, false);
             continue;
         }
         memset(dx, 0, (size_t)(p->h * p->w * p->c) * sizeof *dx);
@@ -182,18 +210,48 @@ void LT_K(max_pool_grad)(const void *args, int64_t begin, int64_t end)
     }
 }
 
+#ifndef LT_REAL64
+void LT_K(max_pool_low)(const void *args, int64_t begin, int64_t end)
+{
+    max_pool(args, begin, end, true);
+}
+
+/* Windows that overlap add up, which bfloat16 would round each time: lower asks for the others only. */
+void LT_K(max_pool_grad_low)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_pool *p = args;
+    const uint16_t *dy = (const void *)p->dy, *gate = (const void *)p->gate;
+
+    for (int64_t n = begin; n < end; n++) {
+        uint16_t *dx = (uint16_t *)(void *)p->y + n * p->h * p->w * p->c;
+        int64_t at = n * p->oh * p->ow * p->c;
+
+        if (is_2x2(p) && p->index8) {
+            grad_2x2(p, n * p->h * p->w * p->c, at, true);
+            continue;
+        }
+        memset(dx, 0, (size_t)(p->h * p->w * p->c) * sizeof *dx);
+        for (int64_t oh = 0; oh < p->oh; oh++)
+            for (int64_t ow = 0; ow < p->ow; ow++)
+                for (int64_t i = 0; i < p->c; i++, at++)
+                    if (!gate || !((gate[at] & 0x8000 && (gate[at] & 0x7fff) <= 0x7f80) || !(gate[at] & 0x7fff)))
+                        dx[target_of(p, at, oh, ow) * p->c + i] = dy[at];
+    }
+}
+#endif
+
 /* torch's divisor: the window cut to the padded image, or to the image. */
-static float divisor(const struct lt_pool *p, const struct window *w)
+static lt_real divisor(const struct lt_pool *p, const struct window *w)
 {
     int64_t h1 = w->h0 + p->kh, w1 = w->w0 + p->kw;
 
     if (!p->count_pad)
-        return (float)((w->i1 - w->i0) * (w->j1 - w->j0));
+        return (lt_real)((w->i1 - w->i0) * (w->j1 - w->j0));
     if (h1 > p->h + p->ph)
         h1 = p->h + p->ph;
     if (w1 > p->w + p->pw)
         w1 = p->w + p->pw;
-    return (float)((h1 - w->h0) * (w1 - w->w0));
+    return (lt_real)((h1 - w->h0) * (w1 - w->w0));
 }
 
 void LT_K(avg_pool)(const void *args, int64_t begin, int64_t end)
@@ -205,9 +263,9 @@ void LT_K(avg_pool)(const void *args, int64_t begin, int64_t end)
 
         for (int64_t ow = 0; ow < p->ow; ow++) {
             struct window w = window_of(p, oh, ow);
-            const float *x = p->x + ((n * p->h + w.h0) * p->w + w.w0) * p->c;
-            float *y = p->y + (unit * p->ow + ow) * p->c;
-            vf scale = vset(1.0f / divisor(p, &w));
+            const lt_real *x = p->x + ((n * p->h + w.h0) * p->w + w.w0) * p->c;
+            lt_real *y = p->y + (unit * p->ow + ow) * p->c;
+            vf scale = vset(1 / divisor(p, &w));
 
             VLOOP(i, k, p->c, {
                 vf s = vzero();
@@ -226,18 +284,18 @@ void LT_K(avg_pool_grad)(const void *args, int64_t begin, int64_t end)
     const struct lt_pool *p = args;
 
     for (int64_t n = begin; n < end; n++) {
-        float *dx = p->y + n * p->h * p->w * p->c;
+        lt_real *dx = p->y + n * p->h * p->w * p->c;
 
         memset(dx, 0, (size_t)(p->h * p->w * p->c) * sizeof *dx);
         for (int64_t oh = 0; oh < p->oh; oh++)
             for (int64_t ow = 0; ow < p->ow; ow++) {
                 struct window w = window_of(p, oh, ow);
-                const float *dy = p->dy + ((n * p->oh + oh) * p->ow + ow) * p->c;
-                vf scale = vset(1.0f / divisor(p, &w));
+                const lt_real *dy = p->dy + ((n * p->oh + oh) * p->ow + ow) * p->c;
+                vf scale = vset(1 / divisor(p, &w));
 
                 for (int64_t a = w.i0; a < w.i1; a++)
                     for (int64_t b = w.j0; b < w.j1; b++) {
-                        float *d = dx + ((w.h0 + a) * p->w + w.w0 + b) * p->c;
+                        lt_real *d = dx + ((w.h0 + a) * p->w + w.w0 + b) * p->c;
 
                         VLOOP(i, k, p->c,
                               { vstn(d + i, vfma(vldn(dy + i, k), scale, vldn(d + i, k)), k); });

@@ -18,14 +18,14 @@ LT_INLINE vf combine(enum lt_reduce_kind kind, vf a, vf x)
     return vsel(vnan(a), a, vmin(a, x));
 }
 
-LT_INLINE float start_of(enum lt_reduce_kind kind)
+LT_INLINE lt_real start_of(enum lt_reduce_kind kind)
 {
-    return kind == LT_REDUCE_SUM ? 0.0f : kind == LT_REDUCE_MAX ? -INFINITY : INFINITY;
+    return kind == LT_REDUCE_SUM ? 0 : kind == LT_REDUCE_MAX ? -INFINITY : INFINITY;
 }
 
-static float lanes(enum lt_reduce_kind kind, vf a)
+static lt_real lanes(enum lt_reduce_kind kind, vf a)
 {
-    float t[VW], r;
+    lt_real t[VW], r;
 
     if (kind == LT_REDUCE_SUM)
         return vsum(a);
@@ -38,7 +38,7 @@ static float lanes(enum lt_reduce_kind kind, vf a)
 }
 
 /* Four accumulators, so that the latency of the additions is hidden. */
-LT_INLINE float reduce_row(enum lt_reduce_kind kind, const float *x, int64_t c)
+LT_INLINE lt_real reduce_row(enum lt_reduce_kind kind, const lt_real *x, int64_t c)
 {
     vf none = vset(start_of(kind)), s[4] = {none, none, none, none};
     int64_t i = 0;
@@ -59,9 +59,9 @@ LT_INLINE void rows_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int6
 {
     for (int64_t i = begin; i < end; i++) {
         int64_t at = i % r->parts * r->chunk, n = r->r - at < r->chunk ? r->r - at : r->chunk;
-        float v = reduce_row(kind, r->x + i / r->parts * r->r + at, n);
+        lt_real v = reduce_row(kind, r->x + i / r->parts * r->r + at, n);
 
-        r->out[i] = kind == LT_REDUCE_SUM ? v * r->scale : v;
+        r->out[i] = kind == LT_REDUCE_SUM ? v * (lt_real)r->scale : v;
     }
 }
 
@@ -78,8 +78,8 @@ void LT_K(reduce_rows)(const void *args, int64_t begin, int64_t end)
 }
 
 /* out[0 … n) = over `rows` rows of x, `ld` apart; n is at most 4 vectors. */
-LT_INLINE void columns(enum lt_reduce_kind kind, const float *x, int64_t rows, int64_t ld,
-                       float *out, int64_t n, float scale)
+LT_INLINE void columns(enum lt_reduce_kind kind, const lt_real *x, int64_t rows, int64_t ld,
+                       lt_real *out, int64_t n, lt_real scale)
 {
     vf none = vset(start_of(kind));
 
@@ -110,13 +110,13 @@ LT_INLINE void cols_of(const struct lt_reduce *r, enum lt_reduce_kind kind, int6
         int64_t a = unit / r->blocks / r->parts, row = part * r->chunk;
         int64_t rows = r->r - row < r->chunk ? r->r - row : r->chunk;
         int64_t from = block * r->width, n = r->c - from < r->width ? r->c - from : r->width;
-        const float *x = r->x + (a * r->r + row) * r->c;
-        float *out = r->out + (a * r->parts + part) * r->c;
+        const lt_real *x = r->x + (a * r->r + row) * r->c;
+        lt_real *out = r->out + (a * r->parts + part) * r->c;
 
         for (int64_t i = from; i < from + n; i += 4 * VW) {
             int64_t m = from + n - i < 4 * VW ? from + n - i : 4 * VW;
 
-            columns(kind, x + i, rows, r->c, out + i, m, r->scale);
+            columns(kind, x + i, rows, r->c, out + i, m, (lt_real)r->scale);
         }
     }
 }
@@ -140,12 +140,12 @@ void LT_K(relu_bias)(const void *args, int64_t begin, int64_t end)
     for (int64_t unit = begin; unit < end; unit++) {
         int64_t row = unit * b->chunk;
         int64_t rows = b->rows - row < b->chunk ? b->rows - row : b->chunk;
-        float *out = b->out + unit * b->c;
+        lt_real *out = b->out + unit * b->c;
 
         VLOOP(i, k, b->c, {
-            const float *dy = b->dy + row * b->c + i;
-            const float *y = b->y ? b->y + row * b->c + i : NULL;
-            float *dx = b->dx ? b->dx + row * b->c + i : NULL;
+            const lt_real *dy = b->dy + row * b->c + i;
+            const lt_real *y = b->y ? b->y + row * b->c + i : NULL;
+            lt_real *dx = b->dx ? b->dx + row * b->c + i : NULL;
             vf s = vzero();
 
             for (int64_t r = 0; r < rows; r++) {
@@ -162,13 +162,44 @@ void LT_K(relu_bias)(const void *args, int64_t begin, int64_t end)
     }
 }
 
+#ifndef LT_REAL64
+void LT_K(relu_bias_low)(const void *args, int64_t begin, int64_t end)
+{
+    const struct lt_relu_bias *b = args;
+    const uint16_t *dy = (const void *)b->dy, *y = (const void *)b->y;
+    uint16_t *dx = (void *)b->dx;
+
+    for (int64_t unit = begin; unit < end; unit++) {
+        int64_t row = unit * b->chunk;
+        int64_t rows = b->rows - row < b->chunk ? b->rows - row : b->chunk;
+        float *out = b->out + unit * b->c;
+
+        VLOOP(i, k, b->c, {
+            int64_t at = row * b->c + i;
+            vf s = vzero();
+
+            for (int64_t r = 0; r < rows; r++, at += b->c) {
+                vf d = vld_low(dy + at, k);
+
+                if (y) {
+                    d = vkeep(vnle(vld_low(y + at, k), vzero()), d);
+                    vst_low(dx + at, d, k);
+                }
+                s = s + d;
+            }
+            vstn(out + i, s, k);
+        });
+    }
+}
+#endif
+
 /* First maximum; a NaN counts as the greatest, as in torch. */
-static int64_t argmax_of(const float *x, int64_t r, int64_t stride)
+static int64_t argmax_of(const lt_real *x, int64_t r, int64_t stride)
 {
     int64_t best = 0;
 
     for (int64_t i = 1; i < r; i++) {
-        float v = x[i * stride], m = x[best * stride];
+        lt_real v = x[i * stride], m = x[best * stride];
 
         if (v > m || (isnan(v) && !isnan(m)))
             best = i;

@@ -8,10 +8,10 @@ LT_INLINE vf max_nan(vf a, vf x)
     return vsel(vnan(a), a, vmax(a, x));
 }
 
-static float row_max(const float *x, int64_t c)
+static lt_real row_max(const lt_real *x, int64_t c)
 {
     vf low = vset(-INFINITY), m = low;
-    float t[VW], r;
+    lt_real t[VW], r;
 
     VLOOP(i, k, c, { m = max_nan(m, vsel(vhead_m(k), vldn(x + i, k), low)); });
     vst(t, m);
@@ -27,15 +27,15 @@ void LT_K(softmax_rows)(const void *args, int64_t begin, int64_t end)
     const struct lt_softmax *s = args;
 
     for (int64_t row = begin; row < end; row++) {
-        const float *x = s->x + row * s->c;
-        float *y = s->out + row * s->c;
+        const lt_real *x = s->x + row * s->c;
+        lt_real *y = s->out + row * s->c;
         vf m = vset(row_max(x, s->c)), sum = vzero();
 
         if (s->log) {
-            float log_sum;
+            lt_real log_sum;
 
             VLOOP(i, k, s->c, { sum = sum + vkeep(vhead_m(k), vexp(vldn(x + i, k) - m)); });
-            log_sum = logf(vsum(sum));
+            log_sum = LT_LOG(vsum(sum));
             VLOOP(i, k, s->c, { vstn(y + i, vldn(x + i, k) - m - vset(log_sum), k); });
         } else {
             vf inverse;
@@ -46,7 +46,7 @@ void LT_K(softmax_rows)(const void *args, int64_t begin, int64_t end)
                 sum = sum + vkeep(vhead_m(k), e);
                 vstn(y + i, e, k);
             });
-            inverse = vset(1.0f / vsum(sum));
+            inverse = vset(1 / vsum(sum));
             VLOOP(i, k, s->c, { vstn(y + i, vldn(y + i, k) * inverse, k); });
         }
     }
@@ -58,8 +58,8 @@ void LT_K(softmax_cols)(const void *args, int64_t begin, int64_t end)
 
     for (int64_t a = begin; a < end; a++)
         VLOOP(i, k, s->c, {
-            const float *x = s->x + a * s->r * s->c + i;
-            float *y = s->out + a * s->r * s->c + i;
+            const lt_real *x = s->x + a * s->r * s->c + i;
+            lt_real *y = s->out + a * s->r * s->c + i;
             vf m = vset(-INFINITY);
             vf sum = vzero();
 
@@ -75,7 +75,7 @@ void LT_K(softmax_cols)(const void *args, int64_t begin, int64_t end)
             if (s->log)
                 sum = vlog(sum);
             else
-                sum = vset(1.0f) / sum;
+                sum = vset(1) / sum;
             for (int64_t r = 0; r < s->r; r++)
                 if (s->log)
                     vstn(y + r * s->c, vldn(x + r * s->c, k) - m - sum, k);
@@ -97,8 +97,8 @@ void LT_K(softmax_grad_rows)(const void *args, int64_t begin, int64_t end)
     const struct lt_softmax *s = args;
 
     for (int64_t row = begin; row < end; row++) {
-        const float *y = s->x + row * s->c, *dy = s->dy + row * s->c;
-        float *dx = s->out + row * s->c;
+        const lt_real *y = s->x + row * s->c, *dy = s->dy + row * s->c;
+        lt_real *dx = s->out + row * s->c;
         vf sum = vzero();
 
         VLOOP(i, k, s->c, {
@@ -118,9 +118,9 @@ void LT_K(softmax_grad_cols)(const void *args, int64_t begin, int64_t end)
 
     for (int64_t a = begin; a < end; a++)
         VLOOP(i, k, s->c, {
-            const float *y = s->x + a * s->r * s->c + i;
-            const float *dy = s->dy + a * s->r * s->c + i;
-            float *dx = s->out + a * s->r * s->c + i;
+            const lt_real *y = s->x + a * s->r * s->c + i;
+            const lt_real *dy = s->dy + a * s->r * s->c + i;
+            lt_real *dx = s->out + a * s->r * s->c + i;
             vf sum = vzero();
 
             for (int64_t r = 0; r < s->r; r++) {

@@ -17,9 +17,9 @@ struct grad_rule {
 static struct grad_rule grad_rule_make(const struct lt_update *u)
 {
     return (struct grad_rule){
-        .scale = vset((float)*u->scale),
-        .clip = vset((float)u->clip_value),
-        .decay = vset((float)u->weight_decay),
+        .scale = vset((lt_real)*u->scale),
+        .clip = vset((lt_real)u->clip_value),
+        .decay = vset((lt_real)u->weight_decay),
         .clamp = u->clip_value > 0,
         .turn = u->maximize,
         .couple = u->weight_decay != 0 && !u->decoupled,
@@ -42,7 +42,7 @@ LT_INLINE vf grad_of(const struct grad_rule *r, vf g, vf p)
  * 2 ulp: a vector's square root and division would take longer than its way from the cache. */
 LT_INLINE vf adam_ratio(vf m, vf v, vf c, vf eps)
 {
-#ifdef LT_AVX512
+#if defined LT_AVX512 && !defined LT_REAL64
     vf y, d, r;
 
     v = vmin(vset(0x1.fffffep127f), v);
@@ -63,8 +63,8 @@ struct adam_rule {
     vf inv_bc2;                     /* 1 / sqrt(1 - beta2^t) */
 };
 
-LT_INLINE void adam_block(const struct adam_rule *r, float *p, const float *g, float *m, float *v,
-                          float *vmaximum, int64_t n, bool plain)
+LT_INLINE void adam_block(const struct adam_rule *r, lt_real *p, const lt_real *g, lt_real *m, lt_real *v,
+                          lt_real *vmaximum, int64_t n, bool plain)
 {
     VLOOP(i, k, n, {
         vf P = vldn(p + i, k), G = vldn(g + i, k), M = vldn(m + i, k), V = vldn(v + i, k), D;
@@ -109,13 +109,13 @@ void LT_K(adam)(const void *args, int64_t begin, int64_t end)
         return;
     bc1 = 1 - pow(u->beta1, (double)*u->step);
     bc2 = 1 - pow(u->beta2, (double)*u->step);
-    r.b1 = vset((float)(1 - u->beta1));
-    r.b2 = vset((float)u->beta2);
-    r.c2 = vset((float)(1 - u->beta2));
-    r.eps = vset((float)u->eps);
-    r.step = vset((float)(*u->lr / bc1));
-    r.inv_bc2 = vset((float)(1 / sqrt(bc2)));
-    r.keep = vset(u->decoupled ? (float)(1 - *u->lr * u->weight_decay) : 1.0f);
+    r.b1 = vset((lt_real)(1 - u->beta1));
+    r.b2 = vset((lt_real)u->beta2);
+    r.c2 = vset((lt_real)(1 - u->beta2));
+    r.eps = vset((lt_real)u->eps);
+    r.step = vset((lt_real)(*u->lr / bc1));
+    r.inv_bc2 = vset((lt_real)(1 / sqrt(bc2)));
+    r.keep = vset(u->decoupled ? (lt_real)(1 - *u->lr * u->weight_decay) : 1);
     plain = !r.grad.clamp && !r.grad.turn && u->weight_decay == 0;
     for (int64_t unit = begin; unit < end; unit++) {
         const struct lt_update_tensor *x = &u->t[t = tensor_of(u, t, unit)];
@@ -131,12 +131,12 @@ void LT_K(adam)(const void *args, int64_t begin, int64_t end)
 }
 
 /* buf is torch's momentum buffer: the first update copies the gradient into it. */
-LT_INLINE void sgd_block(const struct lt_update *u, const struct grad_rule *r, float *p,
-                         const float *g, float *buf, int64_t n)
+LT_INLINE void sgd_block(const struct lt_update *u, const struct grad_rule *r, lt_real *p,
+                         const lt_real *g, lt_real *buf, int64_t n)
 {
     bool first = u->step && *u->step == 1;
-    vf mu = vset((float)u->momentum), keep = vset((float)(1 - u->dampening));
-    vf lr = vset((float)*u->lr);
+    vf mu = vset((lt_real)u->momentum), keep = vset((lt_real)(1 - u->dampening));
+    vf lr = vset((lt_real)*u->lr);
 
     VLOOP(i, k, n, {
         vf P = vldn(p + i, k), G = grad_of(r, vldn(g + i, k), P);
@@ -175,7 +175,7 @@ void LT_K(sum_squares)(const void *args, int64_t begin, int64_t end)
 
     for (int64_t unit = begin; unit < end; unit++) {
         const struct lt_squares_tensor *x;
-        const float *p;
+        const lt_real *p;
         int64_t at, n;
         vd sum = vd_zero();
 

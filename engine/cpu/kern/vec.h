@@ -1,6 +1,7 @@
-/* vec.h - one vector of floats, 8 lanes with AVX2 + FMA or 16 with AVX-512
+/* vec.h - one vector of floats, 8 lanes with AVX2 + FMA or 16 with AVX-512; of doubles half as many
  *
- * The files of this folder are compiled once for each instruction set (LT_AVX512 or not) and must
+ * The files of this folder are compiled once for each instruction set (LT_AVX512 or not) and each
+ * number type (LT_REAL64 or not), and must
  * include nothing that leaves code which another object could share: everything here is static.
  * A tail of n < VW lanes goes through the masked forms, so that an element's value never depends on
  * where it lies. Where an operand is a NaN, vmax(a, b) and vmin(a, b) give b.
@@ -13,8 +14,11 @@
 
 #define LT_INLINE static inline __attribute__((always_inline, unused))
 
-#ifdef LT_AVX512
+#if defined LT_REAL64
+#include "engine/cpu/kern/vec64.h"
+#elif defined LT_AVX512
 #define LT_K(name) lt_k_avx512_##name
+#define LT_TABLE lt_kern_avx512
 #define VW 16
 typedef __m512 vf;
 typedef __m512i vi;
@@ -247,6 +251,7 @@ LT_INLINE double vd_sum(vd s)
 
 #else
 #define LT_K(name) lt_k_avx2_##name
+#define LT_TABLE lt_kern_avx2
 #define VW 8
 typedef __m256 vf;
 typedef __m256i vi;
@@ -478,17 +483,10 @@ LT_INLINE double vd_sum(vd s)
 }
 #endif
 
-LT_INLINE vf vpick(int c, vf a,
-                   vf b) /* c ? a : b; gcc calls the result of an operator another type */
-{
-    if (c)
-        return a;
-    return b;
-}
-LT_INLINE vf vzero(void)
-{
-    return vset(0.0f);
-}
+#ifndef LT_REAL64
+#define LT_KERNELS_OWN LT_KERNELS_32
+#define LT_LOG logf
+
 LT_INLINE vf vabs(vf a)
 {
     return vi_as_f(viand(vf_as_i(a), viset(0x7fffffff)));
@@ -501,7 +499,64 @@ LT_INLINE vf vsign_of(vf magnitude, vf sign) /* copysign */
 {
     return vi_as_f(vior(vf_as_i(magnitude), viand(vf_as_i(sign), viset((int32_t)0x80000000))));
 }
+/* Upper halves hold the nearest bfloat16, ties to even; a NaN stays one. */
+LT_INLINE vi vlow_bits(vf a)
+{
+    vi u = vf_as_i(a), odd = viand(vshr(u, 16), viset(1));
 
+    return visel(vnan(a), vior(u, viset(0x400000)), viadd(u, viadd(odd, viset(0x7fff))));
+}
+LT_INLINE vf vlow(vf a)
+{
+    return vi_as_f(viand(vlow_bits(a), viset((int32_t)0xffff0000)));
+}
+/* n bfloat16 numbers as floats, and back. */
+LT_INLINE vf vld_low(const uint16_t *p, int n)
+{
+#ifdef LT_AVX512
+    __m256i h = n == VW ? _mm256_loadu_si256((const __m256i *)p) : _mm256_maskz_loadu_epi16(vtail(n), p);
+
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+#else
+    uint16_t t[VW] = {0};
+
+    for (int i = 0; n < VW && i < n; i++)
+        t[i] = p[i];
+    return vi_as_f(vshl(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(n == VW ? p : t))), 16));
+#endif
+}
+LT_INLINE void vst_low(uint16_t *p, vf a, int n)
+{
+    vi u = vshr(vlow_bits(a), 16);
+#ifdef LT_AVX512
+    __m256i h = _mm512_cvtepi32_epi16(u);
+
+    if (n == VW)
+        _mm256_storeu_si256((__m256i *)p, h);
+    else
+        _mm256_mask_storeu_epi16(p, vtail(n), h);
+#else
+    __m128i h = _mm_packus_epi32(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1));
+    uint16_t t[VW];
+
+    _mm_storeu_si128((__m128i *)(n == VW ? p : t), h);
+    for (int i = 0; n < VW && i < n; i++)
+        p[i] = t[i];
+#endif
+}
+#endif
+
+LT_INLINE vf vpick(int c, vf a,
+                   vf b) /* c ? a : b; gcc calls the result of an operator another type */
+{
+    if (c)
+        return a;
+    return b;
+}
+LT_INLINE vf vzero(void)
+{
+    return vset(0.0f);
+}
 /* for each vector of [0, n): body sees i and k lanes (VW, then the tail's count). */
 #define VLOOP(i, k, n, ...)                                                                        \
     do {                                                                                           \

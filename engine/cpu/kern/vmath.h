@@ -2,14 +2,33 @@
  *
  * exp, log, tanh: the reductions and polynomials of Cephes (S. Moshier, single precision); erf: a
  * minimax fit on two intervals (N. Juffa). Results below the normal range are 0, as denormals are
- * flushed on every thread. NaN, infinities and signed zeros go through as in C.
+ * flushed on every thread. NaN, infinities and signed zeros go through as in C. Over doubles they are
+ * the C library's, lane by lane.
  */
 #ifndef LT_CPU_VMATH_H
 #define LT_CPU_VMATH_H
 
 #include <math.h>
+#include "engine/cpu/kern.h"
 #include "engine/cpu/kern/vec.h"
 
+#ifdef LT_REAL64
+#define LANES(name, fn)                                                                            \
+    LT_INLINE vf name(vf x)                                                                        \
+    {                                                                                              \
+        double t[VW];                                                                              \
+                                                                                                   \
+        vst(t, x);                                                                                 \
+        for (int i = 0; i < VW; i++)                                                               \
+            t[i] = fn(t[i]);                                                                       \
+        return vld(t);                                                                             \
+    }
+LANES(vexp, exp)
+LANES(vlog, log)
+LANES(vtanh, tanh)
+LANES(verf, erf)
+#undef LANES
+#else
 /* x * 2^n for integral n in [-250, 250], in two steps that cannot overflow before the result does.
  */
 LT_INLINE vf vscale(vf x, vf n)
@@ -85,11 +104,6 @@ LT_INLINE vf vtanh(vf x)
     return vsel(vgt(a, vset(0.625f)), vsign_of(big, x), p);
 }
 
-LT_INLINE vf vsigmoid(vf x)
-{
-    return vset(1.0f) / (vset(1.0f) + vexp(vneg(x)));
-}
-
 LT_INLINE vf verf(vf x)
 {
     vf t = vabs(x), s = x * x, r, u, p;
@@ -112,11 +126,17 @@ LT_INLINE vf verf(vf x)
     p = vfma(p, x, x);
     return vsel(vgt(t, vset(0.927734375f)), r, p);
 }
+#endif
 
-#define LT_SQRT_HALF 0.70710678118654752f
-#define LT_INV_SQRT_2PI 0.39894228040143268f
-#define LT_GELU_K 0.79788456080286536f /* sqrt(2 / pi) */
-#define LT_GELU_C 0.044715f
+LT_INLINE vf vsigmoid(vf x)
+{
+    return vset(1.0f) / (vset(1.0f) + vexp(vneg(x)));
+}
+
+#define LT_SQRT_HALF ((lt_real)0.70710678118654752440)
+#define LT_INV_SQRT_2PI ((lt_real)0.39894228040143267794)
+#define LT_GELU_K ((lt_real)0.79788456080286535588) /* sqrt(2 / pi) */
+#define LT_GELU_C ((lt_real)0.044715)
 
 LT_INLINE vf vgelu(vf x)
 {

@@ -15,6 +15,8 @@ static enum lt_chain_load load_of(enum lt_dtype t)
         return LT_LOAD_I64;
     case LT_F64:
         return LT_LOAD_F64;
+    case LT_BF16:
+        return LT_LOAD_BF16;
     default:
         return LT_LOAD_F32;
     }
@@ -114,9 +116,11 @@ static int chain_build(struct lt_build *b)
     bool flat = kind != LT_LAYOUT_PLAIN && kind != LT_LAYOUT_LAST && kind != LT_LAYOUT_TURNED;
 
     lt_chain_decode(b->n, c);
+    c->store = load_of(lt_build_dtype(b, out));
+    b->real = c->store == LT_LOAD_F64 ? sizeof(double) : sizeof(float);
     c->total = kind == LT_LAYOUT_BLOCKED
                    ? (int64_t)(lt_layout_bytes(b->d, layout, &b->g->values[out].type, b->b) /
-                               sizeof(float))
+                               lt_dtype_sizes[lt_build_dtype(b, out)])
                    : lt_build_count(b, out);
     storage_order(b, layout, ndim, order);
     c->ndim = flat || !ndim ? 1 : ndim;

@@ -1,4 +1,4 @@
-/* conv.c - convolutions by oneDNN, channels-last
+/* conv.c - convolutions by oneDNN, channels-last; over float64 by conv64.c
  *
  * Weights live in the layout that the forward implementation likes best. The weight gradient is
  * made of pieces of the batch, each by one thread, and summed in their order: the same bits at any
@@ -25,6 +25,10 @@ void lt_conv_shape(const struct lt_device *d, const struct lt_graph *g, const st
     lt_value_dims(g, b, y, s->y);
     lt_value_dims(g, b, w, dims);
     s->w_ndim = groups > 1 ? 5 : 4;
+    s->groups = groups;
+    s->xt = g->values[x].type.dtype;
+    s->yt = g->values[y].type.dtype;
+    s->wt = g->values[w].type.dtype;
     if (groups > 1) {
         s->w[0] = groups;
         s->w[1] = dims[0] / groups;
@@ -41,23 +45,23 @@ void lt_conv_shape(const struct lt_device *d, const struct lt_graph *g, const st
                (double)(dims[1] * dims[2] * dims[3]);
 }
 
-static struct lt_md *image_md(const int64_t *dims, int64_t n)
+static struct lt_md *image_md(enum lt_dtype t, const int64_t *dims, int64_t n)
 {
     int64_t d[4] = {n, dims[1], dims[2], dims[3]};
     int64_t strides[4] = {d[1] * d[2] * d[3], 1, d[3] * d[1], d[1]};
 
-    return lt_md_strided(4, d, strides);
+    return lt_md_strided(t, 4, d, strides);
 }
 
 int lt_conv_prim(const struct lt_conv_shape *s, enum lt_conv_kind kind, const struct lt_md *weights,
                  bool bias, bool relu, int64_t n, int threads, struct lt_prim **out,
                  struct lt_error *err)
 {
-    LT_AUTO(lt_md_free) struct lt_md *x = image_md(s->x, n);
-    LT_AUTO(lt_md_free) struct lt_md *y = image_md(s->y, n);
+    LT_AUTO(lt_md_free) struct lt_md *x = image_md(s->xt, s->x, n);
+    LT_AUTO(lt_md_free) struct lt_md *y = image_md(s->yt, s->y, n);
     LT_AUTO(lt_md_free)
-    struct lt_md *w = weights ? lt_md_copy(weights) : lt_md_any(s->w_ndim, s->w);
-    LT_AUTO(lt_md_free) struct lt_md *mb = bias ? lt_md_strided(1, &s->y[1], NULL) : NULL;
+    struct lt_md *w = weights ? lt_md_copy(weights) : lt_md_any(s->wt, s->w_ndim, s->w);
+    LT_AUTO(lt_md_free) struct lt_md *mb = bias ? lt_md_strided(LT_F32, 1, &s->y[1], NULL) : NULL;
     struct lt_conv_spec spec = {.kind = kind,
                                 .src = x,
                                 .weights = w,
@@ -81,7 +85,7 @@ bool lt_conv_is_empty(const struct lt_conv_shape *s)
 /* The weights' layout as it stands in the graph: blocked, or plain. */
 static struct lt_md *weights_md(const struct lt_build *b, const struct lt_conv_shape *s, lt_id w)
 {
-    return lt_layout_md(b->d, lt_build_layout(b, w), 0, s->w_ndim, s->w);
+    return lt_layout_md(b->d, s->wt, lt_build_layout(b, w), 0, s->w_ndim, s->w);
 }
 
 /* ---- pieces of the batch */
@@ -99,9 +103,9 @@ static void pieces_fn(const void *args, int64_t begin, int64_t end)
         lt_prim_run(p->prim[i]);
 }
 
-static size_t image_bytes(const int64_t *dims, int64_t n)
+static size_t image_bytes(enum lt_dtype t, const int64_t *dims, int64_t n)
 {
-    return (size_t)(n * dims[1] * dims[2] * dims[3]) * sizeof(float);
+    return (size_t)(n * dims[1] * dims[2] * dims[3]) * lt_dtype_sizes[t];
 }
 
 /* Scratch of the primitives: pieces that one thread runs share it. */
@@ -171,11 +175,11 @@ static void forward_bind(struct lt_build *b, struct lt_prim *p, const struct lt_
 {
     const struct lt_node *n = b->n;
 
-    lt_build_prim_value(b, p, LT_PRIM_SRC, n->in[0], image_bytes(s->x, first));
+    lt_build_prim_value(b, p, LT_PRIM_SRC, n->in[0], image_bytes(s->xt, s->x, first));
     lt_build_prim_value(b, p, LT_PRIM_WEIGHTS, n->in[1], 0);
     if (n->n_in > 2)
         lt_build_prim_value(b, p, LT_PRIM_BIAS, n->in[2], 0);
-    lt_build_prim_value(b, p, LT_PRIM_DST, n->out[0], image_bytes(s->y, first));
+    lt_build_prim_value(b, p, LT_PRIM_DST, n->out[0], image_bytes(s->yt, s->y, first));
 }
 
 static void data_bind(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s,
@@ -183,9 +187,9 @@ static void data_bind(struct lt_build *b, struct lt_prim *p, const struct lt_con
 {
     const struct lt_node *n = b->n;
 
-    lt_build_prim_value(b, p, LT_PRIM_DIFF_DST, n->in[0], image_bytes(s->y, first));
+    lt_build_prim_value(b, p, LT_PRIM_DIFF_DST, n->in[0], image_bytes(s->yt, s->y, first));
     lt_build_prim_value(b, p, LT_PRIM_WEIGHTS, n->in[1], 0);
-    lt_build_prim_value(b, p, LT_PRIM_DIFF_SRC, n->out[0], image_bytes(s->x, first));
+    lt_build_prim_value(b, p, LT_PRIM_DIFF_SRC, n->out[0], image_bytes(s->xt, s->x, first));
 }
 
 typedef void bind_fn(struct lt_build *b, struct lt_prim *p, const struct lt_conv_shape *s,
@@ -226,6 +230,8 @@ static int forward_build(struct lt_build *b)
     lt_conv_shape(b->d, b->g, b->b, n, n->in[0], n->in[1], n->out[0], &s);
     if (lt_conv_is_empty(&s))
         return 0;
+    if (s.yt == LT_F64)
+        return lt_conv64_build(b, &s, LT_CONV_FORWARD);
     return through_build(b, &s, LT_CONV_FORWARD, n->n_in > 2,
                          !strcmp(lt_node_str(n, "act"), "relu"), forward_bind);
 }
@@ -238,6 +244,8 @@ static int data_build(struct lt_build *b)
     lt_conv_shape(b->d, b->g, b->b, n, n->out[0], n->in[1], n->in[0], &s);
     if (lt_conv_is_empty(&s))
         return 0;
+    if (s.yt == LT_F64)
+        return lt_conv64_build(b, &s, LT_CONV_DATA);
     return through_build(b, &s, LT_CONV_DATA, false, false, data_bind);
 }
 
@@ -285,6 +293,8 @@ static int weights_build(struct lt_build *b)
     lt_conv_shape(b->d, b->g, b->b, n, n->in[1], n->out[0], n->in[0], &s);
     if (lt_conv_is_empty(&s))
         return lt_error_set(b->err, -ENOTSUP, "an empty convolution has no weight gradient");
+    if (s.yt == LT_F64)
+        return lt_conv64_build(b, &s, LT_CONV_WEIGHTS);
     w = weights_md(b, &s, n->out[0]);
     bytes[0] = lt_md_bytes(w);
     bytes[1] = (size_t)s.y[1] * sizeof(float);
@@ -306,8 +316,8 @@ static int weights_build(struct lt_build *b)
     }
     for (int64_t i = 0; i < p->n; i++) {
         lt_build_prim_value(b, p->prim[i], LT_PRIM_DIFF_DST, n->in[0],
-                            image_bytes(s.y, i * p->chunk));
-        lt_build_prim_value(b, p->prim[i], LT_PRIM_SRC, n->in[1], image_bytes(s.x, i * p->chunk));
+                            image_bytes(s.yt, s.y, i * p->chunk));
+        lt_build_prim_value(b, p->prim[i], LT_PRIM_SRC, n->in[1], image_bytes(s.xt, s.x, i * p->chunk));
     }
     pieces_step(b, &s, p);
     for (int o = 0; !alone && o < n->n_out; o++)
@@ -315,8 +325,20 @@ static int weights_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_conv[] = {{.op = "conv2d", .build = forward_build},
-                                              {.op = "conv2d_dx", .build = data_build},
-                                              {.op = "conv2d_dw", .build = weights_build},
-                                              {.op = "cpu_conv2d_dw_bias", .build = weights_build},
+static bool always(const struct lt_graph *g, const struct lt_node *n)
+{
+    (void)g, (void)n;
+    return true;
+}
+
+/* Pieces of the batch are summed up in the result's type. */
+static bool sums_float32(const struct lt_graph *g, const struct lt_node *n)
+{
+    return g->values[n->out[0]].type.dtype == LT_F32;
+}
+
+const struct lt_builder lt_builders_conv[] = {{.op = "conv2d", .build = forward_build, .low = always},
+                                              {.op = "conv2d_dx", .build = data_build, .low = always},
+                                              {.op = "conv2d_dw", .build = weights_build, .low = sums_float32},
+                                              {.op = "cpu_conv2d_dw_bias", .build = weights_build, .low = sums_float32},
                                               {0}};

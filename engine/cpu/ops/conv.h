@@ -9,6 +9,8 @@ struct lt_conv_shape {
     int64_t x[4], y[4]; /* n, c, h, w */
     int64_t w[5];       /* [groups,] o, c, kh, kw */
     int w_ndim;
+    int64_t groups;
+    enum lt_dtype xt, yt, wt; /* the types of x, y and w: bfloat16 operands may give float32 */
     int64_t stride[2], dilation[2], pad[2];
     double flops;
 };
@@ -20,5 +22,7 @@ int lt_conv_prim(const struct lt_conv_shape *s, enum lt_conv_kind kind, const st
                  bool bias, bool relu, int64_t n, int threads, struct lt_prim **out,
                  struct lt_error *err);
 bool lt_conv_is_empty(const struct lt_conv_shape *s);
+/* Convolutions over float64 (conv64.c). */
+int lt_conv64_build(struct lt_build *b, const struct lt_conv_shape *s, enum lt_conv_kind kind);
 
 #endif

@@ -1,4 +1,4 @@
-/* matmul.c - matrix products and linear layers, by oneDNN
+/* matmul.c - matrix products and linear layers, by oneDNN; over float64 by our own kernel
  *
  * Operands are given by strides, so that a transposition costs no copy. A result that is stored
  * turned is computed as the product of the transposes. The weights of a linear layer live turned
@@ -10,12 +10,13 @@
 /* rows x cols elements behind a batch index, each with its stride. */
 struct matrix {
     lt_id v;
+    enum lt_dtype t;
     int64_t batch, rows, cols, step, by_row, by_col;
 };
 
 static struct matrix turned(struct matrix m)
 {
-    return (struct matrix){m.v, m.batch, m.cols, m.rows, m.step, m.by_col, m.by_row};
+    return (struct matrix){m.v, m.t, m.batch, m.cols, m.rows, m.step, m.by_col, m.by_row};
 }
 
 /* As [rows, cols] in the order of its storage. */
@@ -29,15 +30,17 @@ static bool stored_turned(const struct lt_build *b, lt_id v)
 static struct lt_md *matrix_md(const struct matrix *m, bool batched)
 {
     if (batched)
-        return lt_md_strided(3, (int64_t[]){m->batch, m->rows, m->cols},
+        return lt_md_strided(m->t, 3, (int64_t[]){m->batch, m->rows, m->cols},
                              (int64_t[]){m->step, m->by_row, m->by_col});
-    return lt_md_strided(2, (int64_t[]){m->rows, m->cols}, (int64_t[]){m->by_row, m->by_col});
+    return lt_md_strided(m->t, 2, (int64_t[]){m->rows, m->cols},
+                         (int64_t[]){m->by_row, m->by_col});
 }
 
 /* Nothing to sum over: the result is the bias, or 0. */
 struct empty_sum {
-    float *y;
-    const float *bias;
+    void *y;
+    const void *bias;
+    enum lt_dtype type, bias_type;
     int64_t rows, cols;
 };
 
@@ -47,7 +50,8 @@ static void empty_sum(const void *args, int64_t begin, int64_t end)
 
     for (int64_t r = begin; r < end; r++)
         for (int64_t c = 0; c < e->cols; c++)
-            e->y[r * e->cols + c] = e->bias ? e->bias[c] : 0;
+            lt_dtype_store(e->type, e->y, r * e->cols + c,
+                           e->bias ? lt_dtype_load(e->bias_type, e->bias, c) : 0);
 }
 
 static int empty_build(struct lt_build *b, const struct matrix *y, lt_id bias)
@@ -56,10 +60,42 @@ static int empty_build(struct lt_build *b, const struct matrix *y, lt_id bias)
 
     e->rows = y->batch * y->rows;
     e->cols = y->cols;
+    e->type = y->t;
     lt_build_value(b, y->v, 0, &e->y);
-    if (bias != LT_NONE)
+    if (bias != LT_NONE) {
+        e->bias_type = lt_build_dtype(b, bias);
         lt_build_value(b, bias, 0, &e->bias);
+    }
     lt_build_step(b, "fill", empty_sum, e, e->rows, (double)(e->rows * e->cols) / 8);
+    return 0;
+}
+
+static int gemm_build(struct lt_build *b, const struct matrix *x, const struct matrix *w,
+                      lt_id bias, const struct matrix *y, bool relu)
+{
+    struct lt_gemm *g = lt_build_args(b, sizeof *g);
+    int64_t blocks = lt_pieces(y->rows, LT_GEMM_ROWS);
+
+    *g = (struct lt_gemm){.m = y->rows,
+                          .n = y->cols,
+                          .k = x->cols,
+                          .a_row = x->by_row,
+                          .a_col = x->by_col,
+                          .b_row = w->by_row,
+                          .b_col = w->by_col,
+                          .c_row = y->by_row,
+                          .c_col = y->by_col,
+                          .a_step = x->batch > 1 ? x->step : 0,
+                          .b_step = w->batch > 1 ? w->step : 0,
+                          .c_step = y->step,
+                          .relu = relu};
+    lt_build_value(b, x->v, 0, &g->a);
+    lt_build_value(b, w->v, 0, &g->b);
+    lt_build_value(b, y->v, 0, &g->c);
+    if (bias != LT_NONE)
+        lt_build_value(b, bias, 0, &g->bias);
+    lt_build_kernel(b, LT_KERN_gemm, g, y->batch * blocks,
+                    2.0 * (double)(y->batch * y->rows * y->cols) * (double)x->cols / 15);
     return 0;
 }
 
@@ -80,7 +116,7 @@ static int primitive_build(struct lt_build *b, const struct matrix *x, const str
         struct lt_md *mb =
             bias == LT_NONE
                 ? NULL
-                : lt_md_strided(batched ? 3 : 2,
+                : lt_md_strided(lt_build_dtype(b, bias), batched ? 3 : 2,
                                 batched ? (int64_t[]){1, 1, y->cols} : (int64_t[]){1, y->cols},
                                 NULL);
         struct lt_matmul_spec s = {mx, mw, mb, my, relu, lt_cpu_threads(b->d, flops / 150)};
@@ -108,12 +144,14 @@ static int product_build(struct lt_build *b, const struct matrix *x, const struc
         return 0;
     if (!x->cols)
         return empty_build(b, y, bias);
+    if (y->t == LT_F64)
+        return gemm_build(b, x, w, bias, y, relu);
     if (x->batch == w->batch)
         return primitive_build(b, x, w, bias, y, relu, (size_t[]){0, 0});
     one.batch = part.batch = 1; /* several of x by one w */
     for (int64_t i = 0; i < x->batch; i++) {
-        size_t at[2] = {(size_t)(i * x->step) * sizeof(float),
-                        (size_t)(i * y->step) * sizeof(float)};
+        size_t at[2] = {(size_t)(i * x->step) * lt_dtype_sizes[x->t],
+                        (size_t)(i * y->step) * lt_dtype_sizes[y->t]};
         int rc = primitive_build(b, &one, w, bias, &part, relu, at);
 
         if (rc < 0)
@@ -134,11 +172,11 @@ static int linear_build(struct lt_build *b)
     k = wd[1];
     for (int i = 0; i < nx - 1; i++)
         m *= xd[i];
-    return product_build(b, &(struct matrix){xv, 1, m, k, m * k, k, 1},
-                         &(struct matrix){wv, 1, k, o, k * o, stored_turned(b, wv) ? o : 1,
+    return product_build(b, &(struct matrix){xv, lt_build_dtype(b, xv), 1, m, k, m * k, k, 1},
+                         &(struct matrix){wv, lt_build_dtype(b, wv), 1, k, o, k * o, stored_turned(b, wv) ? o : 1,
                                           stored_turned(b, wv) ? 1 : k},
                          b->n->n_in > 2 ? b->n->in[2] : LT_NONE,
-                         &(struct matrix){yv, 1, m, o, m * o, o, 1},
+                         &(struct matrix){yv, lt_build_dtype(b, yv), 1, m, o, m * o, o, 1},
                          !strcmp(lt_node_str(b->n, "act"), "relu"));
 }
 
@@ -147,7 +185,7 @@ static struct matrix matrix_of(const struct lt_build *b, lt_id v)
 {
     int64_t d[LT_DIMS_MAX], batch = 1;
     int n = lt_build_dims(b, v, d);
-    struct matrix m = {.v = v, .rows = d[n - 2], .cols = d[n - 1]};
+    struct matrix m = {.v = v, .t = lt_build_dtype(b, v), .rows = d[n - 2], .cols = d[n - 1]};
 
     for (int i = 0; i < n - 2; i++)
         batch *= d[i];
@@ -182,5 +220,11 @@ static int matmul_build(struct lt_build *b)
     return product_build(b, &x, &w, LT_NONE, &y, false);
 }
 
+static bool always(const struct lt_graph *g, const struct lt_node *n)
+{
+    (void)g, (void)n;
+    return true;
+}
+
 const struct lt_builder lt_builders_matmul[] = {
-    {.op = "linear", .build = linear_build}, {.op = "matmul", .build = matmul_build}, {0}};
+    {.op = "linear", .build = linear_build, .low = always}, {.op = "matmul", .build = matmul_build, .low = always}, {0}};

@@ -29,7 +29,7 @@ static int layer_norm_build(struct lt_build *b)
 
     a->c = trailing(b, n->in[0]);
     a->rows = lt_build_count(b, n->in[0]) / LT_MAX(a->c, 1);
-    a->eps = (float)lt_node_float(n, "eps");
+    a->eps = lt_node_float(n, "eps");
     lt_build_in(b, 0, &a->x);
     if (n->n_in > 1)
         lt_build_in(b, 1, &a->gamma);
@@ -72,8 +72,8 @@ static int layer_norm_grad_build(struct lt_build *b)
     a->rows = lt_build_count(b, n->in[1]) / LT_MAX(a->c, 1);
     a->chunk = LAYER_PIECE;
     pieces = lt_pieces(a->rows, a->chunk);
-    gamma_at = lt_build_scratch(b, (size_t)(pieces * a->c) * sizeof(float));
-    beta_at = lt_build_scratch(b, (size_t)(pieces * a->c) * sizeof(float));
+    gamma_at = lt_build_scratch(b, (size_t)(pieces * a->c) * b->real);
+    beta_at = lt_build_scratch(b, (size_t)(pieces * a->c) * b->real);
     lt_build_in(b, 0, &a->dy);
     lt_build_in(b, 1, &a->x);
     lt_build_in(b, 2, &a->mean);
@@ -113,20 +113,33 @@ enum moment { MEAN, VARIANCE, GRADIENT, EVAL };
 
 struct finish {
     enum moment what;
-    const float *sums;
-    const float *weight, *running_mean, *running_var;
-    float *mean, *invstd, *new_mean, *new_var;
-    float *shift, *dgamma, *dbeta;
+    bool wide; /* numbers are float64 */
+    const void *sums, *weight, *running_mean, *running_var;
+    void *mean, *invstd, *new_mean, *new_var;
+    void *shift, *dgamma, *dbeta;
     int64_t pieces, c, samples, rows_per_sample;
     double eps, momentum;
 };
+
+static double get(const struct finish *f, const void *p, int64_t i)
+{
+    return f->wide ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static void put(const struct finish *f, void *p, int64_t i, double v)
+{
+    if (f->wide)
+        ((double *)p)[i] = v;
+    else
+        ((float *)p)[i] = (float)v;
+}
 
 static double counted(const struct finish *f)
 {
     int64_t n = 0;
 
     for (int64_t i = 0; i < f->samples; i++)
-        n += !f->weight || f->weight[i] != 0;
+        n += !f->weight || get(f, f->weight, i) != 0;
     return (double)(n * f->rows_per_sample);
 }
 
@@ -136,26 +149,36 @@ static double column(const struct finish *f, int64_t i, int64_t lists, int64_t l
     double s = 0;
 
     for (int64_t p = 0; p < f->pieces; p++)
-        s += (double)f->sums[(p * lists + list) * f->c + i];
+        s += get(f, f->sums, (p * lists + list) * f->c + i);
     return s;
 }
 
 /* What isn't finite moves nothing (engine/ops/batch_norm.c). */
-static float moved(float running, double batch, double momentum)
+static double moved(double running, double batch, double momentum)
 {
-    return isfinite(batch) ? (float)((1 - momentum) * (double)running + momentum * batch) : running;
+    return isfinite(batch) ? (1 - momentum) * running + momentum * batch : running;
 }
 
 static void finish_variance(const struct finish *f, int64_t i, double n)
 {
     double sum = column(f, i, 1, 0), biased = n > 0 ? sum / n : 0;
 
-    f->invstd[i] = (float)(1 / sqrt(biased + f->eps));
+    put(f, f->invstd, i, 1 / sqrt(biased + f->eps));
     if (n <= 0 || !f->new_mean)
         return;
-    f->new_mean[i] = moved(f->running_mean[i], (double)f->mean[i], f->momentum);
+    put(f, f->new_mean, i, moved(get(f, f->running_mean, i), get(f, f->mean, i), f->momentum));
     if (n > 1) /* one value has no unbiased variance */
-        f->new_var[i] = moved(f->running_var[i], sum / (n - 1), f->momentum);
+        put(f, f->new_var, i, moved(get(f, f->running_var, i), sum / (n - 1), f->momentum));
+}
+
+static void finish_gradient(const struct finish *f, int64_t i, double n)
+{
+    for (int list = 0; list < 2; list++) {
+        void *to = list ? f->dgamma : f->dbeta;
+
+        put(f, to, i, column(f, i, 2, list));
+        put(f, f->shift, list * f->c + i, n > 0 ? get(f, to, i) / n : 0);
+    }
 }
 
 static void finish_fn(const void *args, int64_t begin, int64_t end)
@@ -166,19 +189,16 @@ static void finish_fn(const void *args, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++)
         switch (f->what) {
         case MEAN:
-            f->mean[i] = n > 0 ? (float)(column(f, i, 1, 0) / n) : 0;
+            put(f, f->mean, i, n > 0 ? column(f, i, 1, 0) / n : 0);
             break;
         case VARIANCE:
             finish_variance(f, i, n);
             break;
         case GRADIENT:
-            f->dbeta[i] = (float)column(f, i, 2, 0);
-            f->dgamma[i] = (float)column(f, i, 2, 1);
-            f->shift[i] = n > 0 ? (float)((double)f->dbeta[i] / n) : 0;
-            f->shift[f->c + i] = n > 0 ? (float)((double)f->dgamma[i] / n) : 0;
+            finish_gradient(f, i, n);
             break;
         case EVAL:
-            f->invstd[i] = (float)(1 / sqrt((double)f->running_var[i] + f->eps));
+            put(f, f->invstd, i, 1 / sqrt(get(f, f->running_var, i) + f->eps));
         }
 }
 
@@ -188,6 +208,7 @@ static struct finish *finish_step(struct lt_build *b, enum moment what,
     struct finish *f = lt_build_args(b, sizeof *f);
 
     *f = (struct finish){.what = what,
+                         .wide = b->real == sizeof(double),
                          .pieces = lt_pieces(a->rows, a->chunk),
                          .c = a->c,
                          .samples = a->rows / a->rows_per_sample,
@@ -236,7 +257,7 @@ static int batch_norm_build(struct lt_build *b)
     size_t at;
 
     shape_set(b, b->n->in[0], &shape);
-    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * shape.c) * sizeof(float));
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * shape.c) * b->real);
     for (int centred = 0; centred < 2; centred++) {
         a = pass(b, LT_KERN_batch_norm_sums, &shape);
         a->centred = centred;
@@ -269,7 +290,7 @@ static int batch_norm_eval_build(struct lt_build *b)
     size_t at;
 
     shape_set(b, b->n->in[0], &shape);
-    at = lt_build_scratch(b, (size_t)shape.c * sizeof(float));
+    at = lt_build_scratch(b, (size_t)shape.c * b->real);
     f = finish_step(b, EVAL, &shape, -1);
     f->eps = lt_node_float(b->n, "eps");
     lt_build_in(b, 2, &f->running_var);
@@ -291,8 +312,8 @@ static int batch_norm_grad_build(struct lt_build *b)
     size_t at, shift;
 
     shape_set(b, b->n->in[1], &shape);
-    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * 2 * shape.c) * sizeof(float));
-    shift = lt_build_scratch(b, (size_t)(2 * shape.c) * sizeof(float));
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * 2 * shape.c) * b->real);
+    shift = lt_build_scratch(b, (size_t)(2 * shape.c) * b->real);
     for (int apply = 0; apply < 2; apply++) {
         a = pass(b, apply ? LT_KERN_batch_norm_grad_apply : LT_KERN_batch_norm_grad_sums, &shape);
         lt_build_in(b, 0, &a->dy);
@@ -322,58 +343,73 @@ enum sync_what { SUMS, GRAD_SUMS, FROM_TOTALS, RUNNING, SHIFT, PARAMS };
 
 struct sync {
     enum sync_what what;
+    bool wide; /* numbers are float64 */
     int64_t pieces, c, samples, rows_per_sample;
-    const float *sums, *weight, *running_mean, *running_var;
+    const void *sums, *weight, *running_mean, *running_var;
     const double *total, *squares;
     double *own;
-    float *mean, *invstd, *new_mean, *new_var, *shift, *dgamma, *dbeta;
+    void *mean, *invstd, *new_mean, *new_var, *shift, *dgamma, *dbeta;
     double eps, momentum;
 };
 
-static double sync_column(const struct sync *s, int64_t i, int64_t lists, int64_t list)
+/* The same numbers, as the passes on one rank see them. */
+static struct finish as_finish(const struct sync *s)
 {
-    const struct finish f = {.sums = s->sums, .pieces = s->pieces, .c = s->c};
-
-    return column(&f, i, lists, list);
+    return (struct finish){.wide = s->wide,
+                           .sums = s->sums,
+                           .pieces = s->pieces,
+                           .c = s->c,
+                           .weight = s->weight,
+                           .samples = s->samples,
+                           .rows_per_sample = s->rows_per_sample};
 }
 
 static void sync_running(const struct sync *s, int64_t i, double n, double mean)
 {
+    const struct finish f = as_finish(s);
+
     if (n > 0)
-        s->new_mean[i] =
-            (float)((1 - s->momentum) * (double)s->running_mean[i] + s->momentum * mean);
+        put(&f, s->new_mean, i, moved(get(&f, s->running_mean, i), mean, s->momentum));
     if (n > 1)
-        s->new_var[i] = (float)((1 - s->momentum) * (double)s->running_var[i] +
-                                s->momentum * s->squares[i] / (n - 1));
+        put(&f, s->new_var, i,
+            moved(get(&f, s->running_var, i), s->squares[i] / (n - 1), s->momentum));
+}
+
+/* As the mean is stored. */
+static double sync_mean(const struct sync *s, int64_t i, double n)
+{
+    double mean = s->total && n > 0 ? s->total[i] / n : 0;
+
+    return s->wide ? mean : (double)(float)mean;
 }
 
 static void sync_channel(const struct sync *s, int64_t i, double n)
 {
-    float mean = s->total && n > 0 ? (float)(s->total[i] / n) : 0;
+    const struct finish f = as_finish(s);
 
     switch (s->what) {
     case SUMS:
-        s->own[i] = sync_column(s, i, 1, 0);
+        s->own[i] = column(&f, i, 1, 0);
         break;
     case GRAD_SUMS:
-        s->own[i] = sync_column(s, i, 2, 0);
-        s->own[s->c + i] = sync_column(s, i, 2, 1);
+        s->own[i] = column(&f, i, 2, 0);
+        s->own[s->c + i] = column(&f, i, 2, 1);
         break;
     case FROM_TOTALS:
-        s->mean[i] = mean;
+        put(&f, s->mean, i, sync_mean(s, i, n));
         if (s->squares)
-            s->invstd[i] = (float)(1 / sqrt((n > 0 ? s->squares[i] / n : 0) + s->eps));
+            put(&f, s->invstd, i, 1 / sqrt((n > 0 ? s->squares[i] / n : 0) + s->eps));
         break;
     case RUNNING:
-        sync_running(s, i, n, (double)mean);
+        sync_running(s, i, n, sync_mean(s, i, n));
         break;
     case SHIFT:
-        s->shift[i] = n > 0 ? (float)(s->squares[i] / n) : 0;
-        s->shift[s->c + i] = n > 0 ? (float)(s->squares[s->c + i] / n) : 0;
+        put(&f, s->shift, i, n > 0 ? s->squares[i] / n : 0);
+        put(&f, s->shift, s->c + i, n > 0 ? s->squares[s->c + i] / n : 0);
         break;
     case PARAMS:
-        s->dgamma[i] = (float)s->total[s->c + i];
-        s->dbeta[i] = (float)s->total[i];
+        put(&f, s->dgamma, i, s->total[s->c + i]);
+        put(&f, s->dbeta, i, s->total[i]);
         break;
     }
 }
@@ -386,8 +422,7 @@ static void sync_fn(const void *args, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++)
         sync_channel(s, i, n);
     if (s->what == SUMS && end == s->c) { /* how many there were */
-        const struct finish f = {
-            .weight = s->weight, .samples = s->samples, .rows_per_sample = s->rows_per_sample};
+        const struct finish f = as_finish(s);
 
         s->own[s->c] = counted(&f);
     }
@@ -398,7 +433,7 @@ static struct sync *sync_step(struct lt_build *b, enum sync_what what,
 {
     struct sync *s = lt_build_args(b, sizeof *s);
 
-    *s = (struct sync){.what = what, .c = c};
+    *s = (struct sync){.what = what, .wide = b->real == sizeof(double), .c = c};
     if (a) {
         s->pieces = lt_pieces(a->rows, a->chunk);
         s->samples = a->rows / a->rows_per_sample;
@@ -417,8 +452,8 @@ static int batch_norm_sum_build(struct lt_build *b)
     size_t at, mean;
 
     shape_set(b, b->n->in[0], &shape);
-    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * shape.c) * sizeof(float));
-    mean = lt_build_scratch(b, (size_t)shape.c * sizeof(float));
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * shape.c) * b->real);
+    mean = lt_build_scratch(b, (size_t)shape.c * b->real);
     if (centred) {
         s = sync_step(b, FROM_TOTALS, NULL, shape.c);
         lt_build_in(b, 2, &s->total);
@@ -482,7 +517,7 @@ static int batch_norm_grad_sum_build(struct lt_build *b)
     size_t at;
 
     shape_set(b, b->n->in[1], &shape);
-    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * 2 * shape.c) * sizeof(float));
+    at = lt_build_scratch(b, (size_t)(lt_pieces(shape.rows, PIECE) * 2 * shape.c) * b->real);
     a = pass(b, LT_KERN_batch_norm_grad_sums, &shape);
     lt_build_in(b, 0, &a->dy);
     lt_build_in(b, 1, &a->x);
@@ -503,7 +538,7 @@ static int batch_norm_sync_grad_build(struct lt_build *b)
     size_t shift;
 
     shape_set(b, b->n->in[1], &shape);
-    shift = lt_build_scratch(b, (size_t)(2 * shape.c) * sizeof(float));
+    shift = lt_build_scratch(b, (size_t)(2 * shape.c) * b->real);
     s = sync_step(b, SHIFT, NULL, shape.c);
     lt_build_in(b, 5, &s->total);
     lt_build_in(b, 6, &s->squares);
@@ -532,12 +567,12 @@ static int batch_norm_params_build(struct lt_build *b)
     return 0;
 }
 
-/* Totals are float64 vectors; the tensors beside them are float32. */
-static bool float32_but_totals(const struct lt_graph *g, const struct lt_node *n)
+/* Totals are float64 vectors, whatever the numbers beside them. */
+static bool beside_totals(const struct lt_graph *g, const struct lt_node *n)
 {
     lt_id v = n->n_out > 1 && n->op->updates[0] == 0 && n->n_in == 1 ? n->out[0] : n->in[0];
 
-    return g->values[v].type.dtype == LT_F32;
+    return g->values[v].type.dtype == LT_F32 || g->values[v].type.dtype == LT_F64;
 }
 
 const struct lt_builder lt_builders_norm[] = {
@@ -547,10 +582,10 @@ const struct lt_builder lt_builders_norm[] = {
     {.op = "batch_norm_batch", .build = batch_norm_build},
     {.op = "batch_norm_eval", .build = batch_norm_eval_build},
     {.op = "batch_norm_grad", .build = batch_norm_grad_build},
-    {.op = "batch_norm_sum", .build = batch_norm_sum_build, .fits = float32_but_totals},
-    {.op = "batch_norm_apply", .build = batch_norm_apply_build, .fits = float32_but_totals},
-    {.op = "batch_norm_running", .build = batch_norm_running_build, .fits = float32_but_totals},
-    {.op = "batch_norm_grad_sum", .build = batch_norm_grad_sum_build, .fits = float32_but_totals},
-    {.op = "batch_norm_sync_grad", .build = batch_norm_sync_grad_build, .fits = float32_but_totals},
-    {.op = "batch_norm_params", .build = batch_norm_params_build, .fits = float32_but_totals},
+    {.op = "batch_norm_sum", .build = batch_norm_sum_build, .fits = beside_totals},
+    {.op = "batch_norm_apply", .build = batch_norm_apply_build, .fits = beside_totals},
+    {.op = "batch_norm_running", .build = batch_norm_running_build, .fits = beside_totals},
+    {.op = "batch_norm_grad_sum", .build = batch_norm_grad_sum_build, .fits = beside_totals},
+    {.op = "batch_norm_sync_grad", .build = batch_norm_sync_grad_build, .fits = beside_totals},
+    {.op = "batch_norm_params", .build = batch_norm_params_build, .fits = beside_totals},
     {0}};

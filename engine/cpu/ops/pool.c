@@ -43,6 +43,29 @@ static double cost(const struct lt_pool *p)
            ((double)(p->h * p->w) * 0.12 + (double)(p->oh * p->ow * p->kh * p->kw) * 0.1);
 }
 
+static bool is_low(const struct lt_build *b)
+{
+    return lt_build_dtype(b, b->n->out[0]) == LT_BF16;
+}
+
+static bool always(const struct lt_graph *g, const struct lt_node *n)
+{
+    (void)g, (void)n;
+    return true;
+}
+
+/* Where windows overlap, gradients add up: in float32. */
+static bool apart(const struct lt_graph *g, const struct lt_node *n)
+{
+    int maker = g->values[n->in[1]].node;
+    struct lt_window_shape w = lt_window_shape(maker >= 0 ? &g->nodes[maker] : n);
+
+    for (int i = 0; i < 2; i++)
+        if (w.stride[i] < w.dilation[i] * (w.kernel[i] - 1) + 1)
+            return false;
+    return maker >= 0;
+}
+
 static int max_pool_build(struct lt_build *b)
 {
     struct lt_pool *p = pool_args(b, b->n, b->n->in[0], b->n->out[0]);
@@ -50,7 +73,8 @@ static int max_pool_build(struct lt_build *b)
     lt_build_in(b, 0, &p->x);
     lt_build_out(b, 0, &p->y);
     index_bind(b, p, b->n->out[1]);
-    lt_build_kernel(b, LT_KERN_max_pool, p, p->n * p->oh, cost(p));
+    lt_build_kernel(b, is_low(b) ? LT_KERN_max_pool_low : LT_KERN_max_pool, p, p->n * p->oh,
+                    cost(p));
     lt_build_sliced(b, p->n, lt_slice(p->n));
     return 0;
 }
@@ -68,7 +92,8 @@ static int max_pool_grad_build(struct lt_build *b)
     if (b->n->n_in > 2)
         lt_build_in(b, 2, &p->gate);
     lt_build_out(b, 0, &p->y);
-    lt_build_kernel(b, LT_KERN_max_pool_grad, p, p->n, cost(p));
+    lt_build_kernel(b, is_low(b) ? LT_KERN_max_pool_grad_low : LT_KERN_max_pool_grad, p, p->n,
+                    cost(p));
     lt_build_sliced(b, p->n, lt_slice(p->n));
     return 0;
 }
@@ -97,9 +122,9 @@ static int avg_pool_grad_build(struct lt_build *b)
     return 0;
 }
 
-const struct lt_builder lt_builders_pool[] = {{.op = "max_pool2d", .build = max_pool_build},
-                                              {.op = "max_pool2d_grad", .build = max_pool_grad_build},
-                                              {.op = "cpu_max_pool2d_grad", .build = max_pool_grad_build},
+const struct lt_builder lt_builders_pool[] = {{.op = "max_pool2d", .build = max_pool_build, .low = always},
+                                              {.op = "max_pool2d_grad", .build = max_pool_grad_build, .low = apart},
+                                              {.op = "cpu_max_pool2d_grad", .build = max_pool_grad_build, .low = apart},
                                               {.op = "avg_pool2d", .build = avg_pool_build},
                                               {.op = "avg_pool2d_grad", .build = avg_pool_grad_build},
                                               {0}};

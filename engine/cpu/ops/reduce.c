@@ -61,7 +61,7 @@ static void at_place(struct lt_build *b, const struct place *p, const void *wher
 
 /* One kernel: x[a, r(, c)] → out[a, parts(, c)]. */
 static void stage(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64_t r, int64_t c,
-                  int64_t parts, const struct place *from, const struct place *to, float scale)
+                  int64_t parts, const struct place *from, const struct place *to, double scale)
 {
     struct lt_reduce *k = lt_build_args(b, sizeof *k);
     int64_t chunk = parts > 1 ? (c == 1 ? ROWS_PIECE : COLS_PIECE) : LT_MAX(r, 1);
@@ -79,12 +79,12 @@ static void stage(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64
 
 /* Removes one group of r elements: in two stages when it is long. */
 static void remove_group(struct lt_build *b, enum lt_reduce_kind kind, int64_t a, int64_t r,
-                         int64_t c, struct place *from, const struct place *to, float scale)
+                         int64_t c, struct place *from, const struct place *to, double scale)
 {
     int64_t piece = c == 1 ? ROWS_PIECE : COLS_PIECE, parts = lt_pieces(r, piece);
 
     if (parts > 1) {
-        struct place mid = {LT_NONE, lt_build_scratch(b, (size_t)(a * parts * c) * sizeof(float))};
+        struct place mid = {LT_NONE, lt_build_scratch(b, (size_t)(a * parts * c) * b->real)};
 
         stage(b, kind, a, r, c, parts, from, &mid, 1);
         remove_group(b, kind, a, parts, c, &mid, to, scale);
@@ -117,8 +117,8 @@ static void groups_build(struct lt_build *b, enum lt_reduce_kind kind, lt_id x, 
         for (int k = i + 1; k < s.n; k++)
             c *= s.g[k].gone ? 1 : s.g[k].n;
         if (--left)
-            to = (struct place){LT_NONE, lt_build_scratch(b, (size_t)(a * c) * sizeof(float))};
-        remove_group(b, kind, a, s.g[i].n, c, &from, &to, left ? 1 : (float)scale);
+            to = (struct place){LT_NONE, lt_build_scratch(b, (size_t)(a * c) * b->real)};
+        remove_group(b, kind, a, s.g[i].n, c, &from, &to, left ? 1 : scale);
         s.g[i].n = 1;
         from = to;
     }
@@ -135,11 +135,18 @@ static unsigned axes_of(const struct lt_build *b)
     return count ? gone : (1u << ndim) - 1;
 }
 
+static bool over_numbers(const struct lt_build *b)
+{
+    enum lt_dtype t = lt_build_dtype(b, b->n->in[0]);
+
+    return t == LT_F32 || (t == LT_F64 && b->real == sizeof(double));
+}
+
 static int reduce_build(struct lt_build *b, enum lt_reduce_kind kind, bool mean)
 {
     int64_t in = lt_build_count(b, b->n->in[0]), out = lt_build_count(b, b->n->out[0]);
 
-    if (lt_build_dtype(b, b->n->in[0]) != LT_F32)
+    if (!over_numbers(b))
         return lt_wide_reduce_build(b, axes_of(b));
     groups_build(b, kind, b->n->in[0], b->n->out[0], axes_of(b),
                  mean ? (double)out / (double)in : 1);
@@ -176,7 +183,7 @@ static int sum_to_build(struct lt_build *b)
     for (int i = 0; i < n; i++)
         if (i < n - m || (y[i - (n - m)] == 1 && x[i] != 1))
             gone |= 1u << i;
-    if (lt_build_dtype(b, b->n->in[0]) != LT_F32)
+    if (!over_numbers(b))
         return lt_wide_reduce_build(b, gone);
     groups_build(b, LT_REDUCE_SUM, b->n->in[0], b->n->out[0], gone, 1);
     return 0;
@@ -188,6 +195,8 @@ static int relu_bias_build(struct lt_build *b)
     struct lt_relu_bias *k = lt_build_args(b, sizeof *k);
     int64_t d[LT_DIMS_MAX], pieces;
     int n = lt_build_dims(b, b->n->in[0], d);
+    enum lt_kern_id kernel =
+        lt_build_dtype(b, b->n->in[0]) == LT_BF16 ? LT_KERN_relu_bias_low : LT_KERN_relu_bias;
 
     k->c = d[n - 1];
     k->rows = lt_build_count(b, b->n->in[0]) / LT_MAX(k->c, 1);
@@ -197,17 +206,23 @@ static int relu_bias_build(struct lt_build *b)
     lt_build_in(b, 1, &k->y);
     lt_build_out(b, 0, &k->dx);
     if (pieces > 1) {
-        struct place mid = {LT_NONE, lt_build_scratch(b, (size_t)(pieces * k->c) * sizeof(float))};
+        struct place mid = {LT_NONE, lt_build_scratch(b, (size_t)(pieces * k->c) * b->real)};
         struct place to = {b->n->out[1], 0};
 
         lt_build_at_scratch(b, mid.at, &k->out);
-        lt_build_kernel(b, LT_KERN_relu_bias, k, pieces, (double)(k->rows * k->c) * 0.12);
+        lt_build_kernel(b, kernel, k, pieces, (double)(k->rows * k->c) * 0.12);
         remove_group(b, LT_REDUCE_SUM, 1, pieces, k->c, &mid, &to, 1);
     } else {
         lt_build_out(b, 1, &k->out);
-        lt_build_kernel(b, LT_KERN_relu_bias, k, 1, (double)(k->rows * k->c) * 0.12);
+        lt_build_kernel(b, kernel, k, 1, (double)(k->rows * k->c) * 0.12);
     }
     return 0;
+}
+
+static bool always(const struct lt_graph *g, const struct lt_node *n)
+{
+    (void)g, (void)n;
+    return true;
 }
 
 static int argmax_build(struct lt_build *b)
@@ -231,5 +246,5 @@ static int argmax_build(struct lt_build *b)
 const struct lt_builder lt_builders_reduce[] = {
     {.op = "reduce_sum", .build = sum_build, .any_type = true}, {.op = "reduce_mean", .build = mean_build, .any_type = true},
     {.op = "reduce_max", .build = max_build, .any_type = true}, {.op = "reduce_min", .build = min_build, .any_type = true},
-    {.op = "sum_to", .build = sum_to_build, .any_type = true},  {.op = "cpu_relu_bias", .build = relu_bias_build},
+    {.op = "sum_to", .build = sum_to_build, .any_type = true},  {.op = "cpu_relu_bias", .build = relu_bias_build, .low = always},
     {.op = "argmax", .build = argmax_build},  {0}};

@@ -11,7 +11,7 @@
 static int64_t elements(const struct lt_build *b, lt_id v)
 {
     return (int64_t)(lt_layout_bytes(b->d, lt_build_layout(b, v), &b->g->values[v].type, b->b) /
-                     sizeof(float));
+                     lt_dtype_sizes[lt_build_dtype(b, v)]);
 }
 
 static int nodes_of(const struct lt_build *b)

@@ -82,39 +82,45 @@ static int move_build(struct lt_build *b, const struct lt_md *from, const struct
     return 0;
 }
 
+static bool onednn_moves(enum lt_dtype t)
+{
+    return t == LT_F32 || t == LT_BF16;
+}
+
 static int reorder_build(struct lt_build *b)
 {
     lt_id x = b->n->in[0], y = b->n->out[0];
-    int64_t dims[LT_DIMS_MAX], src[LT_DIMS_MAX], dst[LT_DIMS_MAX];
+    int64_t dims[LT_DIMS_MAX], split[LT_DIMS_MAX], src[LT_DIMS_MAX], dst[LT_DIMS_MAX];
     int ndim = lt_build_dims(b, x, dims), from = lt_build_layout(b, x), to = lt_build_layout(b, y);
+    enum lt_dtype t = lt_build_dtype(b, x), u = lt_build_dtype(b, y);
     int64_t count = lt_build_count(b, x);
 
     if (!count)
         return 0;
-    if (lt_build_dtype(b, x) == LT_F32) {
+    if (onednn_moves(t) && onednn_moves(u)) {
         LT_AUTO(lt_md_free) struct lt_md *m0 = NULL;
         LT_AUTO(lt_md_free) struct lt_md *m1 = NULL;
-        int64_t split[5];
+        int64_t blocked[5];
 
         /* grouped weights have five dimensions in blocked layouts */
         if (b->d->layouts[from].kind == LT_LAYOUT_BLOCKED ||
             b->d->layouts[to].kind == LT_LAYOUT_BLOCKED) {
             int n = lt_layout_dims(b->d, b->d->layouts[from].kind == LT_LAYOUT_BLOCKED ? from : to,
-                                   split);
+                                   blocked);
 
-            m0 = lt_layout_md(b->d, from, 0, n, split);
-            m1 = lt_layout_md(b->d, to, 0, n, split);
+            m0 = lt_layout_md(b->d, t, from, 0, n, blocked);
+            m1 = lt_layout_md(b->d, u, to, 0, n, blocked);
         } else {
-            m0 = lt_layout_md(b->d, from, from ? from : to, ndim, dims);
-            m1 = lt_layout_md(b->d, to, to ? to : from, ndim, dims);
+            m0 = lt_layout_md(b->d, t, from, from ? from : to, ndim, dims);
+            m1 = lt_layout_md(b->d, u, to, to ? to : from, ndim, dims);
         }
         if (move_build(b, m0, m1, (double)count / 2) == 0)
             return 0;
     }
-    if (!lt_layout_strides(b->d, from, ndim, dims, src) ||
-        !lt_layout_strides(b->d, to, ndim, dims, dst))
+    ndim = t == u ? lt_layout_places(b->d, from, from ? from : to, ndim, dims, split, src) : 0;
+    if (!ndim || !lt_layout_places(b->d, to, to ? to : from, ndim, dims, split, dst))
         return lt_error_set(b->err, -ENOTSUP, "no way from layout %d to layout %d", from, to);
-    return strided_build(b, ndim, dims, src, dst);
+    return strided_build(b, ndim, split, src, dst);
 }
 
 static int transpose_build(struct lt_build *b)
@@ -133,9 +139,10 @@ static int transpose_build(struct lt_build *b)
         return 0;
     if (!ndim)
         return reshape_build(b);
-    if (lt_build_dtype(b, b->n->in[0]) == LT_F32) {
-        LT_AUTO(lt_md_free) struct lt_md *m0 = lt_md_strided(ndim, out, src);
-        LT_AUTO(lt_md_free) struct lt_md *m1 = lt_md_strided(ndim, out, dst);
+    if (onednn_moves(lt_build_dtype(b, b->n->in[0]))) {
+        enum lt_dtype t = lt_build_dtype(b, b->n->in[0]);
+        LT_AUTO(lt_md_free) struct lt_md *m0 = lt_md_strided(t, ndim, out, src);
+        LT_AUTO(lt_md_free) struct lt_md *m1 = lt_md_strided(t, ndim, out, dst);
 
         if (move_build(b, m0, m1, (double)count / 2) == 0)
             return 0;

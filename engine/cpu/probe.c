@@ -1,0 +1,243 @@
+/* probe.c - does bfloat16 pay here? Measured, not read off the processor's flags
+ *
+ * With AMX it is four to nine times faster than float32, with AVX512-BF16 alone between twice and
+ * slower. So a matrix product and a convolution are timed in both types, about 20 ms in all, on the
+ * threads that training will use. What was found is kept in a file, by node, build and set of cores:
+ * jobs of one plan get one answer, and the same bits. A measurement in progress makes others wait.
+ * The execution profile holds the answer, too; replaying that asks nobody.
+ */
+#include "engine/cpu/cpu.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include "engine/cpu/isa.h"
+#include "sys/clock.h"
+#include "sys/file.h"
+
+#define PAYS 0.9             /* of float32's time or less */
+#define CASE_NS 2500000      /* for each of the four; beside making them, and one run */
+#define RUNS_MAX 20
+#define FILE_MAX 4096
+
+const char *const lt_low_names[] = {"unknown", "native", "emulated", NULL};
+
+/* ---- measuring */
+
+static void *zeros(size_t n)
+{
+    void *p = aligned_alloc(64, (n + 63) / 64 * 64 + 64);
+
+    if (!p)
+        abort(); /* as lt_malloc does */
+    return memset(p, 0, n);
+}
+
+/* The primitive's own operands, all zero: these kernels take as long for any numbers. */
+static uint64_t prim_time(struct lt_prim *p)
+{
+    void *data[LT_PRIM_ARG_N] = {NULL};
+    uint64_t least = UINT64_MAX, end;
+
+    for (int a = 0; a < LT_PRIM_ARG_N; a++) {
+        const struct lt_md *m = lt_prim_md(p, (enum lt_prim_arg)a);
+
+        if (!m)
+            continue;
+        data[a] = zeros(lt_md_bytes(m));
+        lt_prim_set(p, (enum lt_prim_arg)a, data[a]);
+    }
+    lt_prim_run(p);
+    end = lt_clock_mono_ns() + CASE_NS;
+    for (int i = 0; i < RUNS_MAX; i++) {
+        uint64_t start = lt_clock_mono_ns(), took;
+
+        lt_prim_run(p);
+        took = lt_clock_mono_ns() - start;
+        least = LT_MIN(least, took);
+        if (start + took > end)
+            break;
+    }
+    for (int a = 0; a < LT_PRIM_ARG_N; a++)
+        free(data[a]);
+    return least;
+}
+
+/* 0: the library can't. */
+static uint64_t matmul_time(enum lt_dtype t, int threads)
+{
+    LT_AUTO(lt_md_free) struct lt_md *x = lt_md_strided(t, 2, (int64_t[]){128, 512}, NULL);
+    LT_AUTO(lt_md_free) struct lt_md *w = lt_md_strided(t, 2, (int64_t[]){512, 512}, NULL);
+    LT_AUTO(lt_md_free) struct lt_md *y = lt_md_strided(LT_F32, 2, (int64_t[]){128, 512}, NULL);
+    struct lt_matmul_spec s = {.src = x, .weights = w, .dst = y, .threads = threads};
+    LT_AUTO(lt_prim_free) struct lt_prim *p = NULL;
+
+    return lt_prim_matmul(&s, &p, NULL) < 0 ? 0 : prim_time(p);
+}
+
+static uint64_t conv_time(enum lt_dtype t, int threads)
+{
+    const int64_t x[4] = {8, 32, 14, 14}, y[4] = {8, 64, 14, 14}, w[4] = {64, 32, 3, 3};
+    const int64_t xs[4] = {32 * 196, 1, 14 * 32, 32}, ys[4] = {64 * 196, 1, 14 * 64, 64};
+    LT_AUTO(lt_md_free) struct lt_md *mx = lt_md_strided(t, 4, x, xs);
+    LT_AUTO(lt_md_free) struct lt_md *my = lt_md_strided(t, 4, y, ys);
+    LT_AUTO(lt_md_free) struct lt_md *mw = lt_md_any(t, 4, w);
+    struct lt_conv_spec s = {.kind = LT_CONV_FORWARD,
+                             .src = mx,
+                             .weights = mw,
+                             .dst = my,
+                             .stride = {1, 1},
+                             .dilation = {1, 1},
+                             .pad_before = {1, 1},
+                             .pad_after = {1, 1},
+                             .threads = threads};
+    LT_AUTO(lt_prim_free) struct lt_prim *p = NULL;
+
+    return lt_prim_conv(&s, &p, NULL) < 0 ? 0 : prim_time(p);
+}
+
+/* Within a process the answer is found once for each number of threads. */
+static struct {
+    int threads;
+    enum lt_low low;
+} known[8];
+static int n_known;
+static pthread_mutex_t known_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* The sum of both, so that what takes longer counts for more. */
+static enum lt_low time_both(int threads, uint64_t ns[2])
+{
+    uint64_t low[2] = {matmul_time(LT_BF16, threads), conv_time(LT_BF16, threads)};
+
+    ns[0] = matmul_time(LT_F32, threads) + conv_time(LT_F32, threads);
+    ns[1] = low[0] + low[1];
+    if (!low[0] || !low[1])
+        return LT_LOW_EMULATED;
+    return (double)ns[1] <= PAYS * (double)ns[0] ? LT_LOW_NATIVE : LT_LOW_EMULATED;
+}
+
+static enum lt_low measure(int threads, uint64_t ns[2])
+{
+    enum lt_low low = LT_LOW_UNKNOWN;
+
+    pthread_mutex_lock(&known_mutex);
+    for (int i = 0; i < n_known; i++)
+        if (known[i].threads == threads)
+            low = known[i].low;
+    if (low == LT_LOW_UNKNOWN) {
+        low = time_both(threads, ns);
+        known[n_known].threads = threads;
+        known[n_known].low = low;
+        n_known = LT_MIN(n_known + 1, (int)LT_ARRAY_LEN(known) - 1);
+    }
+    pthread_mutex_unlock(&known_mutex);
+    return low;
+}
+
+/* ---- keeping */
+
+static void processor_text(char out[49])
+{
+    unsigned r[12] = {0};
+
+    for (unsigned i = 0; i < 3; i++)
+        __get_cpuid(0x80000002u + i, &r[4 * i], &r[4 * i + 1], &r[4 * i + 2], &r[4 * i + 3]);
+    memcpy(out, r, 48);
+    out[48] = '\0';
+}
+
+/* What the answer depends on, as one line. */
+static void key_text(const struct lt_device *d, struct lt_buf *out)
+{
+    char host[256] = "", processor[49];
+    cpu_set_t set;
+
+    gethostname(host, sizeof host - 1);
+    processor_text(processor);
+    lt_buf_printf(out, "bfloat16 1 | %s | %s | ltd %s | oneDNN %s | %d threads | cores", host,
+                  processor, LT_VERSION, lt_dnn_version(), d->threads);
+    if (sched_getaffinity(0, sizeof set, &set) == 0)
+        for (int i = 0; i < CPU_SETSIZE; i++)
+            if (CPU_ISSET(i, &set))
+                lt_buf_printf(out, " %d", i);
+    lt_buf_char(out, '\n');
+}
+
+static enum lt_low answer_read(const char *path, const struct lt_buf *key)
+{
+    LT_BUF_AUTO text = {0};
+
+    if (lt_file_read(path, FILE_MAX + key->len, &text, NULL) < 0 || text.len <= key->len ||
+        memcmp(text.data, key->data, key->len) != 0)
+        return LT_LOW_UNKNOWN;
+    for (int i = LT_LOW_NATIVE; i <= LT_LOW_EMULATED; i++)
+        if (lt_str_starts(text.data + key->len, lt_low_names[i]))
+            return (enum lt_low)i;
+    return LT_LOW_UNKNOWN;
+}
+
+static void answer_write(const char *path, const struct lt_buf *key, enum lt_low low,
+                         const uint64_t ns[2])
+{
+    LT_BUF_AUTO text = {0};
+
+    lt_buf_append(&text, key->data, key->len);
+    lt_buf_printf(&text, "%s: float32 %.0f us, bfloat16 %.0f us\n", lt_low_names[low],
+                  (double)ns[0] * 1e-3, (double)ns[1] * 1e-3);
+    lt_file_put(path, text.data, text.len, 0600, NULL); /* without it the next one measures again */
+}
+
+/* -1: nobody else can be kept from measuring, and nothing is lost by it. */
+static int lock(const char *dir)
+{
+    LT_AUTO(lt_free) char *path = lt_format("%s/probe.lock", dir);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = lt_file_make_dirs(dir, 0700, NULL) < 0
+                 ? -1
+                 : lt_file_open(path, O_RDWR | O_CREAT, 0600, NULL);
+
+    while (fd >= 0 && fcntl(fd, F_OFD_SETLKW, &whole) < 0 && errno == EINTR)
+        ;
+    return fd;
+}
+
+static enum lt_low measured(const struct lt_device *d)
+{
+    LT_BUF_AUTO key = {0};
+    LT_AUTO(lt_free) char *path = NULL;
+    uint64_t ns[2] = {0, 0};
+    enum lt_low low;
+    int fd;
+
+    if (!d->measured)
+        return measure(d->threads, ns);
+    key_text(d, &key);
+    path = lt_format("%s/bfloat16-%016llx", d->measured,
+                     (unsigned long long)lt_hash64(key.data, key.len));
+    fd = lock(d->measured);
+    low = answer_read(path, &key);
+    if (low == LT_LOW_UNKNOWN) {
+        low = measure(d->threads, ns);
+        answer_write(path, &key, low, ns);
+    }
+    if (fd >= 0)
+        close(fd);
+    return low;
+}
+
+void lt_low_decide(struct lt_device *d)
+{
+    if (d->low != LT_LOW_UNKNOWN)
+        return;
+    d->low = lt_isa_has_bfloat16(d->max_isa) ? measured(d) : LT_LOW_EMULATED;
+}

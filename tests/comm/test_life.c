@@ -1,0 +1,201 @@
+/* test_life.c - a comm's life: what can't be opened, what dies, what is written down meanwhile */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/error.h"
+#include "engine/comm/comm.h"
+#include "sys/page.h"
+#include "tests/support/ranks.h"
+#include "tests/support/tmp.h"
+
+static void what_cant_be_opened_says_why(void **state)
+{
+    const char *dir = lt_test_dir();
+    struct lt_comm_config c = {.world = 2, .plugins = dir};
+    struct lt_error err = {0};
+    struct lt_comm *comm = NULL;
+
+    (void)state;
+    assert_int_equal(lt_comm_check(&c, &err), -ENOENT);
+    assert_int_equal(lt_comm_open(&c, &comm, &err), -ENOENT);
+    assert_non_null(strstr(err.text, dir));
+    assert_non_null(strstr(err.text, "liblt_mpi.so"));
+    assert_non_null(strstr(err.text, "libmpich12"));
+    lt_test_write(lt_test_path(dir, "liblt_mpi.so"), "no library", 10);
+    assert_int_equal(lt_comm_open(&c, &comm, &err), -ELIBBAD);
+    assert_non_null(strstr(err.text, "libmpich12"));
+    c = (struct lt_comm_config){.world = 1, .kind = "smoke"};
+    assert_int_equal(lt_comm_open(&c, &comm, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "smoke"));
+    c = (struct lt_comm_config){.world = 2, .kind = "none"};
+    assert_int_equal(lt_comm_open(&c, &comm, &err), -EINVAL);
+    c = (struct lt_comm_config){.world = 2, .rank = 2};
+    assert_int_equal(lt_comm_open(&c, &comm, &err), -EINVAL);
+    assert_null(comm);
+}
+
+static void what_is_malformed_is_refused(void **state)
+{
+    struct lt_comm_config c = {.world = 1};
+    struct lt_comm *comm;
+    struct lt_error err = {0};
+    uint8_t byte = 0;
+    struct lt_coll bad[] = {
+        {.kind = LT_COLL_N},
+        {.dtype = LT_U8, .one = {&byte, &byte, 1, 0}},
+        {.dtype = LT_F32, .op = LT_COLL_OR},
+        {.kind = LT_COLL_BROADCAST, .root = 1},
+        {.kind = LT_COLL_ALL_GATHER, .parts = &(struct lt_coll_part){0}, .n_parts = 1},
+        {.terms = LT_COLL_TERMS_MAX + 1},
+        {.kind = LT_COLL_REDUCE_SCATTER, .terms = 2},
+    };
+
+    (void)state;
+    assert_int_equal(lt_comm_open(&c, &comm, NULL), 0);
+    assert_string_equal(lt_comm_kind(comm), "none");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err.text[0] = 0;
+        assert_int_equal(lt_comm_run(comm, &bad[i], &err), -EINVAL);
+        assert_true(err.text[0] != 0);
+    }
+    bad[0].kind = LT_COLL_BARRIER;
+    assert_int_equal(lt_comm_test(comm, &bad[0], NULL), -EINVAL); /* never started */
+    lt_comm_close(comm);
+}
+
+static void null_counts_for_a_world_of_any_size(void **state)
+{
+    struct lt_comm_config c = {.world = 10000, .rank = 9999, .kind = "null"};
+    struct lt_comm_stats s;
+    struct lt_comm *comm;
+    float data[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct lt_coll k = {.one = {data, data, 8, 0}};
+
+    (void)state;
+    assert_int_equal(lt_comm_open(&c, &comm, NULL), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(lt_comm_run(comm, &k, NULL), 0);
+    assert_int_equal(lt_comm_barrier(comm, NULL), 0);
+    lt_comm_stats(comm, &s);
+    assert_int_equal(s.started[LT_COLL_ALL_REDUCE], 3);
+    assert_int_equal(s.bytes[LT_COLL_ALL_REDUCE], 96);
+    assert_int_equal(s.started[LT_COLL_BARRIER], 1);
+    assert_true(s.cost_s > 3 * 2 * 9999 * 1e-7);
+    assert_true(data[7] == 8);
+    lt_comm_close(comm);
+}
+
+/* ---- the flight recorder */
+
+static int record(struct lt_comm *c, void *arg)
+{
+    float data[100] = {0};
+    struct lt_coll k = {.name = "grad/bucket.3", .one = {data, data, 100, 0}};
+
+    (void)arg;
+    for (int i = 0; i < 30; i++)
+        LT_RANK_CHECK(lt_comm_run(c, &k, NULL) == 0);
+    if (lt_comm_rank(c) == 0) /* the other one never comes */
+        lt_comm_start(c, &k, NULL);
+    _exit(7);
+}
+
+static void the_page_tells_what_was_under_way(void **state)
+{
+    struct lt_test_ranks t = {.world = 2, .fn = record};
+    struct lt_collective e;
+
+    (void)state;
+    assert_int_equal(lt_test_ranks_run(&t), 0);
+    assert_int_equal(t.page[0]->collective_seq, 31);
+    assert_int_equal(t.page[0]->collective_done, 30);
+    assert_int_equal(t.page[1]->collective_seq, 30);
+    assert_int_equal(t.page[1]->collective_done, 30);
+    assert_true(lt_page_collective(t.page[0], 31, &e));
+    assert_int_equal(e.state, LT_COLLECTIVE_STARTED);
+    assert_int_equal(e.bytes, 400);
+    assert_string_equal(e.kind, "all_reduce");
+    assert_string_equal(e.name, "grad/bucket.3");
+    assert_true(e.started_ns > 0);
+    assert_true(lt_page_collective(t.page[0], 30, &e));
+    assert_int_equal(e.state, LT_COLLECTIVE_DONE);
+    assert_false(lt_page_collective(t.page[0], 31 - LT_PAGE_COLLECTIVES, &e)); /* overwritten */
+    assert_false(lt_page_collective(t.page[1], 31, &e));
+    assert_false(lt_page_collective(t.page[1], 0, &e));
+}
+
+/* ---- a rank dies in a collective */
+
+static int reduce_for_ever(struct lt_comm *c, void *arg)
+{
+    size_t n = *(size_t *)arg;
+    float *data = calloc(n, sizeof *data);
+    struct lt_coll k = {.one = {data, data, n, 0}};
+    struct lt_error err = {0};
+    int rc;
+
+    do
+        rc = lt_comm_run(c, &k, &err);
+    while (rc == 0);
+    LT_RANK_CHECK(rc == -ECANCELED || rc == -EIO);
+    LT_RANK_CHECK(err.text[0] != 0);
+    LT_RANK_CHECK(lt_comm_run(c, &k, NULL) < 0); /* and so does everything behind it */
+    return 9;
+}
+
+static void kill_one_then_end_the_others(const struct lt_test_ranks *t, void *arg)
+{
+    int *killed = arg;
+
+    if (!*killed && t->page[0]->collective_done > 5 && t->page[1]->collective_done > 5) {
+        kill(t->pid[1], SIGKILL);
+        *killed = 1;
+    }
+    for (int i = 0; *killed && t->pid[1] == 0 && i < t->world; i++) {
+        if (t->pid[i])
+            kill(t->pid[i], SIGTERM);
+    }
+}
+
+static void the_peers_of_a_dead_rank_can_be_ended(void **state)
+{
+    static size_t sizes[] = {10, 3000000};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int killed = 0;
+        struct lt_test_ranks t = {.world = 3,
+                                  .fn = reduce_for_ever,
+                                  .arg = &sizes[i],
+                                  .meanwhile = kill_one_then_end_the_others,
+                                  .meanwhile_arg = &killed};
+
+        assert_int_equal(lt_test_ranks_run(&t), 0);
+        assert_int_equal(t.status[1], 128 + SIGKILL);
+        assert_int_equal(t.first_status, 128 + SIGKILL);
+        /* UCX aborts a rank whose peer dies while it reads the peer's memory. */
+        assert_true(t.status[0] == 9 || t.status[0] == 128 + SIGABRT);
+        assert_true(t.status[2] == 9 || t.status[2] == 128 + SIGABRT);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_cant_be_opened_says_why),
+        cmocka_unit_test(what_is_malformed_is_refused),
+        cmocka_unit_test(null_counts_for_a_world_of_any_size),
+        cmocka_unit_test(the_page_tells_what_was_under_way),
+        cmocka_unit_test(the_peers_of_a_dead_rank_can_be_ended),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,151 @@
+"""Anybody's MPICH program as a job of several ranks, while ltd is killed; and who has no business at the ranks' socket."""
+import os
+import random
+import signal
+import socket
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import BUILD, alive, check, equal, identity, run, wait_for
+
+PROGRAM = os.path.join(BUILD, "tests", "comm", "lt-mpi-program")
+random.seed(5)
+
+
+def segments():
+    """Shared memory of this machine that MPICH and UCX could have left."""
+    with open("/proc/sysvipc/shm") as f:
+        unattached = [line.split()[1] for line in f.readlines()[1:] if line.split()[6] == "0"]
+    return {f for f in os.listdir("/dev/shm") if f.startswith(("mpich_", "ucx_"))} | set(unattached)
+
+
+def submit(w, ranks=2, gate=True):
+    w.gate = os.path.join(w.dir, "gate")
+    argv = [PROGRAM, str(ranks)] + ([w.gate] if gate else [])
+    text = "\n".join(["kind: command", "argv: [%s]" % ", ".join(f'"{a}"' for a in argv), f"nproc: {ranks}",
+                      "job: {resources: {oversubscribe: true}}", ""])
+    job = w.submit(w.file("mpi.yaml", text))
+    for r in range(ranks):
+        wait_for(lambda: identity(os.path.join(w.attempt_dir(job, 1, r), "worker")), f"rank {r}")
+    return job
+
+
+def open_gate(w, name):
+    open(f"{w.gate}.{name}", "w").close()
+
+
+def ready(w, ranks=2):
+    wait_for(lambda: all(os.path.exists(f"{w.gate}.ready.{r}") for r in range(ranks)), "the ranks to have met")
+
+
+def succeed(w, job):
+    p = w.wait_done(job)
+    equal(p.returncode, 0, p.stderr)
+    check("ranks, sum" in w.out("logs", job), "rank 0 says so")
+
+
+def runs_without_mpirun(w):
+    w.ltd()
+    before = segments()
+    for ranks in (1, 2, 4):
+        succeed(w, submit(w, ranks, gate=False))
+    equal(segments() - before, set(), "shared memory left")
+
+
+def ltd_away_from_init_to_the_end_of_init(w):
+    w.ltd()
+    job = submit(w)
+    w.kill_daemon()
+    open_gate(w, "init")
+    open_gate(w, "finalize")
+    w.ltd()
+    succeed(w, job)
+
+
+def ltd_killed_between_the_requests_of_init(w):
+    w.ltd()
+    for _ in range(4):
+        job = submit(w)
+        open_gate(w, "init")
+        open_gate(w, "finalize")
+        time.sleep(random.random() * 0.06)  # anywhere in it
+        w.kill_daemon()
+        w.ltd()
+        succeed(w, job)
+        os.remove(w.gate + ".init")
+        os.remove(w.gate + ".finalize")
+
+
+def ltd_away_at_finalize(w):
+    w.ltd()
+    job = submit(w)
+    open_gate(w, "init")
+    ready(w)
+    w.kill_daemon()
+    open_gate(w, "finalize")
+    w.ltd()
+    succeed(w, job)
+
+
+def a_killed_rank_ends_the_others_and_leaves_nothing(w):
+    w.ltd()
+    before = segments()
+    job = submit(w, 3)
+    open_gate(w, "init")
+    ready(w, 3)
+    ranks = [identity(os.path.join(w.attempt_dir(job, 1, r), "worker")) for r in range(3)]
+    os.kill(ranks[1][0], signal.SIGKILL)
+    wait_for(lambda: not any(alive(r) for r in ranks), "the other ranks to be ended")
+    w.ctl("cancel", job, code=None)  # a further attempt would wait at the gate
+    w.wait_done(job)
+    equal(segments() - before, set(), "shared memory left")
+
+
+def connect(w):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(20)
+    s.connect(os.path.join(w.state, "node", "pmi"))
+    return s
+
+
+def answer(s):
+    """Everything until the other side hangs up."""
+    got = b""
+    while True:
+        try:
+            part = s.recv(4096)
+        except ConnectionResetError:
+            part = b""
+        if not part:
+            return got.decode()
+        got += part
+
+
+def strangers_are_refused(w):
+    w.ltd()
+    job = submit(w)
+    me = f"job={job} attempt=1 generation=1 rank=0 seq=0"
+    for text in ("hello\n", "\n", "\0\0\0\n", "x" * 100000, f"ltpmi1 put {me} key=a value=b\n",
+                 f"ltpmi1 hello {me} world=3 puts=0\n", f"ltpmi1 hello {me.replace('rank=0', 'rank=2')} world=2 puts=0\n",
+                 f"ltpmi1 hello {me.replace('generation=1', 'generation=0')} world=2 puts=0\n",
+                 f"ltpmi1 hello {me.replace('generation=1', 'generation=2')} world=2 puts=0\n",
+                 f"ltpmi1 hello {me.replace(job, 'nojob')} world=2 puts=0\n"):
+        with connect(w) as s:
+            try:
+                s.sendall(text.encode())
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            said = answer(s)
+            check(said.startswith("ltpmi1 refused ") or len(text) > 4096, repr(text[:60]), "was told", repr(said))
+    idle = [connect(w) for _ in range(50)]  # they say nothing
+    open_gate(w, "init")
+    open_gate(w, "finalize")
+    succeed(w, job)
+    for s in idle:
+        s.close()
+
+
+if __name__ == "__main__":
+    run([runs_without_mpirun, ltd_away_from_init_to_the_end_of_init, ltd_killed_between_the_requests_of_init,
+         ltd_away_at_finalize, a_killed_rank_ends_the_others_and_leaves_nothing, strangers_are_refused])
