@@ -483,6 +483,13 @@ def loss_not_finite(w):
     job = w.submit(short_plan(w, **explode, **{"max_epochs: 2": "max_epochs: 1, on_nonfinite: skip", "T_max: 2": "T_max: 1"}))
     equal(w.wait_done(job).returncode, 0)
     check(int(w.status(job)["step"]) > 0, "updates that were left out count as steps")
+    job = w.submit(short_plan(w, **explode, **{"max_epochs: 2": "max_epochs: 2, on_nonfinite: rollback"}))
+    equal(w.wait_done(job).returncode, 100)
+    done, = w.events(job, "done")
+    equal((done["class"], "3 rollbacks" in done["reason"]), ("nonfinite", True), done)
+    told = w.events(job, "rolled_back")
+    equal([int(e["times"]) for e in told], [1, 2, 3], "three rollbacks to the start, each told")
+    check(all("checkpoint" not in e for e in told) and w.out("logs", job).count("rolled back to the weights of the start") == 3, told)
 
 
 def documented(w):
