@@ -260,8 +260,10 @@ static char *rollback_folder(const struct lt_trainer *t)
     if (t->rollback.to) {
         LT_AUTO(lt_free) char *dir = absolute(t, t->rollback.to);
 
-        if (usable(dir, &meta, &why) == 0)
+        if (usable(dir, &meta, &why) == 0 && meta.step <= t->pos.step)
             return LT_TAKE(dir);
+        if (!why.text[0]) /* its name was used again, by an attempt that went further */
+            lt_error_set(&why, -ESTALE, "it is of step %" PRIu64, meta.step);
         found = older_one(t, dir, t->pos.step);
         lt_trainer_say(t, "checkpoint %s cannot be used: %s; going back to %s", t->rollback.to,
                        why.text, found ? found : "the start");

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <xmmintrin.h>
 #include <cmocka.h>
 #include "base/auto.h"
 #include "base/buf.h"
@@ -63,6 +64,18 @@ static void an_update_whose_scale_is_nan_changes_nothing(void **state)
     bed_close(&t);
 }
 
+/* Does the processor know the mode? Valgrind's doesn't. */
+static bool processor_flushes(void)
+{
+    volatile float tiny = 1e-20f, product;
+    unsigned before = _mm_getcsr();
+
+    _mm_setcsr(before | 0x8040); /* FTZ, DAZ */
+    product = tiny * tiny;
+    _mm_setcsr(before);
+    return product == 0;
+}
+
 /* Adam's second moment of a unit that died decays into denormals; they must become 0. */
 static void denormals_are_flushed(void **state)
 {
@@ -70,6 +83,8 @@ static void denormals_are_flushed(void **state)
     struct bed t;
 
     (void)state;
+    if (!processor_flushes())
+        return;
     bed_open(&t);
     lt_id in[] = {bed_input(&t, "a", LT_F32, 1, (int64_t[]){70000}),
                   bed_input(&t, "b", LT_F32, 1, (int64_t[]){70000})};
