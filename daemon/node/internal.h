@@ -29,6 +29,8 @@ struct lt_node {
     struct lt_rpc_session *session;
     bool open;     /* the coordinator took the call */
     bool welcomed; /* and our hello */
+    bool takes_records; /* several in one message */
+    unsigned sessions;  /* so far: an answer for an earlier one is dropped */
     void (*on_ready)(void *user);
     void *user;
     struct lt_map *ranks;    /* name → struct lt_rank, borrowed */
@@ -93,6 +95,8 @@ void lt_node_need_cancel(struct lt_node_need *need); /* NULL is fine */
 struct lt_node_checks *lt_node_checks_new(struct lt_node *n, unsigned max);
 void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m);
 void lt_node_checks_close(struct lt_node_checks *c);
+/* ---- remove.c: answered by RunRemoved */
+void lt_node_remove_run(struct lt_node *n, const Lt__V1__RemoveRun *m);
 /* ---- read.c */
 struct lt_node_reads *lt_node_reads_new(struct lt_node *n);
 void lt_node_read(struct lt_node_reads *r, const Lt__V1__ReadRequest *m);
