@@ -506,7 +506,7 @@ def documented(w):
     for file in {file for file, _ in named}:
         missing = {name for f, name in named if f == file} - tests(file)
         check(not missing, f"docs/faults.md names what test_{file}.py hasn't:", missing)
-    for file in ("faults", "kill", "hostile", "bad_input"):
+    for file in ("faults", "kill", "hostile", "bad_input", "metrics"):
         missing = tests(file) - {name for f, name in named if f == file} - {"documented"}
         check(not missing, "not in docs/faults.md:", file, missing)
 
