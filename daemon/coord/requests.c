@@ -114,7 +114,7 @@ uint64_t lt_coord_remove_run(struct lt_coord *c, const char *node, const char *j
     q.run_dir = (char *)run_dir;
     m.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_REMOVE_RUN;
     m.remove_run = &q;
-    send_to(c, session, &m);
+    lt_coord_send(c, session, &m);
     return own->id;
 }
 
