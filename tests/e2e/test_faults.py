@@ -499,7 +499,7 @@ def documented(w):
     def tests(file):
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), f"test_{file}.py")) as f:
             text = f.read()
-        listed = re.search(r"^run\(\[(.*?)\]", text, re.M | re.S).group(1)
+        listed = re.search(r"^ *run\(\[(.*?)\]", text, re.M | re.S).group(1)
         return {name.strip() for name in listed.split(",")}
     with open(os.path.join(SOURCE, "docs", "faults.md")) as f:
         named = {n for n in re.findall(r"`([a-z_]+)/([a-z_]+)`", f.read()) if n[0] != "tests"}
