@@ -72,6 +72,17 @@ enum lt_journal_state lt_journal_look(const unsigned char *p, size_t left, bool 
     return at_end && (left == *need || all_zero(p, left)) ? LT_JOURNAL_TORN : LT_JOURNAL_DAMAGED;
 }
 
+int lt_journal_parse(const void *data, size_t left, bool at_end, const void **payload, size_t *n, size_t *size)
+{
+    enum lt_journal_state s = lt_journal_look(data, left, at_end, size);
+
+    if (s != LT_JOURNAL_RECORD)
+        return s == LT_JOURNAL_TORN ? 0 : -EPROTO;
+    *payload = (const char *)data + LT_JOURNAL_RECORD_HEADER;
+    *n = *size - LT_JOURNAL_RECORD_HEADER;
+    return 1;
+}
+
 /* pread until n bytes or the end of the file; bytes read or -errno. */
 static ssize_t read_at(int fd, void *buf, size_t n, uint64_t at)
 {

@@ -7,6 +7,7 @@
 #ifndef LT_SYS_JOURNAL_H
 #define LT_SYS_JOURNAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "base/auto.h"
@@ -34,6 +35,9 @@ int lt_journal_reader_open(const char *path, uint64_t offset, struct lt_journal_
 /* 1: *payload (valid until the next call), *n and *end_offset (behind the record) are set. 0: nothing more now.
  * -EPROTO: damaged (a bad checksum with further bytes behind it). */
 int lt_journal_read(struct lt_journal_reader *r, const void **payload, size_t *n, uint64_t *end_offset, struct lt_error *err);
+/* A record in memory, at the beginning of `left` bytes of a journal behind its header. 1: *payload, *n, and *size of it all
+ * are set. 0: not whole (yet). at_end: nothing is behind these bytes. -EPROTO: damaged. */
+int lt_journal_parse(const void *data, size_t left, bool at_end, const void **payload, size_t *n, size_t *size);
 void lt_journal_reader_close(struct lt_journal_reader *r);
 LT_DEFINE_AUTO(struct lt_journal_reader *, lt_journal_reader_close)
 

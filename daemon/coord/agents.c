@@ -6,6 +6,7 @@
  */
 #include "base/mem.h"
 #include "daemon/coord/internal.h"
+#include "daemon/store/metrics.h"
 #include "rpc/server.h"
 #include "sys/log.h"
 
@@ -34,17 +35,46 @@ uint64_t lt_coord_agent_open(struct lt_coord *c, struct lt_rpc_call *call)
     return a->session;
 }
 
+static void hello(struct lt_coord *c, uint64_t session, const Lt__V1__AgentMessage *m)
+{
+    const Lt__V1__Hello *h = m->hello;
+    uint64_t *stored = lt_calloc(h->n_attempts + 1, sizeof *stored);
+    bool known = true;
+
+    lt_coord_flush(c); /* what was heard of these attempts is stored before it is looked for */
+    for (size_t i = 0; i < h->n_attempts && known; i++)
+        known = lt_metrics_offset(c->metrics, h->attempts[i]->job ? h->attempts[i]->job : "",
+                                  h->attempts[i]->attempt, h->attempts[i]->rank, &stored[i],
+                                  NULL) == 0;
+    lt_coord_step(c, &(struct lt_core_input){.kind = LT_IN_AGENT,
+                                             .session = session,
+                                             .message = m,
+                                             .stored = known ? stored : NULL});
+    if (known)
+        lt_coord_metrics_hello(c, session, h, stored);
+    lt_free(stored);
+}
+
 void lt_coord_agent_message(struct lt_coord *c, uint64_t session, const Lt__V1__AgentMessage *m)
 {
-    if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_BLOB_REQUEST) {
-        lt_coord_blob_asked(c, session, m->blob_request);
+    const struct lt_coord_agent *a = *find(c, session);
+
+    if (!a || a->dropped || lt_coord_request_answer(c, m))
         return;
-    }
-    if (!lt_coord_request_answer(c, m))
+    switch (m->message_case) {
+    case LT__V1__AGENT_MESSAGE__MESSAGE_BLOB_REQUEST:
+        lt_coord_blob_asked(c, session, m->blob_request);
+        break;
+    case LT__V1__AGENT_MESSAGE__MESSAGE_HELLO:
+        hello(c, session, m);
+        lt_coord_blobs_hello(c, session, m->hello);
+        break;
+    default:
         lt_coord_step(
             c, &(struct lt_core_input){.kind = LT_IN_AGENT, .session = session, .message = m});
-    if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_HELLO)
-        lt_coord_blobs_hello(c, session, m->hello);
+        lt_coord_metrics_heard(c, m);
+        break;
+    }
 }
 
 void lt_coord_agent_closed(struct lt_coord *c, uint64_t session)
@@ -56,6 +86,7 @@ void lt_coord_agent_closed(struct lt_coord *c, uint64_t session)
     *p = a->next;
     lt_free(a);
     lt_coord_requests_lost(c, session);
+    lt_coord_metrics_lost(c, session);
     lt_coord_step(c, &(struct lt_core_input){.kind = LT_IN_AGENT_LOST, .session = session});
 }
 
@@ -78,6 +109,7 @@ void lt_coord_agent_drop(struct lt_coord *c, uint64_t session, const char *why)
 
     if (!a)
         return;
+    a->dropped = true;
     lt_warning("agent's session %llu is closed: %s", (unsigned long long)session, why);
     lt_rpc_finish(a->call, LT_RPC_UNAVAILABLE, "%s", why);
 }

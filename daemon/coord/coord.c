@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "daemon/coord/internal.h"
 #include "daemon/store/blobs.h"
@@ -108,6 +109,7 @@ static void on_probe(uv_timer_t *h)
     uv_timer_stop(&c->probe);
     lt_info("the store takes writes again");
     memset(&c->broken, 0, sizeof c->broken);
+    lt_coord_metrics_look(c);
     lt_coord_step(c, &(struct lt_core_input){.kind = LT_IN_TIMER});
 }
 
@@ -136,14 +138,19 @@ static int open_store(struct lt_coord *c, struct lt_error *err)
     if (rc == 0)
         rc = lt_blobs_open(c->state_dir, err);
     if (renewed)
-        lt_warning("%s/metrics.db was damaged; older metrics are in the runs' metrics.csv",
+        lt_warning("%s/metrics.db was damaged and is filled again from the ranks' journals",
                    c->state_dir);
-    return rc == 0 ? lt_coord_rebuild(c, err) : rc;
+    if (rc == 0)
+        rc = lt_coord_rebuild(c, err);
+    if (rc == 0)
+        lt_coord_metrics_look(c);
+    return rc;
 }
 
 static void free_coord(struct lt_coord *c)
 {
     lt_actions_done(&c->actions);
+    lt_coord_metrics_done(c);
     lt_core_free(c->core);
     lt_metrics_close(c->metrics);
     lt_store_close(c->store);
@@ -164,11 +171,12 @@ static void start_handles(struct lt_coord *c)
     uv_timer_init(c->uv, &c->tick);
     uv_timer_init(c->uv, &c->probe);
     uv_timer_init(c->uv, &c->sweep);
+    uv_timer_init(c->uv, &c->mend);
     c->prepare.data = c->check.data = c->deadline.data = c->tick.data = c->probe.data =
-        c->sweep.data = c;
+        c->sweep.data = c->mend.data = c;
     uv_prepare_start(&c->prepare, on_prepare);
     uv_check_start(&c->check, on_check);
-    c->handles = 6;
+    c->handles = 7;
 }
 
 int lt_coord_open(const struct lt_coord_config *config, struct lt_coord **out, struct lt_error *err)
@@ -182,6 +190,7 @@ int lt_coord_open(const struct lt_coord_config *config, struct lt_coord **out, s
     c->runs_dir = lt_strdup(config->runs_dir);
     c->blobs_dir = lt_strdup(config->state_dir);
     c->lock = -1;
+    c->behind = lt_map_new(lt_free);
     rc = open_store(c, err);
     if (rc < 0) {
         free_coord(c);
@@ -223,6 +232,7 @@ void lt_coord_close(struct lt_coord *c, void (*done)(void *arg), void *arg)
     uv_close((uv_handle_t *)&c->tick, handle_closed);
     uv_close((uv_handle_t *)&c->probe, handle_closed);
     uv_close((uv_handle_t *)&c->sweep, handle_closed);
+    uv_close((uv_handle_t *)&c->mend, handle_closed);
 }
 
 const struct lt_core *lt_coord_core(struct lt_coord *c)

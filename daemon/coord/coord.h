@@ -47,6 +47,9 @@ void lt_coord_close(struct lt_coord *c, void (*done)(void *arg), void *arg);
 const struct lt_core *lt_coord_core(struct lt_coord *c);
 struct lt_store *lt_coord_store(struct lt_coord *c);
 struct lt_metrics *lt_coord_metrics(struct lt_coord *c);
+/* Are a job's metrics all in the database? 1; 0: not yet, LT_CHANGED_METRICS tells; <0: not before
+ * something else happens, err says what. */
+int lt_coord_metrics_ready(struct lt_coord *c, const char *job, struct lt_error *err);
 const char *lt_coord_blobs(const struct lt_coord *c); /* folder of the blobs */
 /* Syncs what was written and puts it in its place, on the thread pool; then uid owns it. expected:
  * its hash, "" for any. w is taken over; fn is called once, with what lt_blob_writer_finish()
@@ -110,7 +113,11 @@ uint64_t lt_coord_read(struct lt_coord *c, const struct lt_coord_read *r, lt_coo
 typedef void lt_coord_check_fn(void *arg, const Lt__V1__CheckDone *done);
 uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coord_check_fn *fn,
                         void *arg);
-void lt_coord_request_cancel(struct lt_coord *c, uint64_t id); /* of a read or check; 0 is fine */
+/* A job's run folder is removed by its node. As lt_coord_read(). */
+typedef void lt_coord_removed_fn(void *arg, const Lt__V1__RunRemoved *done);
+uint64_t lt_coord_remove_run(struct lt_coord *c, const char *node, const char *job,
+                             const char *run_dir, lt_coord_removed_fn *fn, void *arg);
+void lt_coord_request_cancel(struct lt_coord *c, uint64_t id); /* of any of these; 0 is fine */
 
 /* ---- watching: told that something changed, the watcher looks for itself ---- */
 

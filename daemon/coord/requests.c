@@ -1,7 +1,7 @@
-/* requests.c - what the coordinator itself asks of nodes: bytes of files, and checks of plans that
- * are no jobs yet
+/* requests.c - what the coordinator itself asks of nodes: bytes of files, checks of plans that are
+ * no jobs yet, and that a run folder be removed
  *
- * Answers carry our number: ReadRequest.id, and for checks a name in place of a job's id that no
+ * Answers carry our number: ReadRequest.id, RemoveRun.id, and for checks a name in place of a job's id that no
  * job can have.
  */
 #include <stdio.h>
@@ -96,6 +96,28 @@ uint64_t lt_coord_check(struct lt_coord *c, const Lt__V1__JobSpec *spec, lt_coor
     return own->id;
 }
 
+uint64_t lt_coord_remove_run(struct lt_coord *c, const char *node, const char *job,
+                             const char *run_dir, lt_coord_removed_fn *fn, void *arg)
+{
+    Lt__V1__CoordinatorMessage m = LT__V1__COORDINATOR_MESSAGE__INIT;
+    Lt__V1__RemoveRun q = LT__V1__REMOVE_RUN__INIT;
+    uint64_t session = c->core ? lt_core_session(c->core, node) : 0;
+    struct lt_coord_request *own;
+
+    if (!session)
+        return 0;
+    own = add(c, session, arg);
+    own->removed = fn;
+    q.has_id = true;
+    q.id = own->id;
+    q.job = (char *)job;
+    q.run_dir = (char *)run_dir;
+    m.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_REMOVE_RUN;
+    m.remove_run = &q;
+    lt_coord_send(c, session, &m);
+    return own->id;
+}
+
 void lt_coord_request_cancel(struct lt_coord *c, uint64_t id)
 {
     lt_free(take(c, id));
@@ -125,6 +147,12 @@ bool lt_coord_request_answer(struct lt_coord *c, const Lt__V1__AgentMessage *m)
             r->read(r->arg, m->read_reply);
         lt_free(r);
         return true;
+    case LT__V1__AGENT_MESSAGE__MESSAGE_RUN_REMOVED:
+        r = take(c, m->run_removed->id);
+        if (r && r->removed)
+            r->removed(r->arg, m->run_removed);
+        lt_free(r);
+        return true;
     case LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE:
         if (!m->check_done->job || !lt_str_starts(m->check_done->job, CHECK_PREFIX))
             return false;
@@ -151,6 +179,8 @@ void lt_coord_requests_lost(struct lt_coord *c, uint64_t session)
             r->read(r->arg, NULL);
         if (r->check)
             r->check(r->arg, NULL);
+        if (r->removed)
+            r->removed(r->arg, NULL);
         lt_free(r);
         r = c->requests; /* a callback may have cancelled others */
     }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/map.h"
 #include "base/mem.h"
 #include "daemon/coord/internal.h"
 #include "daemon/core/query.h"
@@ -140,27 +141,6 @@ static int append(struct lt_coord *c, struct lt_error *err)
     return rc;
 }
 
-static void store_metrics(struct lt_coord *c, const struct lt_actions *todo)
-{
-    struct lt_error err = {0};
-    size_t n = 0;
-    int rc = 0;
-
-    for (size_t i = 0; i < todo->len && rc == 0; i++) {
-        const struct lt_action *a = &todo->items[i];
-
-        if (a->kind != LT_DO_METRICS)
-            continue;
-        rc = lt_metrics_append(c->metrics, a->job, a->attempt, a->rank, a->end_offset, a->metrics,
-                               &err);
-        n++;
-    }
-    if (n > 0 && rc == 0)
-        rc = lt_metrics_flush(c->metrics, &err);
-    if (rc < 0)
-        lt_warning("metrics: %s", err.text);
-}
-
 /* A job that is told about and isn't there has been removed. */
 static void forget_removed(struct lt_coord *c, const char *job)
 {
@@ -169,6 +149,7 @@ static void forget_removed(struct lt_coord *c, const char *job)
 
     if (lt_core_find(c->core, job, &fold, NULL) == 0)
         return;
+    lt_map_remove(c->behind, job);
     if (lt_store_forget(c->store, job, &err) < 0 || lt_metrics_forget(c->metrics, job, &err) < 0)
         lt_warning("job %s: %s", job, err.text);
     lt_coord_blobs_sweep_soon(c);
@@ -224,7 +205,7 @@ static void act_all(struct lt_coord *c)
     struct lt_actions todo = c->actions;
 
     memset(&c->actions, 0, sizeof c->actions);
-    store_metrics(c, &todo);
+    lt_coord_metrics_take(c, &todo);
     for (size_t i = 0; i < todo.len; i++)
         act(c, &todo.items[i]);
     lt_actions_done(&todo);
@@ -254,4 +235,5 @@ void lt_coord_flush(struct lt_coord *c)
         lt_coord_arm(c);
     c->stepped = false;
     c->flushing = false;
+    lt_coord_metrics_care(c);
 }

@@ -184,7 +184,7 @@ void lt_on_agent(struct lt_turn *t, const struct lt_core_input *in)
 
     if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_HELLO) {
         if (m->hello->node && m->hello->node[0] && m->hello->inventory)
-            lt_on_hello(t, in->session, m->hello);
+            lt_on_hello(t, in->session, m->hello, in->stored);
         else
             close_session(t, in->session, "a hello without node or inventory");
         return;
@@ -208,6 +208,9 @@ void lt_on_agent(struct lt_turn *t, const struct lt_core_input *in)
         break;
     case LT__V1__AGENT_MESSAGE__MESSAGE_RECORD:
         lt_on_record(t, node, m->record);
+        break;
+    case LT__V1__AGENT_MESSAGE__MESSAGE_RECORDS:
+        lt_on_records(t, node, m->records);
         break;
     case LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE:
         on_rank_gone(t, node, m->rank_gone);

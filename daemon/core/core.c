@@ -80,6 +80,11 @@ static bool goes_before(const struct lt_job *a, const struct lt_job *b, Lt__V1__
     return pa != pb ? pa > pb : a->fold->submitted_seq < b->fold->submitted_seq;
 }
 
+static bool limited(const struct lt_job *job)
+{
+    return job->fold->has_started_ns && lt_spec_time_limit_s(job->fold->spec) > 0;
+}
+
 /* At the end, but for the queue: by priority, then by age. A job that comes back keeps its age. */
 void lt_list_add(struct lt_core *core, struct lt_job *job)
 {
@@ -93,10 +98,12 @@ void lt_list_add(struct lt_core *core, struct lt_job *job)
     *(job->prev ? &job->prev->next : &l->first) = job;
     *(job->next ? &job->next->prev : &l->last) = job;
     l->count++;
+    core->limited += job->fold->state == LT__V1__JOB_STATE__QUEUED && limited(job);
 }
 
-void lt_list_remove(struct lt_list *l, struct lt_job *job)
+void lt_list_remove(struct lt_core *core, struct lt_list *l, struct lt_job *job)
 {
+    core->limited -= l == &core->lists[LT__V1__JOB_STATE__QUEUED] && limited(job);
     *(job->prev ? &job->prev->next : &l->first) = job->next;
     *(job->next ? &job->next->prev : &l->last) = job->prev;
     job->prev = job->next = NULL;
@@ -128,7 +135,7 @@ void lt_core_drop(struct lt_core *core, struct lt_job *job)
     char *key = request_key(job->fold);
     char *id = lt_strdup(job->fold->id);
 
-    lt_list_remove(&core->lists[job->fold->state], job);
+    lt_list_remove(core, &core->lists[job->fold->state], job);
     lt_map_remove(core->requests, key);
     lt_map_remove(core->jobs, id);
     lt_free(key);
@@ -139,7 +146,7 @@ void lt_core_relist(struct lt_core *core, struct lt_job *job, Lt__V1__JobState b
 {
     if (job->fold->state == before)
         return;
-    lt_list_remove(&core->lists[before], job);
+    lt_list_remove(core, &core->lists[before], job);
     lt_list_add(core, job);
     job->retry_at_ns = job->missing_at_ns = 0;
     core->reschedule = core->reschedule || job->fold->state == LT__V1__JOB_STATE__QUEUED ||

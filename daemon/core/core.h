@@ -78,6 +78,9 @@ struct lt_core_input {
     struct lt_submit submit;
     uint64_t session; /* never 0 */
     const Lt__V1__AgentMessage *message;
+    /* With a Hello: up to where the metrics of each of its attempts are stored; journals are asked
+     * for from there on. NULL: nothing is known of that. */
+    const uint64_t *stored;
 };
 
 /* ---- actions: owned by the list until lt_actions_done() ---- */
@@ -88,7 +91,7 @@ enum lt_action_kind {
     LT_DO_REPLY,   /* token, status (0 or -errno), job (full id), text (why, when < 0; or NULL) */
     LT_DO_NOTIFY,  /* job: its status changed. A job that can't be found was removed */
     LT_DO_METRICS, /* job, attempt, rank, end_offset, metrics: for the metrics database, which skips
-                      repeats by end_offset */
+                      repeats by end_offset. metrics NULL: the attempt has ended, that was all */
     LT_DO_CLOSE,   /* session, text: the agent broke the protocol; close it and log why */
     LT_DO_N
 };

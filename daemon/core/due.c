@@ -93,7 +93,7 @@ static bool due_held(struct lt_turn *t, struct lt_job *job)
 
 static bool due_queued(struct lt_turn *t, struct lt_job *job)
 {
-    return end_if_unwanted(t, job); /* sched.c finds a place */
+    return end_if_unwanted(t, job) || lt_time_is_up(t, job); /* sched.c finds a place */
 }
 
 /* With a reservation and no rank: start there, wait for the node a little, or look for another. */
@@ -154,6 +154,7 @@ static void emit_attempt_ended(struct lt_turn *t, struct lt_job *job)
     e.attempt_ended = &ended;
     LT_SET(&e, attempt, job->fold->attempt);
     lt_emit(t, job->fold->id, &e);
+    lt_action_add(t, LT_DO_METRICS, job->fold->id)->attempt = job->fold->attempt;
     for (size_t i = 0; i < job->fold->n_ranks; i++) { /* once to each node: ranks lie together */
         const char *name = job->fold->ranks[i]->node;
         const struct lt_node *n = lt_core_node(t->core, name, t->mono_ns);
@@ -223,6 +224,8 @@ static void advance_list(struct lt_turn *t, const struct lt_list *l)
 
 void lt_advance_active(struct lt_turn *t)
 {
+    if (t->core->limited) /* queued again while their time runs: few, but anywhere in the queue */
+        advance_list(t, &t->core->lists[S(QUEUED)]);
     for (int s = S(RESERVED); s < S(DONE); s++)
         if (t->core->lists[s].count)
             advance_list(t, &t->core->lists[s]);
@@ -246,7 +249,7 @@ static uint64_t limit_at(struct lt_turn *t, struct lt_job *job)
     return t->mono_ns + lt_left_ns(limit_ns, job->fold->started_ns, t->wall_ns);
 }
 
-/* The limit counts from the first start, restarts included. */
+/* The limit counts from the first start: later waits in the queue are part of it, the first isn't. */
 bool lt_time_is_up(struct lt_turn *t, struct lt_job *job)
 {
     Lt__V1__TimeLimitReached reached = LT__V1__TIME_LIMIT_REACHED__INIT;

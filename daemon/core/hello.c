@@ -9,6 +9,8 @@
  *   we expect it, the node        it ran: lost, as by a crash; it had not started: StartRank,
  *     knows nothing of it           again
  *   we don't expect it            killed if it runs, else forgotten
+ *
+ * What was acknowledged has done what it means, and isn't taken again though it may be sent again.
  */
 #include "daemon/core/state.h"
 
@@ -18,16 +20,52 @@
 
 #define S(name) LT__V1__JOB_STATE__##name
 
-static void send_welcome(struct lt_turn *t, uint64_t session)
+/* Of the attempts that we expect, those whose metrics aren't stored as far as they were
+ * acknowledged: their database was lost, or is behind. */
+static size_t fill_stored(const struct lt_turn *t, const struct lt_node *n, const Lt__V1__Hello *m,
+                          const uint64_t *stored, Lt__V1__RecordAck *list)
 {
+    size_t count = 0;
+
+    for (size_t k = 0; stored && k < m->n_attempts; k++) {
+        const Lt__V1__KnownAttempt *a = m->attempts[k];
+        struct lt_job *job;
+        size_t i;
+
+        if (stored[k] >= a->journal_offset ||
+            !lt_find_rank(t->core, n, a->job, a->attempt, a->generation, a->rank, &job, &i) ||
+            job->fold->ranks[i]->exited)
+            continue;
+        lt__v1__record_ack__init(&list[count]);
+        list[count].job = a->job;
+        LT_SET(&list[count], attempt, a->attempt);
+        LT_SET(&list[count], rank, a->rank);
+        LT_SET(&list[count], offset, stored[k]);
+        count++;
+    }
+    return count;
+}
+
+static void send_welcome(struct lt_turn *t, const struct lt_node *n, const Lt__V1__Hello *m,
+                         const uint64_t *stored)
+{
+    Lt__V1__RecordAck *list = lt_calloc(m->n_attempts + 1, sizeof *list);
+    Lt__V1__RecordAck **again = lt_calloc(m->n_attempts + 1, sizeof *again);
     Lt__V1__Welcome w = LT__V1__WELCOME__INIT;
-    Lt__V1__CoordinatorMessage m = LT__V1__COORDINATOR_MESSAGE__INIT;
+    Lt__V1__CoordinatorMessage c = LT__V1__COORDINATOR_MESSAGE__INIT;
     char version[] = LT_VERSION;
 
     w.version = version;
-    m.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_WELCOME;
-    m.welcome = &w;
-    lt_send(t, session, &m);
+    LT_SET(&w, takes_records, 1);
+    w.n_stored = fill_stored(t, n, m, stored, list);
+    for (size_t i = 0; i < w.n_stored; i++)
+        again[i] = &list[i];
+    w.stored = again;
+    c.message_case = LT__V1__COORDINATOR_MESSAGE__MESSAGE_WELCOME;
+    c.welcome = &w;
+    lt_send(t, n->session, &c);
+    lt_free(again);
+    lt_free(list);
 }
 
 static void forget_checks(struct lt_turn *t, uint64_t session)
@@ -62,6 +100,7 @@ static void meet_attempt(struct lt_turn *t, struct lt_node *n, const Lt__V1__Kno
 
     if (lt_find_rank(t->core, n, k->job, k->attempt, k->generation, k->rank, &job, &i)) {
         job->ranks[i].start_session = n->session;
+        job->ranks[i].seen_offset = LT_MAX(job->ranks[i].seen_offset, k->journal_offset);
         if (k->running && !job->fold->ranks[i]->exited)
             lt_rank_runs(t, job, i, k->pid);
         else if (k->running) /* it was given up meanwhile */
@@ -88,7 +127,8 @@ static void miss_attempt(struct lt_turn *t, const struct lt_node *n, struct lt_j
     }
 }
 
-void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m)
+void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m,
+                 const uint64_t *stored)
 {
     struct lt_node *n = lt_core_node(t->core, m->node, t->mono_ns);
     static const Lt__V1__JobState ranked[] = {S(STARTING), S(RUNNING), S(STOPPING), S(CLEANUP)};
@@ -97,7 +137,7 @@ void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m)
         lose_session(t, n);
     n->session = session;
     set_inventory(n, m);
-    send_welcome(t, session);
+    send_welcome(t, n, m, stored);
     for (size_t i = 0; i < m->n_attempts; i++)
         meet_attempt(t, n, m->attempts[i]);
     for (size_t s = 0; s < LT_ARRAY_LEN(ranked); s++)

@@ -1,8 +1,9 @@
 /* record.c - records of a rank's journal: which become events
  *
  * Each event carries the position behind its record, so that after a crash the fold says which
- * records are known; the acknowledgement follows the event. A record makes at most one event, the
- * last of its step: otherwise a crash between two of them would lose one.
+ * records are known; the acknowledgement follows the events. A record makes at most one event:
+ * otherwise a crash between two of them would lose one. An agent of an earlier version sends them
+ * one by one.
  *
  * Rank 0 speaks for the job: what other ranks write shows that they run, and how they end comes
  * with their exit.
@@ -125,7 +126,7 @@ static record_fn *const takers[] = {
     T(ROLLED_BACK) = take_rolled_back,
 };
 
-static void acknowledge(struct lt_turn *t, uint64_t session, const Lt__V1__Record *m,
+static void acknowledge(struct lt_turn *t, uint64_t session, const Lt__V1__Records *m,
                         uint64_t offset)
 {
     Lt__V1__RecordAck a = LT__V1__RECORD_ACK__INIT;
@@ -140,53 +141,84 @@ static void acknowledge(struct lt_turn *t, uint64_t session, const Lt__V1__Recor
     lt_send(t, session, &c);
 }
 
-static void pass_metrics(struct lt_turn *t, const Lt__V1__Record *m)
+static void pass_metrics(struct lt_turn *t, const Lt__V1__Records *m,
+                         const Lt__V1__Records__Item *item)
 {
     struct lt_action *a = lt_action_add(t, LT_DO_METRICS, m->job);
 
     a->attempt = m->attempt;
     a->rank = m->rank;
-    a->end_offset = m->end_offset;
-    a->metrics = (Lt__V1__MetricValues *)lt_message_clone(&m->record->metrics->base);
+    a->end_offset = item->end_offset;
+    a->metrics = (Lt__V1__MetricValues *)lt_message_clone(&item->record->metrics->base);
 }
 
-static void take_record(struct lt_turn *t, struct lt_job *job, size_t i, const Lt__V1__Record *m)
+static void take_record(struct lt_turn *t, struct lt_job *job, size_t i, const Lt__V1__Records *m,
+                        const Lt__V1__Records__Item *item)
 {
-    const Lt__V1__JournalRecord *r = m->record;
+    const Lt__V1__JournalRecord *r = item->record;
     struct taken to = {.event = LT_EVENT_INIT};
     unsigned type = r ? (unsigned)r->type_case : 0;
 
     lt_rank_runs(t, job, i, 0); /* it writes: it runs, whatever message of it was lost */
     if (m->rank != 0)
         return;
-    if (type == LT__V1__JOURNAL_RECORD__TYPE_METRICS)
-        pass_metrics(t, m);
     if (type >= sizeof takers / sizeof takers[0] || !takers[type] || !takers[type](job, r, &to))
         return; /* a newer engine's record: not for us */
     LT_SET(&to.event, attempt, m->attempt);
     LT_SET(&to.event, rank, m->rank);
-    LT_SET(&to.event, journal_offset, m->end_offset);
+    LT_SET(&to.event, journal_offset, item->end_offset);
     lt_emit(t, job->fold->id, &to.event);
+}
+
+/* Metrics are passed on though they are known: their database may have lost them, and asked for
+ * them (hello.c). */
+static void take_item(struct lt_turn *t, struct lt_job *job, size_t i, const Lt__V1__Records *m,
+                      const Lt__V1__Records__Item *item)
+{
+    struct lt_rank *rank = &job->ranks[i];
+
+    if (m->rank == 0 && item->record &&
+        item->record->type_case == LT__V1__JOURNAL_RECORD__TYPE_METRICS)
+        pass_metrics(t, m, item);
+    rank->seen_offset =
+        LT_MAX(rank->seen_offset, job->fold->ranks[i]->journal_offset); /* after a replay */
+    if (item->end_offset > rank->seen_offset) {
+        rank->seen_offset = item->end_offset;
+        take_record(t, job, i, m, item);
+    }
+}
+
+void lt_on_records(struct lt_turn *t, struct lt_node *node, const Lt__V1__Records *m)
+{
+    struct lt_job *job;
+    size_t i;
+
+    if (m->n_items == 0)
+        return;
+    if (!lt_find_rank(t->core, node, m->job, m->attempt, m->generation, m->rank, &job, &i) ||
+        job->fold->ranks[i]->exited) {
+        acknowledge(t, node->session, m,
+                    m->items[m->n_items - 1]->end_offset); /* so that RankGone can follow */
+        return;
+    }
+    for (size_t k = 0; k < m->n_items; k++)
+        take_item(t, job, i, m, m->items[k]);
+    acknowledge(t, node->session, m, job->ranks[i].seen_offset);
+    lt_job_advance(t, job);
 }
 
 void lt_on_record(struct lt_turn *t, struct lt_node *node, const Lt__V1__Record *m)
 {
-    struct lt_job *job;
-    struct lt_rank *rank;
-    size_t i;
+    Lt__V1__Records__Item item = LT__V1__RECORDS__ITEM__INIT, *items[] = {&item};
+    Lt__V1__Records all = LT__V1__RECORDS__INIT;
 
-    if (!lt_find_rank(t->core, node, m->job, m->attempt, m->generation, m->rank, &job, &i) ||
-        job->fold->ranks[i]->exited) {
-        acknowledge(t, node->session, m, m->end_offset); /* so that RankGone can follow */
-        return;
-    }
-    rank = &job->ranks[i];
-    rank->seen_offset =
-        LT_MAX(rank->seen_offset, job->fold->ranks[i]->journal_offset); /* after a replay */
-    if (m->end_offset > rank->seen_offset) {
-        rank->seen_offset = m->end_offset;
-        take_record(t, job, i, m);
-    }
-    acknowledge(t, node->session, m, job->ranks[i].seen_offset);
-    lt_job_advance(t, job);
+    item.end_offset = m->end_offset;
+    item.record = m->record;
+    all.job = m->job;
+    all.attempt = m->attempt;
+    all.generation = m->generation;
+    all.rank = m->rank;
+    all.items = items;
+    all.n_items = 1;
+    lt_on_records(t, node, &all);
 }

@@ -77,7 +77,7 @@ static void relist_done(struct lt_core *core)
 
     for (size_t i = 0; i < n; i++) {
         folds[i] = l->first->fold;
-        lt_list_remove(l, l->first);
+        lt_list_remove(core, l, l->first);
     }
     qsort(folds, n, sizeof *folds, by_end);
     for (size_t i = 0; i < n; i++)

@@ -71,6 +71,7 @@ struct lt_core {
     struct lt_map *requests; /* "uid/request_id" → struct lt_job (borrowed) */
     struct lt_map *nodes;    /* name → struct lt_node */
     struct lt_list lists[LT_STATE_N];
+    size_t limited;          /* queued jobs whose time limit runs */
     char **draining; /* names, part of the fold */
     size_t n_draining;
     uint64_t last_seq;
@@ -121,7 +122,7 @@ void lt_core_set_draining(struct lt_core *core, const char *node, bool on);
 void lt_core_add(struct lt_core *core, Lt__V1__JobFold *fold);         /* takes it */
 void lt_core_drop(struct lt_core *core, struct lt_job *job);
 void lt_list_add(struct lt_core *core, struct lt_job *job); /* to the list of its state */
-void lt_list_remove(struct lt_list *l, struct lt_job *job);
+void lt_list_remove(struct lt_core *core, struct lt_list *l, struct lt_job *job);
 void lt_core_relist(struct lt_core *core, struct lt_job *job, Lt__V1__JobState before);
 void lt_job_reset_ranks(struct lt_job *job);
 /* Made when missing. */
@@ -214,13 +215,16 @@ void lt_schedule(struct lt_turn *t);
 typedef void lt_input_fn(struct lt_turn *t, const struct lt_core_input *in);
 lt_input_fn lt_on_submit, lt_on_cancel, lt_on_stop, lt_on_release, lt_on_checkpoint, lt_on_remove,
     lt_on_drain, lt_on_undrain, lt_on_agent, lt_on_agent_lost, lt_on_timer;
-void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m);
+/* stored: of each of its attempts, or NULL (core.h). */
+void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m,
+                 const uint64_t *stored);
 bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const char *id,
                   uint32_t attempt, uint32_t generation, uint32_t rank, struct lt_job **job,
                   size_t *index);
 /* The rank is there: `running`, unless that is known. pid 0: unknown. */
 void lt_rank_runs(struct lt_turn *t, struct lt_job *job, size_t i, uint32_t pid);
 void lt_on_record(struct lt_turn *t, struct lt_node *node, const Lt__V1__Record *m);
+void lt_on_records(struct lt_turn *t, struct lt_node *node, const Lt__V1__Records *m);
 uint64_t lt_left_ns(uint64_t whole_ns, uint64_t since_wall_ns, uint64_t wall_ns);
 uint64_t lt_next_deadline(struct lt_core *core, uint64_t wall_ns, uint64_t mono_ns);
 

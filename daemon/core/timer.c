@@ -69,6 +69,10 @@ uint64_t lt_next_deadline(struct lt_core *core, uint64_t wall_ns, uint64_t mono_
     const struct lt_job *oldest = core->lists[S(DONE)].first;
     uint64_t deadline = LT_NEVER;
 
+    for (const struct lt_job *job = core->limited ? core->lists[S(QUEUED)].first : NULL; job;
+         job = job->next)
+        if (job->limit_at_ns)
+            sooner(&deadline, job->limit_at_ns, mono_ns);
     for (int s = S(RESERVED); s < S(DONE); s++)
         for (const struct lt_job *job = core->lists[s].first; job; job = job->next) {
             sooner(&deadline, job->retry_at_ns, mono_ns);

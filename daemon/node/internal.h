@@ -32,6 +32,8 @@ struct lt_node {
     struct lt_rpc_session *session;
     bool open;     /* the coordinator took the call */
     bool welcomed; /* and our hello */
+    bool takes_records; /* several in one message */
+    unsigned sessions;  /* so far: an answer for an earlier one is dropped */
     void (*on_ready)(void *user);
     void *user;
     struct lt_map *ranks;    /* name → struct lt_rank, borrowed */
@@ -106,6 +108,8 @@ void lt_node_checks_close(struct lt_node_checks *c);
 struct lt_node_trim *lt_node_trim_new(struct lt_node *n);
 void lt_node_trim_tick(struct lt_node_trim *t, bool last);
 void lt_node_trim_close(struct lt_node_trim *t);
+/* ---- remove.c: answered by RunRemoved */
+void lt_node_remove_run(struct lt_node *n, const Lt__V1__RemoveRun *m);
 /* ---- read.c */
 struct lt_node_reads *lt_node_reads_new(struct lt_node *n);
 void lt_node_read(struct lt_node_reads *r, const Lt__V1__ReadRequest *m);

@@ -66,6 +66,9 @@ struct lt_rank {
     bool gone_sent; /* in this session */
     bool trimmed;   /* its logs, after its end */
     uint64_t gone_ns; /* when its shim was seen to be gone; monotonic */
+    uv_work_t keep; /* copies the journal */
+    bool keeping, kept;
+    bool forgotten; /* to be removed when that is over */
 
     uv_timer_t *ladder; /* towards SIGKILL */
     unsigned rung;
@@ -95,7 +98,12 @@ void lt_rank_unwatch(struct lt_rank *r);
 void lt_rank_shim_gone(struct lt_rank *r);
 /* Sends what is new in the journal, behind an ended one RankGone (tail.c). */
 void lt_rank_tail(struct lt_rank *r);
-void lt_rank_tail_again(struct lt_rank *r); /* a new session: from the acknowledged offset */
+/* A new session: from the acknowledged offset, or an earlier one. */
+void lt_rank_tail_again(struct lt_rank *r, uint64_t from);
+/* Puts an ended rank's journal into the run folder, on the thread pool (keep.c). true: that is over;
+ * else lt_rank_tail() is called again, or lt_rank_remove() when it is to be forgotten. */
+bool lt_rank_keep_journal(struct lt_rank *r);
+void lt_rank_forget(struct lt_rank *r); /* keeps its journal, then removes it */
 void lt_rank_acked(struct lt_rank *r, uint64_t offset);
 void lt_rank_save_ack(struct lt_rank *r);
 uint64_t lt_rank_read_ack(const struct lt_rank *r);

@@ -61,6 +61,15 @@ static void on_opened(void *arg)
     lt_free(known);
 }
 
+static uint64_t stored_of(const struct lt_rank *r, const Lt__V1__Welcome *w)
+{
+    for (size_t i = 0; i < w->n_stored; i++)
+        if (w->stored[i]->attempt == r->spec->attempt && w->stored[i]->rank == r->spec->rank &&
+            w->stored[i]->job && strcmp(w->stored[i]->job, r->spec->job) == 0)
+            return w->stored[i]->offset;
+    return UINT64_MAX;
+}
+
 static void on_welcome(struct lt_node *n, const void *payload)
 {
     const Lt__V1__Welcome *w = payload;
@@ -69,8 +78,9 @@ static void on_welcome(struct lt_node *n, const void *payload)
 
     lt_info("agent %s: joined the coordinator, version %s", n->name, w->version ? w->version : "?");
     n->welcomed = true;
+    n->takes_records = w->takes_records;
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)
-        lt_rank_tail_again(r);
+        lt_rank_tail_again(r, stored_of(r, w));
     lt_node_blobs_welcomed(n->blobs);
     n->on_ready = NULL;
     if (ready)
@@ -116,7 +126,7 @@ static void on_forget(struct lt_node *n, const void *payload)
         if (r->spec->attempt != m->attempt || strcmp(r->spec->job, m->job) != 0)
             continue;
         if (r->state == LT_RANK_ENDED)
-            lt_rank_remove(r);
+            lt_rank_forget(r);
         else
             lt_warning("agent: asked to forget %s, which still runs", r->name);
     }
@@ -137,6 +147,11 @@ static void on_drop_blobs(struct lt_node *n, const void *payload)
     lt_node_blobs_drop(n->blobs, payload);
 }
 
+static void on_remove_run(struct lt_node *n, const void *payload)
+{
+    lt_node_remove_run(n, payload);
+}
+
 static void (*const handlers[])(struct lt_node *n, const void *payload) = {
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_WELCOME] = on_welcome,
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK] = on_check,
@@ -147,6 +162,7 @@ static void (*const handlers[])(struct lt_node *n, const void *payload) = {
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_READ] = on_read,
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_BLOB_CHUNK] = on_blob_chunk,
     [LT__V1__COORDINATOR_MESSAGE__MESSAGE_DROP_BLOBS] = on_drop_blobs,
+    [LT__V1__COORDINATOR_MESSAGE__MESSAGE_REMOVE_RUN] = on_remove_run,
 };
 
 static void on_message(void *arg, const ProtobufCMessage *base)
@@ -173,6 +189,7 @@ static void on_closed(void *arg, const struct lt_rpc_status *why)
     lt_info("agent %s: session with the coordinator ended: %s", n->name,
             why->text[0] ? why->text : lt_rpc_code_name(why->code));
     n->open = n->welcomed = false;
+    n->sessions++;
     lt_node_out_drop(n);
     lt_node_reads_drop(n->reads);
 }

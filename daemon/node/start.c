@@ -382,7 +382,7 @@ void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec)
     if (r && r->spec->generation == spec->generation) {
         if (r->state != LT_RANK_STARTING) {
             lt_rank_tell_started(r);
-            lt_rank_tail_again(r);
+            lt_rank_tail_again(r, r->sent);
         }
         return;
     }

@@ -2,7 +2,8 @@
  *
  * Read to its end, values that a later attempt computed again are left out; followed, they are
  * there and a `rewound` says from which step on the next ones count. The cursor is the last row and
- * its attempt, 8 + 4 bytes little endian.
+ * its attempt, 8 + 4 bytes little endian: a place in the ranks' journals, so that it outlives the
+ * database. While that is being filled again, nothing is shown.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,17 +13,20 @@
 #include "base/str.h"
 #include "daemon/rpc/common.h"
 #include "daemon/store/metrics.h"
+#include "sys/clock.h"
 
 #define BATCH 512
 #define CURSOR_LEN 12
+#define PATIENCE_NS UINT64_C(3000000000)
 
 struct metrics {
     struct lt_coord_watch watch;
     struct lt_rpc_call *call;
     const Lt__V1__MetricsRequest *request; /* lives as long as the call */
     uint64_t row;
-    uint32_t attempt; /* of the last point */
+    uint32_t attempt; /* of the last point, whose row it is */
     bool over;
+    uint64_t began_ns;
     /* while a batch is read */
     struct lt_arena *arena;
     Lt__V1__MetricPoint *points[BATCH];
@@ -47,7 +51,7 @@ static int add_point(void *arg, const struct lt_metric_point *p)
         s->next_attempt = p->attempt;
         return 1;
     }
-    s->attempt = p->attempt;
+    s->attempt = p->attempt; /* 0 before the first one */
     s->row = p->row;
     s->seen++;
     if (!wanted(s, p->name))
@@ -96,31 +100,48 @@ static void send_rewound(struct metrics *s)
     lt_rpc_send(s->call, &r.base);
 }
 
-/* Points read (whether wanted or not), or <0 and the call is ended. */
+/* Points read (whether wanted or not), or <0: the database is in need of help. */
 static int send_batch(struct metrics *s)
 {
     struct lt_metrics *db = lt_coord_metrics(lt_call_coord(s->call));
-    struct lt_error err = {0};
+    uint32_t attempt = s->attempt;
+    uint64_t row = s->row;
     int rc;
 
     s->n = s->seen = 0;
     s->next_attempt = 0;
     s->arena = lt_arena_new(0);
-    rc = lt_metrics_read(db, s->watch.job, s->row, !s->request->follow, BATCH, add_point, s, &err);
+    rc = lt_metrics_read(db, s->watch.job, s->attempt, s->row, !s->request->follow, BATCH,
+                         add_point, s, NULL);
     if (rc < 0) {
-        s->over = true;
-        lt_call_error(s->call, rc, err.text);
+        s->attempt = attempt;
+        s->row = row;
     } else if (s->n > 0) {
         send_points(s);
     }
-    if (s->next_attempt) {
+    if (rc >= 0 && s->next_attempt) {
         send_rewound(s);
         s->attempt = s->next_attempt;
+        s->row = 0;
         s->seen++;
     }
     lt_arena_free(s->arena);
     s->arena = NULL;
     return rc < 0 ? rc : (int)s->seen;
+}
+
+/* Whoever follows waits; others are told when it can take long. A node that isn't there may be about to
+ * come. */
+static bool ready(struct metrics *s)
+{
+    struct lt_error err = {0};
+    int rc = lt_coord_metrics_ready(lt_call_coord(s->call), s->watch.job, &err);
+
+    if (rc < 0 && !s->request->follow && lt_clock_mono_ns() - s->began_ns > PATIENCE_NS) {
+        s->over = true;
+        lt_rpc_finish(s->call, LT_RPC_UNAVAILABLE, "%s", err.text);
+    }
+    return rc > 0;
 }
 
 static void end(struct metrics *s, const Lt__V1__JobFold *fold)
@@ -140,6 +161,10 @@ static void pump(struct metrics *s)
     const Lt__V1__JobFold *fold;
     int rc = 1;
 
+    if (!s->over && !lt_call_core(s->call))
+        s->over = true;
+    if (s->over || !ready(s))
+        return;
     while (!s->over && rc > 0 && lt_rpc_room(s->call))
         rc = send_batch(s);
     if (s->over || rc != 0)
@@ -153,8 +178,11 @@ static void pump(struct metrics *s)
 
 static void changed(struct lt_coord_watch *watch, unsigned what)
 {
-    if (what & (LT_CHANGED_METRICS | LT_CHANGED_STATUS))
-        pump(LT_CONTAINER_OF(watch, struct metrics, watch));
+    struct metrics *s = LT_CONTAINER_OF(watch, struct metrics, watch);
+
+    if (what & (LT_CHANGED_METRICS | LT_CHANGED_STATUS) ||
+        (what & LT_CHANGED_TICK && !s->request->follow)) /* the node may have gone */
+        pump(s);
 }
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
@@ -172,6 +200,7 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
     s = lt_calloc(1, sizeof *s);
     s->call = call;
     s->request = q;
+    s->began_ns = lt_clock_mono_ns();
     for (size_t i = 0; q->cursor.len && i < 8; i++)
         s->row |= (uint64_t)q->cursor.data[i] << (8 * i);
     for (size_t i = 0; q->cursor.len && i < 4; i++)

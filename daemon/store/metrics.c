@@ -1,8 +1,9 @@
-/* metrics.c - values by job, name and step
+/* metrics.c - values by job, attempt and row: opening, mending, writing
  *
  * Values are kept as the 64 bits of a double: SQLite has no NaN. A record's values and its offset
  * are written in one transaction, so a record that comes again after a crash is known or unknown as
- * a whole.
+ * a whole. Row numbers count within an attempt, and `attempts` says how many there are: a row that
+ * is lost is missed when it is read.
  */
 #include "daemon/store/metrics.h"
 
@@ -10,33 +11,55 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/crc32c.h"
 #include "base/mem.h"
-#include "daemon/store/sql.h"
+#include "daemon/store/metrics_impl.h"
 #include "sys/file.h"
 #include "sys/paths.h"
 
-struct lt_metrics {
-    sqlite3 *db;
-    char *path;
-    sqlite3_stmt *intern_job, *intern_name, *offset, *set_offset, *insert;
-    bool open; /* a transaction is */
-};
+#define LAYOUT "2"
 
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, job TEXT NOT NULL UNIQUE);"
+const char lt_metrics_schema[] =
+    "CREATE TABLE IF NOT EXISTS jobs (id INTEGER PRIMARY KEY, job TEXT NOT NULL UNIQUE,"
+    " whole INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE IF NOT EXISTS names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);"
-    "CREATE TABLE IF NOT EXISTS points (row INTEGER PRIMARY KEY AUTOINCREMENT,"
-    " job INTEGER NOT NULL, attempt INTEGER NOT NULL, step INTEGER NOT NULL,"
-    " epoch INTEGER NOT NULL, name INTEGER NOT NULL,"
-    " bits INTEGER NOT NULL);"
-    "CREATE INDEX IF NOT EXISTS points_of_job ON points (job, row);"
-    "CREATE INDEX IF NOT EXISTS points_by_name ON points (job, name, row);"
+    "CREATE TABLE IF NOT EXISTS attempts (job INTEGER, attempt INTEGER, rows INTEGER NOT NULL,"
+    " first_step INTEGER NOT NULL, sum INTEGER NOT NULL, PRIMARY KEY (job, attempt)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS points (job INTEGER, attempt INTEGER, row INTEGER,"
+    " step INTEGER NOT NULL, epoch INTEGER NOT NULL, name INTEGER NOT NULL, bits INTEGER NOT NULL,"
+    " sum INTEGER NOT NULL, PRIMARY KEY (job, attempt, row)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS latest (job INTEGER, name INTEGER, attempt INTEGER NOT NULL,"
+    " row INTEGER NOT NULL, step INTEGER NOT NULL, epoch INTEGER NOT NULL, bits INTEGER NOT NULL,"
+    " sum INTEGER NOT NULL, PRIMARY KEY (job, name)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS offsets (job INTEGER, attempt INTEGER, rank INTEGER,"
-    " end_offset INTEGER NOT NULL,"
-    " PRIMARY KEY (job, attempt, rank)) WITHOUT ROWID;";
+    " end_offset INTEGER NOT NULL, sum INTEGER NOT NULL,"
+    " PRIMARY KEY (job, attempt, rank)) WITHOUT ROWID;"
+    "PRAGMA user_version = " LAYOUT;
 
-static int prepare_all(struct lt_metrics *m, struct lt_error *err)
+#define ID_OF_JOB "(SELECT id FROM jobs WHERE job = ?1)"
+
+/* ---- checksums */
+
+uint32_t lt_metrics_sum(const char *job, const uint64_t *numbers, size_t n)
+{
+    uint32_t sum = lt_crc32c(0, job, strlen(job) + 1);
+
+    return lt_crc32c(sum, numbers, n * sizeof *numbers);
+}
+
+uint32_t lt_metrics_point_sum(const char *job, const struct lt_metric_point *p)
+{
+    uint64_t numbers[] = {p->attempt, p->row, p->step, p->epoch, 0};
+    uint32_t sum;
+
+    memcpy(&numbers[4], &p->value, sizeof p->value);
+    sum = lt_metrics_sum(job, numbers, LT_ARRAY_LEN(numbers));
+    return lt_crc32c(sum, p->name, strlen(p->name));
+}
+
+/* ---- open, mend, close */
+
+int lt_metrics_prepare(struct lt_metrics *m, struct lt_error *err)
 {
     const struct {
         sqlite3_stmt **slot;
@@ -46,12 +69,21 @@ static int prepare_all(struct lt_metrics *m, struct lt_error *err)
                          " ON CONFLICT (job) DO UPDATE SET job = ?1 RETURNING id"},
         {&m->intern_name, "INSERT INTO names (name) VALUES (?1)"
                           " ON CONFLICT (name) DO UPDATE SET name = ?1 RETURNING id"},
-        {&m->offset,
-         "SELECT end_offset FROM offsets WHERE job = (SELECT id FROM jobs WHERE job = ?1)"
-         " AND attempt = ?2 AND rank = ?3"},
-        {&m->set_offset, "INSERT OR REPLACE INTO offsets VALUES (?1, ?2, ?3, ?4)"},
-        {&m->insert, "INSERT INTO points (job, attempt, step, epoch, name, bits)"
-                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+        {&m->offset, "SELECT end_offset, sum FROM offsets WHERE job = " ID_OF_JOB
+                     " AND attempt = ?2 AND rank = ?3"},
+        {&m->set_offset, "INSERT OR REPLACE INTO offsets VALUES (" ID_OF_JOB ", ?2, ?3, ?4, ?5)"},
+        {&m->attempt,
+         "SELECT rows, first_step, sum FROM attempts WHERE job = " ID_OF_JOB " AND attempt = ?2"},
+        {&m->set_attempt, "INSERT OR REPLACE INTO attempts VALUES (" ID_OF_JOB ", ?2, ?3, ?4, ?5)"},
+        {&m->insert,
+         "INSERT INTO points VALUES (" ID_OF_JOB ", ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+        {&m->set_latest,
+         "INSERT INTO latest (job, attempt, row, step, epoch, name, bits, sum)"
+         " VALUES (" ID_OF_JOB ", ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (job, name) DO UPDATE SET"
+         " attempt = ?2, row = ?3, step = ?4, epoch = ?5, bits = ?7, sum = ?8"
+         " WHERE (?2, ?3) > (attempt, row)"},
+        {&m->whole, "SELECT whole FROM jobs WHERE job = ?1"},
+        {&m->set_whole, "UPDATE jobs SET whole = ?2 WHERE job = ?1 AND whole = ?2 - 1"},
     };
     int rc = 0;
 
@@ -62,12 +94,14 @@ static int prepare_all(struct lt_metrics *m, struct lt_error *err)
 
 static void disconnect(struct lt_metrics *m)
 {
-    sqlite3_finalize(m->intern_job);
-    sqlite3_finalize(m->intern_name);
-    sqlite3_finalize(m->offset);
-    sqlite3_finalize(m->set_offset);
-    sqlite3_finalize(m->insert);
-    m->intern_job = m->intern_name = m->offset = m->set_offset = m->insert = NULL;
+    sqlite3_stmt **all[] = {&m->intern_job, &m->intern_name, &m->offset,      &m->set_offset,
+                            &m->attempt,    &m->set_attempt, &m->insert,      &m->set_latest,
+                            &m->whole,      &m->set_whole};
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(all); i++) {
+        sqlite3_finalize(*all[i]);
+        *all[i] = NULL;
+    }
     sqlite3_close(m->db);
     m->db = NULL;
     m->open = false;
@@ -78,9 +112,11 @@ static int connect_metrics(struct lt_metrics *m, struct lt_error *err)
     int rc = lt_sql_open(m->path, NULL, "NORMAL", &m->db, err);
 
     if (rc == 0)
-        rc = lt_sql_exec(m->db, m->path, schema, err);
+        rc = lt_metrics_convert(m, err);
     if (rc == 0)
-        rc = prepare_all(m, err);
+        rc = lt_sql_exec(m->db, m->path, lt_metrics_schema, err);
+    if (rc == 0 && !m->insert)
+        rc = lt_metrics_prepare(m, err);
     if (rc < 0)
         disconnect(m);
     return rc;
@@ -89,14 +125,33 @@ static int connect_metrics(struct lt_metrics *m, struct lt_error *err)
 /* Nothing here is the truth: put it aside for whoever wants to look, and go on. */
 static int renew(struct lt_metrics *m, struct lt_error *err)
 {
-    char *aside = lt_format("%s.damaged", m->path), *wal = lt_format("%s-wal", m->path);
+    LT_AUTO(lt_free) char *aside = lt_format("%s.damaged", m->path);
+    LT_AUTO(lt_free) char *wal = lt_format("%s-wal", m->path);
     int rc = lt_file_rename(m->path, aside, err);
 
     if (rc == 0)
         rc = lt_file_unlink(wal, err);
-    lt_free(aside);
-    lt_free(wal);
     return rc < 0 ? rc : connect_metrics(m, err);
+}
+
+int lt_metrics_mend(struct lt_metrics *m, bool *renewed, struct lt_error *err)
+{
+    bool damaged = m->broken.code == -EBADMSG;
+    int rc;
+
+    disconnect(m);
+    rc = damaged ? -EBADMSG : connect_metrics(m, err);
+    *renewed = rc == -EBADMSG;
+    if (*renewed)
+        rc = renew(m, err);
+    if (rc == 0)
+        memset(&m->broken, 0, sizeof m->broken);
+    return rc;
+}
+
+const char *lt_metrics_broken(const struct lt_metrics *m)
+{
+    return m->broken.code ? m->broken.text : NULL;
 }
 
 int lt_metrics_open(const char *dir, struct lt_metrics **out, bool *renewed, struct lt_error *err)
@@ -105,10 +160,7 @@ int lt_metrics_open(const char *dir, struct lt_metrics **out, bool *renewed, str
     int rc;
 
     m->path = lt_path_join(dir, "metrics.db");
-    rc = connect_metrics(m, err);
-    *renewed = rc == -EBADMSG;
-    if (*renewed)
-        rc = renew(m, err);
+    rc = lt_metrics_mend(m, renewed, err);
     if (rc < 0)
         return rc;
     *out = LT_TAKE(m);
@@ -119,14 +171,31 @@ void lt_metrics_close(struct lt_metrics *m)
 {
     if (!m)
         return;
-    if (m->db)
+    if (m->db && !m->broken.code)
         lt_metrics_flush(m, NULL);
     disconnect(m);
     lt_free(m->path);
     lt_free(m);
 }
 
-/* ---- writing */
+int lt_metrics_note(struct lt_metrics *m, int rc, bool writing, const struct lt_error *why,
+                    struct lt_error *err)
+{
+    if (rc >= 0)
+        return rc;
+    if (!m->broken.code && (writing || rc == -EBADMSG)) {
+        m->broken = *why;
+        m->broken.code = rc;
+    }
+    return lt_error_set(err, rc, "%s", why->text);
+}
+
+static int usable(const struct lt_metrics *m, struct lt_error *err)
+{
+    return m->broken.code ? lt_error_set(err, m->broken.code, "%s", m->broken.text) : 0;
+}
+
+/* ---- writing: inside, errors are told; at the edge they are remembered */
 
 static int intern(struct lt_metrics *m, sqlite3_stmt *q, const char *text, int64_t *id,
                   struct lt_error *err)
@@ -145,227 +214,226 @@ static int intern(struct lt_metrics *m, sqlite3_stmt *q, const char *text, int64
     return rc;
 }
 
-static int run(struct lt_metrics *m, sqlite3_stmt *q, struct lt_error *err)
+static void bind(sqlite3_stmt *q, const char *job, const int64_t *numbers, size_t n)
 {
-    int rc = sqlite3_step(q);
+    sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);
+    for (size_t i = 0; i < n; i++)
+        sqlite3_bind_int64(q, (int)i + 2, numbers[i]);
+}
 
+static int run(struct lt_metrics *m, sqlite3_stmt *q, const char *job, const int64_t *numbers,
+               size_t n, struct lt_error *err)
+{
+    int rc;
+
+    bind(q, job, numbers, n);
+    rc = sqlite3_step(q);
     rc = rc == SQLITE_DONE ? 0 : lt_sql_fail(m->db, rc, m->path, "write", err);
     sqlite3_reset(q);
     return rc;
 }
 
-static int write_values(struct lt_metrics *m, int64_t job, uint32_t attempt,
-                        const Lt__V1__MetricValues *v, struct lt_error *err)
+#define COLUMNS 3 /* at most */
+/* One row of numbers, its checksum behind them. 1: there is one; 0: none; <0. */
+static int look(struct lt_metrics *m, sqlite3_stmt *q, const char *job, const int64_t *key,
+                size_t n_key, int64_t *row, size_t n_row, struct lt_error *err)
 {
-    int rc = 0;
+    uint64_t numbers[COLUMNS + COLUMNS];
+    int rc;
 
-    for (size_t i = 0; rc == 0 && i < v->n_values; i++) {
-        int64_t name, bits;
+    bind(q, job, key, n_key);
+    rc = sqlite3_step(q);
+    if (rc == SQLITE_ROW) {
+        for (size_t i = 0; i < n_row; i++)
+            row[i] = sqlite3_column_int64(q, (int)i);
+        memcpy(numbers, key, n_key * sizeof *key);
+        memcpy(numbers + n_key, row, n_row * sizeof *row);
+        rc = sqlite3_column_int64(q, (int)n_row) == lt_metrics_sum(job, numbers, n_key + n_row)
+                 ? 1
+                 : lt_error_set(err, -EBADMSG, "%s: a row is damaged", m->path);
+    } else {
+        rc = rc == SQLITE_DONE ? 0 : lt_sql_fail(m->db, rc, m->path, "read", err);
+    }
+    sqlite3_reset(q);
+    return rc;
+}
 
-        rc = intern(m, m->intern_name, v->values[i]->name ? v->values[i]->name : "", &name, err);
-        if (rc < 0)
-            return rc;
-        memcpy(&bits, &v->values[i]->value, sizeof bits);
-        sqlite3_bind_int64(m->insert, 1, job);
-        sqlite3_bind_int64(m->insert, 2, attempt);
-        sqlite3_bind_int64(m->insert, 3, (sqlite3_int64)v->step);
-        sqlite3_bind_int64(m->insert, 4, (sqlite3_int64)v->epoch);
-        sqlite3_bind_int64(m->insert, 5, name);
-        sqlite3_bind_int64(m->insert, 6, bits);
-        rc = run(m, m->insert, err);
+static int put(struct lt_metrics *m, sqlite3_stmt *q, const char *job, int64_t *numbers, size_t n,
+               struct lt_error *err)
+{
+    numbers[n] = lt_metrics_sum(job, (const uint64_t *)numbers, n);
+    return run(m, q, job, numbers, n + 1, err);
+}
+
+int lt_metrics_put_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
+                          uint64_t end_offset, struct lt_error *err)
+{
+    int64_t numbers[] = {attempt, rank, (int64_t)end_offset, 0};
+
+    return put(m, m->set_offset, job, numbers, 3, err);
+}
+
+int lt_metrics_add_point(struct lt_metrics *m, const char *job, struct lt_metric_point *p,
+                         struct lt_error *err)
+{
+    int64_t key[] = {p->attempt}, had[2] = {0, (int64_t)p->step}, name, bits;
+    int rc = intern(m, m->intern_name, p->name, &name, err);
+
+    if (rc == 0)
+        rc = look(m, m->attempt, job, key, 1, had, 2, err);
+    if (rc < 0)
+        return rc;
+    p->row = (uint64_t)had[0] + 1;
+    memcpy(&bits, &p->value, sizeof bits);
+    {
+        int64_t now[] = {p->attempt, (int64_t)p->row, LT_MIN(had[1], (int64_t)p->step), 0};
+        int64_t point[] = {p->attempt, (int64_t)p->row, (int64_t)p->step, (int64_t)p->epoch,
+                           name,       bits,            lt_metrics_point_sum(job, p)};
+
+        rc = put(m, m->set_attempt, job, now, 3, err);
+        if (rc == 0)
+            rc = run(m, m->insert, job, point, LT_ARRAY_LEN(point), err);
+        if (rc == 0)
+            rc = run(m, m->set_latest, job, point, LT_ARRAY_LEN(point), err);
     }
     return rc;
 }
 
-static int usable(struct lt_metrics *m, struct lt_error *err)
+static int begin(struct lt_metrics *m, struct lt_error *err)
 {
-    return m->db ? 0 : connect_metrics(m, err);
+    int rc = m->open ? 0 : lt_sql_exec(m->db, m->path, "BEGIN IMMEDIATE", err);
+
+    m->open = rc == 0;
+    return rc;
+}
+
+static int known_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
+                        uint64_t *offset, struct lt_error *err)
+{
+    int64_t key[] = {attempt, rank}, end = 0;
+    int rc = look(m, m->offset, job, key, 2, &end, 1, err);
+
+    *offset = (uint64_t)end;
+    return rc < 0 ? rc : 0;
+}
+
+static int append(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
+                  uint64_t end_offset, const Lt__V1__MetricValues *values, struct lt_error *err)
+{
+    uint64_t known;
+    int64_t id;
+    int rc = known_offset(m, job, attempt, rank, &known, err);
+
+    if (rc < 0 || end_offset <= known)
+        return rc;
+    rc = begin(m, err);
+    if (rc == 0)
+        rc = intern(m, m->intern_job, job, &id, err);
+    for (size_t i = 0; rc == 0 && i < values->n_values; i++) {
+        struct lt_metric_point p = {.attempt = attempt,
+                                    .step = values->step,
+                                    .epoch = values->epoch,
+                                    .name = values->values[i]->name ? values->values[i]->name : "",
+                                    .value = values->values[i]->value};
+
+        rc = lt_metrics_add_point(m, job, &p, err);
+    }
+    return rc < 0 ? rc : lt_metrics_put_offset(m, job, attempt, rank, end_offset, err);
 }
 
 int lt_metrics_append(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
                       uint64_t end_offset, const Lt__V1__MetricValues *values, struct lt_error *err)
 {
-    int64_t id;
+    struct lt_error why = {0};
     int rc = usable(m, err);
 
     if (rc < 0)
         return rc;
-    if (end_offset && end_offset <= lt_metrics_offset(m, job, attempt, rank))
-        return 0;
-    if (!m->open)
-        rc = lt_sql_exec(m->db, m->path, "BEGIN IMMEDIATE", err);
-    m->open = rc == 0;
-    if (rc == 0)
-        rc = intern(m, m->intern_job, job, &id, err);
-    if (rc == 0)
-        rc = write_values(m, id, attempt, values, err);
-    if (rc == 0) {
-        sqlite3_bind_int64(m->set_offset, 1, id);
-        sqlite3_bind_int64(m->set_offset, 2, attempt);
-        sqlite3_bind_int64(m->set_offset, 3, rank);
-        sqlite3_bind_int64(m->set_offset, 4, (sqlite3_int64)end_offset);
-        rc = run(m, m->set_offset, err);
-    }
-    if (rc < 0)
-        disconnect(m); /* what was gathered is given up; the journals still have it */
-    return rc;
+    rc = append(m, job, attempt, rank, end_offset, values, &why);
+    return lt_metrics_note(m, rc, true, &why, err);
 }
 
 int lt_metrics_flush(struct lt_metrics *m, struct lt_error *err)
 {
-    int rc = 0;
+    struct lt_error why = {0};
+    int rc = usable(m, err);
 
-    if (m->open)
-        rc = lt_sql_exec(m->db, m->path, "COMMIT", err);
+    if (rc == 0 && m->open)
+        rc = lt_metrics_note(m, lt_sql_exec(m->db, m->path, "COMMIT", &why), true, &why, err);
     m->open = false;
-    if (rc < 0)
-        disconnect(m);
     return rc;
 }
 
-uint64_t lt_metrics_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank)
+int lt_metrics_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
+                      uint64_t *offset, struct lt_error *err)
 {
-    uint64_t offset = 0;
-
-    if (usable(m, NULL) < 0)
-        return 0;
-    sqlite3_bind_text(m->offset, 1, job, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(m->offset, 2, attempt);
-    sqlite3_bind_int64(m->offset, 3, rank);
-    if (sqlite3_step(m->offset) == SQLITE_ROW)
-        offset = (uint64_t)sqlite3_column_int64(m->offset, 0);
-    sqlite3_reset(m->offset);
-    return offset;
-}
-
-/* ---- reading */
-
-/* First step of each attempt, highest attempt first: from there on older ones are superseded. */
-struct cuts {
-    struct {
-        uint32_t attempt;
-        uint64_t first;
-    } *items;
-    size_t len, cap;
-};
-
-static int load_cuts(struct lt_metrics *m, const char *job, struct cuts *cuts, struct lt_error *err)
-{
-    LT_STMT_AUTO *q = NULL;
-    int rc = lt_sql_prepare(m->db, m->path, "SELECT attempt, min(step) FROM points WHERE job ="
-                            " (SELECT id FROM jobs WHERE job = ?1) GROUP BY attempt", &q, err);
+    struct lt_error why = {0};
+    int rc = usable(m, err);
 
     if (rc < 0)
         return rc;
-    sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);
-    while ((rc = sqlite3_step(q)) == SQLITE_ROW) {
-        LT_GROW(cuts->items, cuts->len, cuts->cap);
-        cuts->items[cuts->len].attempt = (uint32_t)sqlite3_column_int64(q, 0);
-        cuts->items[cuts->len++].first = (uint64_t)sqlite3_column_int64(q, 1);
-    }
-    return rc == SQLITE_DONE ? 0 : lt_sql_fail(m->db, rc, m->path, "read", err);
+    rc = known_offset(m, job, attempt, rank, offset, &why);
+    return lt_metrics_note(m, rc, false, &why, err);
 }
 
-static bool superseded(const struct cuts *cuts, const struct lt_metric_point *p)
+/* ---- what is whole */
+
+int lt_metrics_whole(struct lt_metrics *m, const char *job, uint32_t *attempts,
+                     struct lt_error *err)
 {
-    for (size_t i = 0; i < cuts->len; i++)
-        if (cuts->items[i].attempt > p->attempt && p->step >= cuts->items[i].first)
-            return true;
-    return false;
-}
-
-/* Columns: row, attempt, step, epoch, name, bits. */
-static int each_point(struct lt_metrics *m, sqlite3_stmt *q, const struct cuts *cuts, size_t max,
-                      lt_metrics_fn *fn, void *arg, struct lt_error *err)
-{
-    size_t n = 0;
-    int step = SQLITE_DONE;
-
-    while ((!max || n < max) && (step = sqlite3_step(q)) == SQLITE_ROW) {
-        struct lt_metric_point p = {
-            .row = (uint64_t)sqlite3_column_int64(q, 0),
-            .attempt = (uint32_t)sqlite3_column_int64(q, 1),
-            .step = (uint64_t)sqlite3_column_int64(q, 2),
-            .epoch = (uint64_t)sqlite3_column_int64(q, 3),
-            .name = (const char *)sqlite3_column_text(q, 4),
-        };
-        int64_t bits = sqlite3_column_int64(q, 5);
-        int rc;
-
-        memcpy(&p.value, &bits, sizeof p.value);
-        if (cuts && superseded(cuts, &p))
-            continue;
-        rc = fn(arg, &p);
-        if (rc != 0)
-            return rc;
-        n++;
-    }
-    return step == SQLITE_ROW || step == SQLITE_DONE
-               ? 0
-               : lt_sql_fail(m->db, step, m->path, "read", err);
-}
-
-#define POINTS                                                                                     \
-    "SELECT p.row, p.attempt, p.step, p.epoch, n.name, p.bits FROM points p"                      \
-    " JOIN names n ON n.id = p.name"
-#define OF_JOB " WHERE p.job = (SELECT id FROM jobs WHERE job = ?1)"
-
-int lt_metrics_read(struct lt_metrics *m, const char *job, uint64_t since, bool rewound, size_t max,
-                    lt_metrics_fn *fn, void *arg, struct lt_error *err)
-{
-    LT_STMT_AUTO *q = NULL;
-    struct cuts cuts = {0};
+    struct lt_error why = {0};
     int rc = usable(m, err);
 
-    if (rc == 0 && rewound)
-        rc = load_cuts(m, job, &cuts, err);
-    if (rc == 0)
-        rc =
-            lt_sql_prepare(m->db, m->path, POINTS OF_JOB " AND p.row > ?2 ORDER BY p.row", &q, err);
-    if (rc == 0) {
-        sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(q, 2, (sqlite3_int64)since);
-        rc = each_point(m, q, rewound ? &cuts : NULL, max, fn, arg, err);
-    }
-    lt_free(cuts.items);
-    return rc;
-}
-
-int lt_metrics_latest(struct lt_metrics *m, const char *job, lt_metrics_fn *fn, void *arg,
-                      struct lt_error *err)
-{
-    LT_STMT_AUTO *q = NULL;
-    int rc = usable(m, err);
-
-    if (rc == 0)
-        rc = lt_sql_prepare(m->db, m->path,
-                            POINTS
-                            " WHERE p.row IN (SELECT max(row) FROM points WHERE job ="
-                            " (SELECT id FROM jobs WHERE job = ?1) GROUP BY name) ORDER BY n.name",
-                            &q, err);
     if (rc < 0)
         return rc;
-    sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);
-    return each_point(m, q, NULL, 0, fn, arg, err);
+    *attempts = 0;
+    sqlite3_bind_text(m->whole, 1, job, -1, SQLITE_STATIC);
+    rc = sqlite3_step(m->whole);
+    if (rc == SQLITE_ROW)
+        *attempts = (uint32_t)sqlite3_column_int64(m->whole, 0);
+    rc = rc == SQLITE_ROW || rc == SQLITE_DONE ? 0
+                                               : lt_sql_fail(m->db, rc, m->path, "read", &why);
+    sqlite3_reset(m->whole);
+    return lt_metrics_note(m, rc, false, &why, err);
+}
+
+int lt_metrics_set_whole(struct lt_metrics *m, const char *job, uint32_t attempt,
+                         struct lt_error *err)
+{
+    int64_t number = attempt, id;
+    struct lt_error why = {0};
+    int rc = usable(m, err);
+
+    if (rc < 0)
+        return rc;
+    rc = begin(m, &why);
+    if (rc == 0)
+        rc = intern(m, m->intern_job, job, &id, &why);
+    if (rc == 0)
+        rc = run(m, m->set_whole, job, &number, 1, &why);
+    return lt_metrics_note(m, rc, true, &why, err);
 }
 
 int lt_metrics_forget(struct lt_metrics *m, const char *job, struct lt_error *err)
 {
     static const char *const sql[] = {
-        "DELETE FROM points WHERE job = (SELECT id FROM jobs WHERE job = ?1)",
-        "DELETE FROM offsets WHERE job = (SELECT id FROM jobs WHERE job = ?1)",
+        "DELETE FROM points WHERE job = " ID_OF_JOB,   "DELETE FROM latest WHERE job = " ID_OF_JOB,
+        "DELETE FROM attempts WHERE job = " ID_OF_JOB, "DELETE FROM offsets WHERE job = " ID_OF_JOB,
         "DELETE FROM jobs WHERE job = ?1",
     };
+    struct lt_error why = {0};
     int rc = usable(m, err);
 
-    for (size_t i = 0; rc == 0 && i < sizeof sql / sizeof sql[0]; i++) {
+    if (rc < 0)
+        return rc;
+    rc = begin(m, &why);
+    for (size_t i = 0; rc == 0 && i < LT_ARRAY_LEN(sql); i++) {
         LT_STMT_AUTO *q = NULL;
 
-        rc = lt_sql_prepare(m->db, m->path, sql[i], &q, err);
-        if (rc < 0)
-            break;
-        sqlite3_bind_text(q, 1, job, -1, SQLITE_STATIC);
-        rc = run(m, q, err);
+        rc = lt_sql_prepare(m->db, m->path, sql[i], &q, &why);
+        if (rc == 0)
+            rc = run(m, q, job, NULL, 0, &why);
     }
-    return rc;
+    rc = lt_metrics_note(m, rc, true, &why, err);
+    return rc < 0 ? rc : lt_metrics_flush(m, err);
 }

@@ -1,8 +1,14 @@
 /* metrics.h - values of metrics by job, in <dir>/metrics.db
  *
- * Weaker durability than the event log: a crash of the machine may lose the newest values (never
- * the file's consistency); the ranks' journals still have them. Each record of a journal is taken
- * once, by its end offset.
+ * Nothing here is the truth: the ranks' journals are. So durability is weaker than the event log's
+ * (a crash of the machine may lose the newest values, never the file's consistency), and a damaged
+ * file is put aside and filled again. Every row carries a checksum, and the rows of an attempt are
+ * numbered without holes: damage that SQLite doesn't see is noticed when it is read. Each record of
+ * a journal is taken once, by its end offset; the same journals give the same rows, whatever the
+ * order of their attempts, so that a reader's place outlives the file.
+ *
+ * After any error of writing, and after -EBADMSG of anything, every further call fails with it until
+ * lt_metrics_mend(): values behind a lost one would hide that it is missing.
  */
 #ifndef LT_DAEMON_STORE_METRICS_H
 #define LT_DAEMON_STORE_METRICS_H
@@ -20,6 +26,10 @@ struct lt_metrics;
 int lt_metrics_open(const char *dir, struct lt_metrics **out, bool *renewed, struct lt_error *err);
 void lt_metrics_close(struct lt_metrics *m);
 LT_DEFINE_AUTO(struct lt_metrics *, lt_metrics_close)
+/* After an error: opens the file again, or as above. Unflushed values are gone. */
+int lt_metrics_mend(struct lt_metrics *m, bool *renewed, struct lt_error *err);
+/* Why lt_metrics_mend() is needed; NULL: it isn't. */
+const char *lt_metrics_broken(const struct lt_metrics *m);
 
 /* The values of one journal record. Skipped (0) when end_offset is not behind what is known of
  * (job, attempt, rank). Writes are gathered until lt_metrics_flush (call it once per turn of the
@@ -29,21 +39,31 @@ int lt_metrics_append(struct lt_metrics *m, const char *job, uint32_t attempt, u
                       struct lt_error *err);
 int lt_metrics_flush(struct lt_metrics *m, struct lt_error *err);
 /* Position up to which the records of a rank are in; 0: none. */
-uint64_t lt_metrics_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank);
+int lt_metrics_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
+                      uint64_t *offset, struct lt_error *err);
+
+/* All values of the attempts 1 … *attempts of a job are in, nothing of them is to come. */
+int lt_metrics_whole(struct lt_metrics *m, const char *job, uint32_t *attempts,
+                     struct lt_error *err);
+/* `attempt` has ended, and its values are in: nothing when those of an earlier one aren't. Gathered,
+ * as lt_metrics_append(). */
+int lt_metrics_set_whole(struct lt_metrics *m, const char *job, uint32_t attempt,
+                         struct lt_error *err);
 
 struct lt_metric_point {
-    uint64_t row; /* cursor: give it as `since` to go on behind it */
     uint32_t attempt;
+    uint64_t row; /* of the attempt, from 1 on */
     uint64_t step, epoch;
     const char *name; /* valid during the call */
     double value;     /* any, NaN and infinities included */
 };
 typedef int lt_metrics_fn(void *arg, const struct lt_metric_point *p);
-/* Points of a job behind row `since`, in order of arrival, at most max (0: all). rewound: leave out
- * values of attempt k from the first step of attempt k + 1 on (a live follower says false and is
- * told by `rewound` events). */
-int lt_metrics_read(struct lt_metrics *m, const char *job, uint64_t since, bool rewound, size_t max,
-                    lt_metrics_fn *fn, void *arg, struct lt_error *err);
+/* Points of a job behind row `row` of attempt `attempt` (0, 0: all), attempts in order, each in
+ * order of arrival, at most max (0: all). rewound: leave out values of attempt k from the first
+ * step of attempt k + 1 on (a live follower says false and is told by `rewound` events). fn ends it
+ * by returning other than 0, which is returned. */
+int lt_metrics_read(struct lt_metrics *m, const char *job, uint32_t attempt, uint64_t row,
+                    bool rewound, size_t max, lt_metrics_fn *fn, void *arg, struct lt_error *err);
 /* Newest value of each name, by name. */
 int lt_metrics_latest(struct lt_metrics *m, const char *job, lt_metrics_fn *fn, void *arg,
                       struct lt_error *err);

@@ -223,7 +223,7 @@ def one_waits_for_the_others_cores(w):
     first = w.submit(plan(w, "wait"))
     second = w.submit(plan(w, "finish"))
     equal(w.status(second)["state"], "queued")
-    check("processors" in w.out("explain", second) and first in w.out("explain", second), w.out("explain", second))
+    check("processor" in w.out("explain", second) and first in w.out("explain", second), w.out("explain", second))
     w.ctl("stop", first)
     w.ctl("watch", second, code=0)
 

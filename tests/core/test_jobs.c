@@ -211,6 +211,27 @@ static void a_cancel_outranks_a_stop(void **state)
               "> n0 cancel a.1\n= 0 a\n");
 }
 
+/* The first wait in the queue doesn't count; one between two attempts does. */
+static void a_time_limit_runs_on_in_the_queue(void **state)
+{
+    struct world *w = *state;
+
+    submit(w, "a", (struct job_options){.limit_s = 60});
+    wait_s(w, 100);
+    node_up(w, 0, 4, 16 * GB);
+    checked(w, 0, "a", GB);
+    started(w, 0, "a", 1);
+    ask(w, LT_IN_DRAIN, "n0");
+    gone(w, 0, "a", 1, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137);
+    assert_int_equal(fold(w, "a")->state, LT__V1__JOB_STATE__QUEUED);
+    forget_trace(w);
+    world_restart(w);
+    wait_s(w, 58);
+    expect(w, "");
+    wait_s(w, 3);
+    expect(w, "a time_limit_reached\na done timed_out none\n");
+}
+
 static void a_time_limit_counts_from_the_first_start(void **state)
 {
     struct world *w = *state;
@@ -344,6 +365,7 @@ int main(void)
         T(what_a_stopping_job_ends_as),
         T(a_cancel_outranks_a_stop),
         T(a_time_limit_counts_from_the_first_start),
+        T(a_time_limit_runs_on_in_the_queue),
         T(a_checkpoint_on_demand),
         T(ended_jobs_leave_after_a_week_or_on_request),
         T(a_resumed_job_starts_where_its_spec_says),

@@ -499,14 +499,14 @@ def documented(w):
     def tests(file):
         with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), f"test_{file}.py")) as f:
             text = f.read()
-        listed = re.search(r"^run\(\[(.*?)\]", text, re.M | re.S).group(1)
+        listed = re.search(r"^ *run\(\[(.*?)\]", text, re.M | re.S).group(1)
         return {name.strip() for name in listed.split(",")}
     with open(os.path.join(SOURCE, "docs", "faults.md")) as f:
         named = {n for n in re.findall(r"`([a-z_]+)/([a-z_]+)`", f.read()) if n[0] != "tests"}
     for file in {file for file, _ in named}:
         missing = {name for f, name in named if f == file} - tests(file)
         check(not missing, f"docs/faults.md names what test_{file}.py hasn't:", missing)
-    for file in ("faults", "kill", "hostile", "bad_input"):
+    for file in ("faults", "kill", "hostile", "bad_input", "metrics"):
         missing = tests(file) - {name for f, name in named if f == file} - {"documented"}
         check(not missing, "not in docs/faults.md:", file, missing)
 

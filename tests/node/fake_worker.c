@@ -10,6 +10,7 @@
  *   exit106   the same with the status of class INFRASTRUCTURE
  *   child     leaves a detached child behind that would live for a minute
  *   restless  leaves a detached child behind that becomes another program all the time, for a while
+ *   blank     leaves one behind that shows no environment until a little after the worker's death
  *   lines     writes `line N` to stdout, a thousand a second, until cancelled or stopped
  *   flood     writes two million lines as fast as it can
  *   env       writes some of its environment to stdout
@@ -17,10 +18,13 @@
  * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is
  * refused, `slow` never ends, `crash` dies by a signal.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -35,7 +39,7 @@
 #include "tests/node/poke.h"
 
 struct fake {
-    const char *dir;
+    const char *dir, *cgroup;
     struct lt_page *page;
     struct lt_journal *journal;
 };
@@ -125,20 +129,90 @@ static void become_another(unsigned left)
     _exit(127);
 }
 
-static void leave_child(struct fake *f, bool restless)
+/* Shows neither environment nor arguments from now on, as a process inside execve does. */
+static void become_blank(void)
+{
+    LT_BUF_AUTO text = {0};
+    uint64_t v[52] = {0};
+    char *save = NULL, *word;
+
+    if (lt_file_read("/proc/self/stat", 4096, &text, NULL) < 0)
+        _exit(127);
+    word = strtok_r(strrchr(text.data, ')') + 2, " ", &save);
+    for (int field = 3; word && field < 52; field++, word = strtok_r(NULL, " ", &save))
+        v[field] = strtoull(word, NULL, 10);
+    struct prctl_mm_map map = {.start_code = v[26],
+                               .end_code = v[27],
+                               .start_data = v[45],
+                               .end_data = v[46],
+                               .start_brk = v[47],
+                               .brk = (uintptr_t)sbrk(0),
+                               .start_stack = v[28],
+                               .arg_start = v[48],
+                               .arg_end = v[48],
+                               .env_start = v[50],
+                               .env_end = v[50],
+                               .exe_fd = (uint32_t)-1};
+
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) < 0)
+        fprintf(stderr, "PR_SET_MM_MAP: %s\n", strerror(errno));
+}
+
+/* Until some moments after its worker died: whoever kills then must look again. */
+static void stay_blank(pid_t worker, int told)
+{
+    become_blank();
+    if (write(told, "", 1) < 0)
+        _exit(127);
+    while (getppid() == worker)
+        usleep(500);
+    usleep(30000);
+}
+
+/* As where there are none: found it must be by its environment. */
+static void leave_cgroup(const char *cgroup)
+{
+    LT_AUTO(lt_free) char *path = lt_format("%s/../cgroup.procs", cgroup ? cgroup : "");
+    FILE *procs = cgroup && cgroup[0] ? fopen(path, "w") : NULL;
+
+    if (!procs)
+        return;
+    fprintf(procs, "%d\n", (int)getpid());
+    fclose(procs);
+}
+
+static void child(const char *kind, const char *cgroup, pid_t worker, int told)
+{
+    setsid();
+    leave_cgroup(cgroup);
+    if (strcmp(kind, "restless") == 0)
+        become_another(50000);
+    if (strcmp(kind, "blank") == 0)
+        stay_blank(worker, told);
+    execlp("sleep", "sleep", "60", NULL);
+    _exit(127);
+}
+
+static void leave_child(struct fake *f, const char *kind)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(f->dir, "child");
-    pid_t pid = fork();
+    pid_t worker = getpid(), pid;
+    int told[2];
+    FILE *out;
+    char c;
 
+    if (pipe2(told, O_CLOEXEC) < 0)
+        leave(99);
+    pid = fork();
     if (pid == 0) {
-        setsid();
-        if (restless)
-            become_another(50000);
-        execlp("sleep", "sleep", "60", NULL);
-        _exit(127);
+        close(told[0]);
+        child(kind, f->cgroup, worker, told[1]);
     }
-    FILE *out = fopen(path, "a");
-
+    close(told[1]);
+    if (read(told[0], &c, 1) < 0) /* it is what it is to be: another program, or blank */
+        leave(99);
+    close(told[0]);
+    out = fopen(path, "a");
     fprintf(out, "%d\n", (int)pid);
     fclose(out);
 }
@@ -179,9 +253,9 @@ static void word(struct fake *f, const char *w)
     } else if (strcmp(w, "exit106") == 0) {
         leave(106);
     } else if (strcmp(w, "child") == 0) {
-        leave_child(f, false);
-    } else if (strcmp(w, "restless") == 0) {
-        leave_child(f, true);
+        leave_child(f, w);
+    } else if (strcmp(w, "restless") == 0 || strcmp(w, "blank") == 0) {
+        leave_child(f, w);
     } else if (strcmp(w, "lines") == 0) {
         do_lines(f);
     } else if (strcmp(w, "flood") == 0) {
@@ -239,6 +313,7 @@ int main(int argc, char **argv)
         lt_page_map(lt_attempt_path(f.dir, "page"), &f.page, NULL) < 0 ||
         lt_journal_open(lt_attempt_path(f.dir, "journal"), &f.journal, NULL) < 0)
         return 99;
+    f.cgroup = ((Lt__V1__StartRank *)m)->cgroup;
     atomic_store(&f.page->phase, LT_PHASE_TRAINING);
     for (char *save = NULL, *w = strtok_r(((Lt__V1__StartRank *)m)->job_name, " ", &save); w;
          w = strtok_r(NULL, " ", &save))

@@ -30,8 +30,7 @@ static const char poisoned[] =
     "trainer: {max_epochs: 3, accumulate_grad_batches: 3, gradient_clip_val: 1.0, "
     "val_check_interval: 0.25, log_every_n_steps: 1, on_nonfinite: rollback}\n"
     "callbacks:\n"
-    "  - model_checkpoint: {monitor: val_loss, save_top_k: 1, every_n_train_steps: 2, filename: "
-    "'m-{step}'}\n"
+    "  - model_checkpoint: {monitor: val_loss, save_top_k: 1, filename: 'm-{step}'}\n"
     "loggers: [csv, tensorboard]\n"
     "job: {recovery: {every: 1h, keep: 1}}\n";
 

@@ -65,7 +65,7 @@ static void say_started(struct sim *s, struct node *node, const struct attempt *
 }
 
 static void say_record(struct sim *s, struct node *node, const struct attempt *a,
-                       const struct record *record)
+                       const Lt__V1__Records__Item *item)
 {
     Lt__V1__Record r = LT__V1__RECORD__INIT;
     Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
@@ -75,12 +75,52 @@ static void say_record(struct sim *s, struct node *node, const struct attempt *a
     r.attempt = a->attempt;
     r.generation = a->generation;
     r.rank = a->rank;
-    r.end_offset = record->end_offset;
-    r.record = lt__v1__journal_record__unpack(NULL, record->data.len, record->data.data);
+    r.end_offset = item->end_offset;
+    r.record = item->record;
     m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_RECORD;
     m.record = &r;
     say(s, node, &m);
-    lt__v1__journal_record__free_unpacked(r.record, NULL);
+}
+
+static void say_several(struct sim *s, struct node *node, const struct attempt *a,
+                        Lt__V1__Records__Item **items, size_t n)
+{
+    Lt__V1__Records r = LT__V1__RECORDS__INIT;
+    Lt__V1__AgentMessage m = LT__V1__AGENT_MESSAGE__INIT;
+
+    r.job = (char *)a->job;
+    r.has_attempt = r.has_generation = r.has_rank = 1;
+    r.attempt = a->attempt;
+    r.generation = a->generation;
+    r.rank = a->rank;
+    r.items = items;
+    r.n_items = n;
+    m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_RECORDS;
+    m.records = &r;
+    say(s, node, &m);
+}
+
+/* One message: of one record, as earlier agents do, or of several. */
+static void say_some(struct sim *s, struct node *node, struct attempt *a)
+{
+    Lt__V1__Records__Item item[8], *items[8];
+    size_t n = 0, max = sim_chance(s, 500) ? 1 : 8;
+
+    for (; n < max && a->sent < a->n_records; n++, a->sent++) {
+        const struct record *r = &a->records[a->sent];
+
+        lt__v1__records__item__init(&item[n]);
+        item[n].has_end_offset = 1;
+        item[n].end_offset = r->end_offset;
+        item[n].record = lt__v1__journal_record__unpack(NULL, r->data.len, r->data.data);
+        items[n] = &item[n];
+    }
+    if (n == 1)
+        say_record(s, node, a, items[0]);
+    else
+        say_several(s, node, a, items, n);
+    for (size_t i = 0; i < n; i++)
+        lt__v1__journal_record__free_unpacked(item[i].record, NULL);
 }
 
 static void say_gone(struct sim *s, struct node *node, struct attempt *a)
@@ -126,10 +166,14 @@ void node_pump(struct sim *s, struct node *node, struct attempt *a)
 {
     if (!node->up || !node->link)
         return;
-    for (; a->sent < a->n_records; a->sent++) {
-        say_record(s, node, a, &a->records[a->sent]);
-        if (sim_fault(s, 10))
-            say_record(s, node, a, &a->records[a->sent]);
+    while (a->sent < a->n_records) {
+        size_t from = a->sent;
+
+        say_some(s, node, a);
+        if (sim_fault(s, 10)) { /* once more, in other pieces */
+            a->sent = from;
+            say_some(s, node, a);
+        }
     }
     if (!a->running && (!a->gone_sent || sim_fault(s, 100))) {
         a->gone_sent = true;

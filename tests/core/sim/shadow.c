@@ -526,7 +526,9 @@ void shadow_metrics(struct sim *s, const struct lt_action *a)
 {
     const struct shadow *j = find(s, a->job);
 
-    if (!is_present(j, a->attempt) || a->rank != 0)
+    if (!a->metrics && (!j || j->attempt != a->attempt || !j->ended))
+        sim_fail(s, "attempt %u of %s is over before that is durable", a->attempt, a->job);
+    if (a->metrics && (!is_present(j, a->attempt) || a->rank != 0))
         sim_fail(s, "metrics of attempt %u of %s are taken, which is not the present one",
                  a->attempt, a->job);
 }
