@@ -14,6 +14,7 @@
 #include "base/str.h"
 #include "engine/train/memory.h"
 #include "engine/train/trainer.h"
+#include "proto/plan.h"
 #include "sys/rss.h"
 
 struct checker {
@@ -22,6 +23,7 @@ struct checker {
     struct lt_problems *problems;
     struct lt_data *data;
     struct lt_limits limits;
+    struct lt_shares shares;
     struct lt_session *session;
     struct lt_field fields[LT_DIMS_MAX];
 };
@@ -33,10 +35,15 @@ static bool check_data(struct checker *k)
                                .progress = k->c->progress,
                                .arg = k->c->arg};
     struct lt_batch_counts counts;
+    struct lt_error err = {0};
 
+    if (lt_shares_of(k->plan, (int)lt_plan_world(k->plan), &k->shares, &err) < 0) {
+        lt_problem_add(k->problems, "data", NULL, "%s", err.text);
+        return false;
+    }
     if (lt_data_open(&c, &k->data, k->problems) < 0)
         return false;
-    lt_count_batches(k->data, k->plan, &counts);
+    lt_count_batches(k->data, k->plan, &k->shares, &counts);
     lt_limits_init(&k->limits, k->plan->trainer, &counts, k->problems);
     lt_session_fields(k->data, k->fields);
     return true;
@@ -53,6 +60,7 @@ static struct lt_session_config session_config(const struct checker *k)
                    .allow_reference =
                        k->plan->trainer && k->plan->trainer->allow_reference_kernels},
         .plan_only = true,
+        .world = k->shares.world,
     };
 
     c.programs = 1u << LT_PROGRAM_STEP | (k->limits.accumulate > 1 ? 1u << LT_PROGRAM_MICRO : 0) |
@@ -89,11 +97,11 @@ static int open_session(struct checker *k, struct lt_error *err)
     int rc = lt_session_open(&c, &k->session, err);
 
     if (rc == 0 && k->limits.train_batches) {
-        lt_loader_plan(k->data, k->plan, &k->limits, LT_SPLIT_TRAIN, &l);
+        lt_loader_plan(k->data, k->plan, &k->shares, 0, &k->limits, LT_SPLIT_TRAIN, &l);
         rc = lt_trainer_prepare(k->session, &l, full, LT_PROGRAM_STEP, err);
     }
     if (rc == 0 && k->limits.val_batches) {
-        lt_loader_plan(k->data, k->plan, &k->limits, LT_SPLIT_VAL, &l);
+        lt_loader_plan(k->data, k->plan, &k->shares, 0, &k->limits, LT_SPLIT_VAL, &l);
         rc = lt_trainer_prepare(k->session, &l, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
     }
     return rc;
@@ -210,7 +218,7 @@ static void check_plan(struct checker *k, struct lt_train_cost *cost, struct lt_
     check_weights(k);
     if (!k->session)
         return;
-    lt_memory_plan(k->session, k->data, k->plan, &k->limits, &m);
+    lt_memory_plan(k->session, k->data, k->plan, &k->shares, &k->limits, &m);
     check_memory(k, &m);
     lt_session_cost(k->session, &c);
     *cost = (struct lt_train_cost){m.total, c.flops_per_step, c.parameters, c.checkpoint_bytes};

@@ -1,6 +1,7 @@
 /* memory.c - adds up what a fit will hold */
 #include "engine/train/memory.h"
 
+#include "engine/comm/comm.h"
 #include "engine/data/loader.h"
 #include "engine/session/session.h"
 #include "engine/train/trainer.h"
@@ -19,7 +20,7 @@ static uint64_t snapshot_bytes(const struct lt_session *s)
 }
 
 static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                            const struct lt_limits *l)
+                            const struct lt_shares *shares, const struct lt_limits *l)
 {
     const bool used[LT_SPLIT_N] = {
         [LT_SPLIT_TRAIN] = l->train_batches > 0, [LT_SPLIT_VAL] = l->val_batches > 0};
@@ -30,7 +31,7 @@ static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPl
     for (int k = 0; k < LT_SPLIT_N; k++) {
         if (!used[k])
             continue;
-        lt_loader_plan(data, plan, l, (enum lt_split_kind)k, &c);
+        lt_loader_plan(data, plan, shares, 0, l, (enum lt_split_kind)k, &c);
         lt_loader_shape(&c, &shape);
         bytes += shape.bytes;
     }
@@ -38,9 +39,10 @@ static uint64_t batch_bytes(const struct lt_data *data, const Lt__V1__TrainingPl
 }
 
 void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
-                    const Lt__V1__TrainingPlan *plan, const struct lt_limits *limits,
-                    struct lt_memory_plan *out)
+                    const Lt__V1__TrainingPlan *plan, const struct lt_shares *shares,
+                    const struct lt_limits *limits, struct lt_memory_plan *out)
 {
+    const struct lt_comm_config comm = {.world = shares->world};
     struct lt_session_cost cost;
 
     lt_session_cost(s, &cost);
@@ -49,8 +51,8 @@ void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
         .arena = cost.arena_bytes,
         .device = cost.overhead_bytes,
         .snapshot = limits->fast_dev_run ? 0 : snapshot_bytes(s),
-        .batches = batch_bytes(data, plan, limits),
-        .process = PROCESS_BYTES,
+        .batches = batch_bytes(data, plan, shares, limits),
+        .process = PROCESS_BYTES + lt_comm_bytes(&comm),
     };
     out->total =
         out->persistent + out->arena + out->device + out->snapshot + out->batches + out->process;

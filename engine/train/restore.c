@@ -116,6 +116,8 @@ static int load_folder(struct lt_trainer *t, const char *dir, cJSON **state, str
     rc = load_tensors(t->session, model, true, true, err);
     if (rc >= 0)
         rc = load_tensors(t->session, optimizer, false, true, err);
+    if (rc >= 0 && !lt_ranks_first(&t->ranks))
+        lt_session_clear(t->session); /* an open window was saved as rank 0's */
     return rc < 0 ? rc : 0;
 }
 
@@ -155,7 +157,7 @@ static char *older_one(const struct lt_trainer *t, const char *bad)
 }
 
 /* The folder this attempt begins from; NULL with 0: the plan's own start. */
-static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
+static int choose_here(struct lt_trainer *t, char **out, struct lt_error *err)
 {
     const char *given = t->c->start->checkpoint,
                *resume = t->plan->resume ? t->plan->resume->path : NULL;
@@ -181,6 +183,16 @@ static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
         return 0;
     lt_free(LT_TAKE(*out));
     return lt_error_prefix(err, "resume");
+}
+
+/* Rank 0 looks, since what is there changes while it does. */
+static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
+{
+    int rc;
+
+    *out = NULL;
+    rc = lt_ranks_first(&t->ranks) ? choose_here(t, out, err) : 0;
+    return rc < 0 ? rc : lt_ranks_tell(t, out, err);
 }
 
 static int same_data(const struct lt_trainer *t, const cJSON *state, struct lt_error *err)
@@ -244,10 +256,12 @@ int lt_trainer_restore(struct lt_trainer *t, cJSON **state, bool *same_run, stru
 
 int lt_trainer_rollback(struct lt_trainer *t, struct lt_error *err)
 {
-    LT_AUTO(lt_free) char *dir = older_one(t, "");
+    LT_AUTO(lt_free) char *dir = lt_ranks_first(&t->ranks) ? older_one(t, "") : NULL;
     cJSON *state = NULL;
-    int rc;
+    int rc = lt_ranks_tell(t, &dir, err);
 
+    if (rc < 0)
+        return rc;
     if (dir) {
         rc = load_folder(t, dir, &state, err);
         lt_json_u64(cJSON_GetObjectItemCaseSensitive(state, "position"), "updates",

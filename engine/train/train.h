@@ -46,7 +46,7 @@ struct lt_train_config {
     const char *cache_dir;
     struct lt_journal *journal; /* may be NULL */
     struct lt_page *page;       /* may be NULL */
-    struct lt_comm *comm;       /* the job's ranks; never NULL: `none` for a world of one */
+    struct lt_comm *comm;       /* the job's ranks; NULL: this one is alone */
     /* Bits of enum lt_page_command wanted now; asked at every boundary (between micro-batches). May
      * be NULL. */
     uint32_t (*commands)(void *arg, const struct lt_position *pos);
