@@ -22,7 +22,8 @@ const char *const lt_coll_names[LT_COLL_N] = {
 
 /* What is built in, and what is loaded: with the package that it needs, and what it maps in a world
  * of W: bytes + W * bytes_per_rank. */
-static const struct lt_comm_impl *const built_in[] = {&lt_comm_none, &lt_comm_null};
+static const struct lt_comm_impl *const built_in[] = {&lt_comm_none, &lt_comm_null,
+                                                     &lt_comm_shm};
 static const struct plugin {
     const char *name, *package;
     size_t bytes, bytes_per_rank;
@@ -32,7 +33,11 @@ static const struct plugin {
 
 static const char *kind_of(const struct lt_comm_config *c)
 {
-    return c->kind && c->kind[0] ? c->kind : c->world <= 1 ? "none" : "mpi";
+    if (c->kind && c->kind[0])
+        return c->kind;
+    if (c->world <= 1)
+        return "none";
+    return !c->local_world || c->local_world == c->world ? "shm" : "mpi";
 }
 
 static int find(struct lt_comm *c, const char *kind, struct lt_error *err)
@@ -65,7 +70,7 @@ size_t lt_comm_bytes(const struct lt_comm_config *c)
         if (strcmp(plugins[i].name, kind_of(c)) == 0)
             return plugins[i].bytes + (size_t)c->world * plugins[i].bytes_per_rank;
     }
-    return 0;
+    return strcmp(kind_of(c), "shm") == 0 ? lt_comm_shm_bytes(c) : 0;
 }
 
 int lt_comm_open(const struct lt_comm_config *config, struct lt_comm **out, struct lt_error *err)

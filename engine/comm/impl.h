@@ -44,7 +44,8 @@ struct lt_comm_plugin {
     const struct lt_comm_impl *impl;
 };
 
-extern const struct lt_comm_impl lt_comm_none, lt_comm_null;
+extern const struct lt_comm_impl lt_comm_none, lt_comm_null, lt_comm_shm;
+size_t lt_comm_shm_bytes(const struct lt_comm_config *c);
 
 /* ---- plugin.c: loads lib/liblt_NAME.so; package is what err says to install */
 int lt_comm_plugin_load(struct lt_comm *c, const char *name, const char *package, struct lt_error *err);

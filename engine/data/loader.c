@@ -63,10 +63,18 @@ static size_t align_up(size_t n)
     return (n + LINE - 1) / LINE * LINE;
 }
 
+static int slices_of(const struct lt_loader_config *c)
+{
+    return LT_MAX(c->slices, 1);
+}
+
+/* Of this rank's first slice; the others follow it. */
 static struct lt_order order_of(const struct lt_loader_config *c)
 {
-    return (struct lt_order){(uint64_t)lt_data_count(c->data, c->split), (uint64_t)c->batch_size,
-                             (uint32_t)c->rank, (uint32_t)LT_MAX(c->world, 1), c->drop_last};
+    return (struct lt_order){(uint64_t)lt_data_count(c->data, c->split),
+                             (uint64_t)(c->batch_size / slices_of(c)),
+                             (uint32_t)(c->rank * slices_of(c)),
+                             (uint32_t)(LT_MAX(c->world, 1) * slices_of(c)), c->drop_last};
 }
 
 /* Samples that a slot must hold: the first batch is the largest. */
@@ -74,7 +82,7 @@ static size_t slot_samples(const struct lt_loader_config *c)
 {
     struct lt_order o = order_of(c);
 
-    return (size_t)lt_order_size(&o, 0);
+    return (size_t)(lt_order_size(&o, 0) * (uint64_t)slices_of(c));
 }
 
 static size_t slot_bytes(const struct lt_loader_config *c)
@@ -117,8 +125,8 @@ void lt_loader_shape(const struct lt_loader_config *c, struct lt_loader_shape *o
     *out = (struct lt_loader_shape){.batches = batches_of(c)};
     if (!out->batches)
         return;
-    out->first = (int64_t)lt_order_size(&o, 0);
-    out->last = (int64_t)lt_order_size(&o, out->batches - 1);
+    out->first = (int64_t)lt_order_size(&o, 0) * slices_of(c);
+    out->last = (int64_t)lt_order_size(&o, out->batches - 1) * slices_of(c);
     out->bytes = perm_bytes(c) + index_bytes(c) + slots_for(c) * slot_bytes(c);
 }
 
@@ -202,7 +210,7 @@ uint64_t lt_loader_batches(const struct lt_loader *l)
 
 int64_t lt_loader_batch_size(const struct lt_loader *l, uint64_t index)
 {
-    return (int64_t)lt_order_size(&l->order, index);
+    return (int64_t)lt_order_size(&l->order, index) * slices_of(&l->c);
 }
 
 static void new_order(struct lt_loader *l)
@@ -219,7 +227,13 @@ static void fill(struct lt_loader *l, struct slot *s)
 {
     int64_t n = lt_loader_batch_size(l, l->at);
 
-    lt_order_batch(&l->order, l->at, l->index, s->weight);
+    for (int i = 0; i < slices_of(&l->c); i++) {
+        struct lt_order o = l->order;
+        int64_t at = i * (n / slices_of(&l->c));
+
+        o.rank += (uint32_t)i;
+        lt_order_batch(&o, l->at, l->index + at, s->weight + at);
+    }
     for (int64_t i = 0; i < n; i++) {
         l->index[i] = l->perm[l->index[i]];
         s->sample[i] = l->index[i];

@@ -21,6 +21,7 @@ struct lt_loader_config {
     uint64_t seed;
     bool sequential; /* in the data's order, whatever the split says (overfitting, evaluation) */
     int rank, world;
+    int slices; /* of this rank: it stands for so many ranks, whose samples lie one behind the other; 0: 1 */
 };
 
 struct lt_batch {

@@ -33,6 +33,7 @@
 #include "lt/v1/plan.pb-c.h"
 
 struct lt_buf;
+struct lt_comm;
 struct lt_error;
 struct lt_problems;
 struct lt_session;
@@ -95,6 +96,12 @@ int lt_session_n_tensors(const struct lt_session *s);
 const struct lt_tensor_info *lt_session_tensor(const struct lt_session *s, int i);
 int lt_session_read(struct lt_session *s, int i, void *dst, struct lt_error *err);        /* plain layout */
 int lt_session_write(struct lt_session *s, int i, const void *src, struct lt_error *err);
+/* An open accumulation window becomes rank 0's: its accumulators hold the sums of all ranks (and slices), all others 0. All
+ * ranks call it at the same point. The outputs of the last run are gone. */
+int lt_session_merge(struct lt_session *s, struct lt_comm *comm, struct lt_error *err);
+/* Rank 0's buffers (running statistics) to all. */
+int lt_session_share_buffers(struct lt_session *s, struct lt_comm *comm, struct lt_error *err);
+void lt_session_clear(struct lt_session *s); /* all accumulators 0 */
 /* Parameters by the plan's initialisers and seed; buffers, states, accumulators to their start values. */
 int lt_session_init(struct lt_session *s, struct lt_error *err);
 

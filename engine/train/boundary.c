@@ -202,7 +202,7 @@ bool lt_trainer_name_taken(void *arg, const char *dir, const char *name, int ind
     LT_AUTO(lt_free) char *path = lt_format("%s/%s", dir, name);
     struct lt_manifest meta;
 
-    if (!lt_file_exists(path))
+    if (!lt_ranks_first(&t->ranks) || !lt_file_exists(path))
         return false;
     lt_trainer_finish_saves(t, NULL); /* what is about to be deleted must not decide */
     lt_saver_drain(t->saver);
@@ -336,6 +336,8 @@ static bool due_by_time(const struct lt_trainer *t)
 {
     const struct lt_recovery *r = &t->recovery;
 
+    if (t->ranks.many && lt_trainer_window_open(t))
+        return false; /* the other ranks' part of it isn't here */
     return !r->every_n_steps && r->every_s > 0 && t->now_ns >= r->due_ns &&
            !lt_saver_busy(t->saver) && !is_saved(t);
 }
@@ -360,7 +362,7 @@ static void end_with(struct lt_trainer *t, Lt__V1__JobResult result, const char 
 
 static int obey(struct lt_trainer *t, struct lt_error *err)
 {
-    uint32_t command = t->c->commands ? t->c->commands(t->c->arg, &t->pos) : 0;
+    uint32_t command = lt_ranks_commands(t);
 
     if (command & LT_COMMAND_CANCEL) {
         end_with(t, LT__V1__JOB_RESULT__CANCELLED, "cancelled");
@@ -375,6 +377,14 @@ static int obey(struct lt_trainer *t, struct lt_error *err)
     return 0;
 }
 
+/* Rank 0 saves for all. */
+static void drop_requests(struct lt_trainer *t)
+{
+    for (int i = 0; i < t->requests.n_saves; i++)
+        lt_save_done(&t->requests.saves[i]);
+    t->requests.n_saves = 0;
+}
+
 int lt_trainer_boundary(struct lt_trainer *t, struct lt_error *err)
 {
     struct lt_page *page = t->c->page;
@@ -383,6 +393,8 @@ int lt_trainer_boundary(struct lt_trainer *t, struct lt_error *err)
     t->now_ns = lt_clock_mono_ns();
     if (page)
         atomic_store_explicit(&page->heartbeat_ns, t->now_ns, memory_order_relaxed);
+    if (!lt_ranks_first(&t->ranks))
+        drop_requests(t);
     if (t->saver) {
         rc = complete(t, lt_saver_poll(t->saver), err);
         if (rc == 0 && t->requests.n_saves)

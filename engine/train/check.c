@@ -15,6 +15,7 @@
 #include "engine/train/evaluate.h"
 #include "engine/train/memory.h"
 #include "engine/train/trainer.h"
+#include "proto/plan.h"
 #include "sys/rss.h"
 
 struct checker {
@@ -25,6 +26,7 @@ struct checker {
     struct lt_problems *problems;
     struct lt_data *data;
     struct lt_limits limits;
+    struct lt_shares shares;
     struct lt_session *session;
     struct lt_field fields[LT_DIMS_MAX];
 };
@@ -36,10 +38,15 @@ static bool check_data(struct checker *k)
                                .progress = k->c->progress,
                                .arg = k->c->arg};
     struct lt_batch_counts counts;
+    struct lt_error err = {0};
 
+    if (lt_shares_of(k->plan, (int)lt_plan_world(k->plan), &k->shares, &err) < 0) {
+        lt_problem_add(k->problems, "data", NULL, "%s", err.text);
+        return false;
+    }
     if (lt_data_open(&c, &k->data, k->problems) < 0)
         return false;
-    lt_count_batches(k->data, k->plan, &counts);
+    lt_count_batches(k->data, k->plan, &k->shares, &counts);
     lt_limits_init(&k->limits, k->plan->trainer, &counts, k->problems);
     lt_session_fields(k->data, k->fields);
     return true;
@@ -56,6 +63,7 @@ static struct lt_session_config session_config(const struct checker *k)
                    .allow_reference =
                        k->plan->trainer && k->plan->trainer->allow_reference_kernels},
         .plan_only = true,
+        .world = k->shares.world,
     };
 
     if (k->evaluation)
@@ -93,7 +101,7 @@ static int prepare(struct checker *k, enum lt_split_kind split, enum lt_program_
 {
     struct lt_loader_config l;
 
-    lt_loader_plan(k->data, k->plan, &k->limits, split, &l);
+    lt_loader_plan(k->data, k->plan, &k->shares, 0, &k->limits, split, &l);
     return lt_trainer_prepare(k->session, &l, full, last, err);
 }
 
@@ -253,7 +261,7 @@ static void check_plan(struct checker *k, struct lt_train_cost *cost, struct lt_
     if (!k->session)
         return;
     use = memory_use(k);
-    lt_memory_plan(k->session, k->data, k->plan, &k->limits, &use, &m);
+    lt_memory_plan(k->session, k->data, k->plan, &k->shares, &k->limits, &use, &m);
     check_memory(k, &m);
     lt_session_cost(k->session, &c);
     *cost = (struct lt_train_cost){m.total, c.flops_per_step, c.parameters, c.checkpoint_bytes};

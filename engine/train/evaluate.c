@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "base/problem.h"
 #include "base/str.h"
+#include "engine/comm/comm.h"
 #include "engine/train/trainer.h"
 #include "sys/file.h"
 
@@ -45,7 +46,7 @@ static int open_data(struct evaluator *v, struct lt_error *err)
     int rc = lt_data_open(&c, &v->t.data, &problems);
 
     if (rc == 0) {
-        lt_count_batches(v->t.data, v->e->plan, &counts);
+        lt_count_batches(v->t.data, v->e->plan, &v->t.ranks.shares, &counts);
         lt_limits_init(&v->t.limits, v->e->plan->trainer, &counts, &problems);
     } else {
         v->t.result->class = LT__V1__FAILURE_CLASS__CLASS_DATA;
@@ -55,7 +56,10 @@ static int open_data(struct evaluator *v, struct lt_error *err)
     if (rc == 0 && !lt_data_has(v->t.data, v->what.split))
         rc = lt_error_set(err, -EINVAL, "the plan has no data.%s", lt_split_names[v->what.split]);
     if (rc == 0) {
-        lt_loader_plan(v->t.data, v->e->plan, &v->t.limits, v->what.split, &v->batches);
+        lt_loader_plan(v->t.data, v->e->plan, &v->t.ranks.shares, v->t.ranks.rank, &v->t.limits,
+                       v->what.split, &v->batches);
+        if (v->what.program == LT_PROGRAM_PREDICT)
+            v->batches.slices = 1;
         rc = lt_loader_open(&v->batches, &v->loader, err);
     }
     return rc;
@@ -71,7 +75,10 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
         .n_fields = lt_data_n_fields(v->t.data),
         .backend = v->t.c->backend,
         .device = {.threads = (int)v->t.c->start->cpus,
-                   .allow_reference = trainer && trainer->allow_reference_kernels},
+                   .allow_reference = trainer && trainer->allow_reference_kernels,
+                   .comm = v->t.ranks.comm},
+        .world = v->t.ranks.world,
+        .exchange = v->t.ranks.n,
         .programs = 1u << v->what.program,
     };
     LT_AUTO(lt_free) char *model = lt_format("%s/model.safetensors", v->e->path ? v->e->path : "");
@@ -87,7 +94,7 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
         rc = lt_load_model(v->t.session, model, true, &matched, &total, err);
     if (rc == 0)
         rc = lt_bound_init(&v->bound, v->t.session, v->what.program, v->what.split, v->t.data,
-                           v->what.program == LT_PROGRAM_EVAL ? &v->t.metrics : NULL, err);
+                           v->what.program == LT_PROGRAM_EVAL ? &v->t.metrics : NULL, 1, err);
     return rc;
 }
 
@@ -98,24 +105,67 @@ static int open_predictions(struct evaluator *v, struct lt_error *err)
     if (v->what.program != LT_PROGRAM_PREDICT)
         return 0;
     v->output = lt_session_output(v->t.session, v->what.program, "output");
-    v->fd = lt_file_open(path, O_WRONLY | O_CREAT | O_TRUNC, 0644, err);
+    if (!lt_ranks_first(&v->t.ranks) && lt_comm_barrier(v->t.ranks.comm, err) < 0)
+        return -EIO;
+    v->fd = lt_file_open(path, O_WRONLY | (lt_ranks_first(&v->t.ranks) ? O_CREAT | O_TRUNC : 0),
+                         0644, err);
+    if (v->fd >= 0 && v->t.ranks.world > 1 && lt_ranks_first(&v->t.ranks))
+        return lt_comm_barrier(v->t.ranks.comm, err); /* it is there now, and empty */
     return v->fd < 0 ? v->fd : 0;
+}
+
+/* Each rank writes the rows of its samples, where one rank would have written them. */
+static int write_predictions(struct evaluator *v, const struct lt_batch *b, struct lt_error *err)
+{
+    const struct lt_ranks *r = &v->t.ranks;
+    size_t bytes;
+    const char *p = lt_session_value(v->t.session, v->output, &bytes);
+    size_t row = bytes / (size_t)b->n;
+    int rc = 0;
+
+    if (r->world == 1)
+        return lt_file_write(v->fd, p, bytes, err);
+    for (int64_t i = 0; i < b->n && rc == 0; i++) {
+        uint64_t at = b->index * (uint64_t)r->shares.all + (uint64_t)(i * r->world + r->rank);
+
+        if (b->weight[i] == 0)
+            continue;
+        if (lseek(v->fd, (off_t)(at * row), SEEK_SET) < 0)
+            return lt_error_set(err, -errno, "predictions: %s", strerror(errno));
+        rc = lt_file_write(v->fd, p + (size_t)i * row, row, err);
+    }
+    return rc;
 }
 
 static int one_batch(struct evaluator *v, struct lt_error *err)
 {
-    struct lt_step_inputs in = {0};
-    int rc = lt_bound_run(&v->bound, v->t.session, lt_loader_next(v->loader), &in, err);
+    struct lt_step_inputs in = {.exchange = v->t.ranks.mine};
+    const struct lt_batch *batch = lt_loader_next(v->loader);
+    int rc;
 
-    if (rc == 0 && v->what.program == LT_PROGRAM_EVAL)
+    if (v->what.program == LT_PROGRAM_EVAL)
+        lt_ranks_offer(&v->t);
+    rc = lt_bound_run(&v->bound, v->t.session, batch, &in, err);
+    if (rc == 0 && v->what.program == LT_PROGRAM_EVAL) {
+        lt_ranks_take(&v->t, &v->bound);
         lt_eval_add(v->t.session, &v->bound, &v->t.metrics, v->t.evaluated);
-    if (rc == 0 && v->output >= 0) {
-        size_t bytes;
-        const void *p = lt_session_value(v->t.session, v->output, &bytes);
-
-        rc = lt_file_write(v->fd, p, bytes, err);
     }
-    return rc;
+    return rc == 0 && v->output >= 0 ? write_predictions(v, batch, err) : rc;
+}
+
+/* The same on all ranks: with the sums of the batch before, or, where there are none, asked for. */
+static int commands(struct evaluator *v, uint32_t *out, struct lt_error *err)
+{
+    int32_t bits;
+
+    *out = lt_ranks_commands(&v->t);
+    if (!v->t.ranks.many || v->what.program == LT_PROGRAM_EVAL)
+        return 0;
+    bits = (int32_t)lt_ranks_here(&v->t);
+    if (v->t.ranks.world > 1 && lt_comm_or_i32(v->t.ranks.comm, &bits, 1, "commands", err) < 0)
+        return -EIO;
+    *out = (uint32_t)bits;
+    return 0;
 }
 
 static int all_batches(struct evaluator *v, struct lt_error *err)
@@ -125,8 +175,11 @@ static int all_batches(struct evaluator *v, struct lt_error *err)
 
     lt_trainer_phase(&v->t, v->what.split == LT_SPLIT_VAL ? LT_PHASE_VALIDATING : LT_PHASE_TESTING);
     for (uint64_t i = 0; i < n && rc == 0; i++) {
-        uint32_t command = v->t.c->commands ? v->t.c->commands(v->t.c->arg, &v->t.pos) : 0;
+        uint32_t command;
 
+        rc = commands(v, &command, err);
+        if (rc < 0)
+            return rc;
         if (command & (LT_COMMAND_CANCEL | LT_COMMAND_STOP)) {
             v->t.result->result = command & LT_COMMAND_CANCEL ? LT__V1__JOB_RESULT__CANCELLED
                                                               : LT__V1__JOB_RESULT__STOPPED;
@@ -181,7 +234,9 @@ int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e,
     v->fd = v->output = -1;
     lt_metrics_init(&v->t.metrics, e->plan->step);
     out->result = LT__V1__JOB_RESULT__SUCCEEDED;
-    rc = open_data(v, err);
+    rc = lt_ranks_open(&v->t, 1, err);
+    if (rc == 0)
+        rc = open_data(v, err);
     if (rc == 0)
         rc = open_model(v, &meta, err);
     if (rc == 0)

@@ -172,7 +172,7 @@ int lt_trainer_open_loggers(struct lt_trainer *t, const cJSON *states, struct lt
         .run_dir = t->c->start->run_dir, .columns = names, .attempt = t->c->start->attempt};
     int rc = 0;
 
-    if (!t->t->enable_logger || t->limits.fast_dev_run)
+    if (!t->t->enable_logger || t->limits.fast_dev_run || !lt_ranks_first(&t->ranks))
         return 0;
     c.n_columns = columns(t, names, (int)LT_ARRAY_LEN(names));
     for (size_t i = 0; i < t->plan->n_loggers && rc == 0 && t->n_loggers < LT_LOGGERS_MAX; i++) {

@@ -41,13 +41,22 @@ static int epoch_start(struct lt_trainer *t, struct lt_error *err)
     return lt_trainer_hook(t, LT_HOOK_EPOCH_START, false, false, err);
 }
 
-/* What a batch adds to the window. */
+void lt_trainer_add(struct lt_trainer *t, int i, double sum, double weight)
+{
+    lt_sum_add(&t->window[i], t->metrics.q[i].reduce, sum, weight);
+}
+
+/* What a batch adds; with several ranks a micro-batch's waits for the update's exchange. */
 static void add_batch(struct lt_trainer *t, const struct lt_bound *b)
 {
+    if (t->ranks.many && b == &t->micro) {
+        lt_ranks_hold(t, b);
+        return;
+    }
+    lt_ranks_take(t, b);
     for (int i = 0; i < t->metrics.n; i++)
-        lt_sum_add(&t->window[i], t->metrics.q[i].reduce,
-                   lt_session_scalar(t->session, b->sum_out[i]),
-                   lt_session_scalar(t->session, b->weight_out[i]));
+        lt_trainer_add(t, i, lt_session_scalar(t->session, b->sum_out[i]),
+                       lt_session_scalar(t->session, b->weight_out[i]));
 }
 
 /* What a window whose update counted adds to the epoch, and to the epoch's line. */
@@ -142,8 +151,7 @@ static bool val_due(struct lt_trainer *t)
     if (lt_limits_val_due(l, t->pos.epoch, t->pos.batch - 1, t->pos.total_batches - 1) ||
         lt_trainer_stops(t))
         return true;
-    return l->val_every_seconds > 0 &&
-           (double)(lt_clock_mono_ns() - t->last_val_ns) * 1e-9 >= l->val_every_seconds;
+    return l->val_every_seconds > 0 && (lt_ranks_clock(t) & LT_AGREED_VALIDATE);
 }
 
 static int after_update(struct lt_trainer *t, struct lt_error *err)
@@ -166,9 +174,7 @@ static int after_update(struct lt_trainer *t, struct lt_error *err)
     if (rc == 0)
         rc = step_values(t, err);
     clear(t->window);
-    if (t->limits.max_seconds > 0 &&
-        t->elapsed_before + (double)(lt_clock_mono_ns() - t->started_ns) * 1e-9 >=
-            t->limits.max_seconds)
+    if (lt_ranks_clock(t) & LT_AGREED_TIME_OVER)
         t->stop_time = true;
     return rc < 0 ? rc : lt_trainer_hook(t, LT_HOOK_STEP, false, val_due(t), err);
 }
@@ -178,11 +184,14 @@ static int train_batch(struct lt_trainer *t, struct lt_error *err)
     const struct lt_batch *batch = lt_loader_next(t->train);
     bool steps = lt_limits_steps(&t->limits, t->pos.batch);
     struct lt_bound *b = steps ? &t->step : &t->micro;
-    struct lt_step_inputs in = {(int64_t)t->pos.step, (int64_t)t->pos.updates + 1, t->schedule.lr};
+    struct lt_step_inputs in = {(int64_t)t->pos.step, (int64_t)t->pos.updates + 1, t->schedule.lr,
+                                t->ranks.mine};
     int rc = 0;
 
     if (t->pos.batch % t->limits.accumulate == 0 && log_due(t, t->pos.step + 1))
         rc = lt_trainer_hook(t, LT_HOOK_WINDOW_START, true, false, err);
+    if (steps)
+        lt_ranks_offer(t);
     if (rc == 0)
         rc = lt_bound_run(b, t->session, batch, &in, err);
     if (rc < 0)
@@ -193,6 +202,7 @@ static int train_batch(struct lt_trainer *t, struct lt_error *err)
     if (steps)
         rc = after_update(t, err);
     if (rc == 0 && val_due(t)) {
+        rc = lt_ranks_before_validation(t, err);
         t->pos.stage = LT_STAGE_VALIDATE;
         t->pos.val_batch = 0;
         clear(t->evaluated);

@@ -14,6 +14,7 @@
 
 struct lt_data;
 struct lt_session;
+struct lt_shares;
 
 struct lt_memory_plan {
     uint64_t persistent, arena, device, snapshot, batches, process, total; /* bytes */
@@ -26,7 +27,8 @@ struct lt_memory_use {
 };
 
 void lt_memory_plan(const struct lt_session *s, const struct lt_data *data,
-                    const Lt__V1__TrainingPlan *plan, const struct lt_limits *limits,
-                    const struct lt_memory_use *use, struct lt_memory_plan *out);
+                    const Lt__V1__TrainingPlan *plan, const struct lt_shares *shares,
+                    const struct lt_limits *limits, const struct lt_memory_use *use,
+                    struct lt_memory_plan *out);
 
 #endif

@@ -52,6 +52,8 @@ static int roll_back(struct lt_trainer *t, struct lt_error *err)
     LT_AUTO(lt_free) char *from = NULL;
     int rc = lt_trainer_finish_saves(t, err); /* the one under way may be where it goes */
 
+    if (rc == 0)
+        rc = lt_ranks_tell_u64(t, &t->rollback.times, err); /* rank 0 knows what was saved */
     if (rc < 0)
         return rc;
     if (++t->rollback.times > ROLLBACKS_MAX)

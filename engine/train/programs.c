@@ -2,6 +2,7 @@
 #include "engine/train/programs.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,13 +22,40 @@ static int bind_outputs(struct lt_bound *b, struct lt_session *s, const struct l
     }
     b->skipped_out = lt_session_output(s, b->kind, "update.skipped");
     b->norm_out = lt_session_output(s, b->kind, "grad_norm");
+    b->exchange_out = lt_session_output(s, b->kind, "exchange");
+    return 0;
+}
+
+static int slice_output(struct lt_bound *b, struct lt_session *s, const char *name, int slice)
+{
+    char text[160];
+
+    snprintf(text, sizeof text, "%s@%d", name, slice);
+    return lt_session_output(s, b->kind, slice ? text : name);
+}
+
+static int bind_slices(struct lt_bound *b, struct lt_session *s, const struct lt_metrics *m,
+                       int slices, struct lt_error *err)
+{
+    b->slice_out = lt_calloc((size_t)(slices * m->n * 2), sizeof *b->slice_out);
+    for (int i = 0; i < slices * m->n; i++) {
+        const struct lt_quantity *q = &m->q[i % m->n];
+
+        b->slice_out[2 * i] = slice_output(b, s, q->out_sum, i / m->n);
+        b->slice_out[2 * i + 1] = slice_output(b, s, q->out_weight, i / m->n);
+        if (b->slice_out[2 * i] < 0 || b->slice_out[2 * i + 1] < 0)
+            return lt_error_set(err, -EINVAL, "the model's program has no output %s of slice %d",
+                                q->out_sum, i / m->n);
+    }
     return 0;
 }
 
 int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind kind,
                   enum lt_split_kind split, const struct lt_data *data, const struct lt_metrics *m,
-                  struct lt_error *err)
+                  int slices, struct lt_error *err)
 {
+    int rc;
+
     *b = (struct lt_bound){.kind = kind, .data = data, .split = split};
     b->in = lt_calloc((size_t)lt_session_n_inputs(s, kind) + 1, sizeof *b->in);
     b->n_fields = lt_data_n_fields(data);
@@ -38,13 +66,17 @@ int lt_bound_init(struct lt_bound *b, struct lt_session *s, enum lt_program_kind
     b->rng_at = lt_session_input(s, kind, "rng_step");
     b->lr_at = lt_session_input(s, kind, "lr");
     b->opt_at = lt_session_input(s, kind, "opt_step");
-    return m ? bind_outputs(b, s, m, err) : 0;
+    b->exchange_at = lt_session_input(s, kind, "exchange");
+    rc = m ? bind_outputs(b, s, m, err) : 0;
+    return rc == 0 && m && kind == LT_PROGRAM_MICRO ? bind_slices(b, s, m, slices, err) : rc;
 }
 
 void lt_bound_done(struct lt_bound *b)
 {
     lt_free(b->in);
+    lt_free(b->slice_out);
     b->in = NULL;
+    b->slice_out = NULL;
 }
 
 static void set(struct lt_bound *b, int at, const void *p)
@@ -77,5 +109,6 @@ int lt_bound_run(struct lt_bound *b, struct lt_session *s, const struct lt_batch
     set(b, b->rng_at, &in->rng_step);
     set(b, b->lr_at, &in->lr);
     set(b, b->opt_at, &in->opt_step);
+    set(b, b->exchange_at, in->exchange);
     return name_sample(b, batch, lt_session_run(s, b->kind, batch->n, b->in, err), err);
 }

@@ -17,6 +17,14 @@
 #include "sys/clock.h"
 #include "sys/journal.h"
 
+/* What happens to the job is rank 0's to tell; the others tell of themselves. */
+static bool of_every_rank(const Lt__V1__JournalRecord *r)
+{
+    return r->type_case == LT__V1__JOURNAL_RECORD__TYPE_PHASE ||
+           r->type_case == LT__V1__JOURNAL_RECORD__TYPE_STARTED ||
+           r->type_case == LT__V1__JOURNAL_RECORD__TYPE_FINISHED;
+}
+
 int lt_journal_put(const struct lt_train_config *c, Lt__V1__JournalRecord *r, bool sync,
                    struct lt_error *err)
 {
@@ -24,7 +32,7 @@ int lt_journal_put(const struct lt_train_config *c, Lt__V1__JournalRecord *r, bo
     size_t n;
     int rc;
 
-    if (!c->journal)
+    if (!c->journal || (c->start->rank && !of_every_rank(r)))
         return 0;
     r->has_time_ns = true;
     r->time_ns = lt_clock_wall_ns();
@@ -129,7 +137,7 @@ void lt_trainer_say(const struct lt_trainer *t, const char *format, ...)
 {
     va_list ap;
 
-    if (t->c->quiet)
+    if (t->c->quiet || !lt_ranks_first(&t->ranks))
         return;
     va_start(ap, format);
     vprintf(format, ap);

@@ -116,6 +116,8 @@ static int load_folder(struct lt_trainer *t, const char *dir, cJSON **state, str
     rc = load_tensors(t->session, model, true, true, err);
     if (rc >= 0)
         rc = load_tensors(t->session, optimizer, false, true, err);
+    if (rc >= 0 && !lt_ranks_first(&t->ranks))
+        lt_session_clear(t->session); /* an open window was saved as rank 0's */
     return rc < 0 ? rc : 0;
 }
 
@@ -156,7 +158,7 @@ static char *older_one(const struct lt_trainer *t, const char *bad, uint64_t ste
 }
 
 /* The folder this attempt begins from; NULL with 0: the plan's own start. */
-static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
+static int choose_here(struct lt_trainer *t, char **out, struct lt_error *err)
 {
     const char *given = t->c->start->checkpoint,
                *resume = t->plan->resume ? t->plan->resume->path : NULL;
@@ -182,6 +184,16 @@ static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
         return 0;
     lt_free(LT_TAKE(*out));
     return lt_error_prefix(err, "resume");
+}
+
+/* Rank 0 looks, since what is there changes while it does. */
+static int choose(struct lt_trainer *t, char **out, struct lt_error *err)
+{
+    int rc;
+
+    *out = NULL;
+    rc = lt_ranks_first(&t->ranks) ? choose_here(t, out, err) : 0;
+    return rc < 0 ? rc : lt_ranks_tell(t, out, err);
 }
 
 static int same_data(const struct lt_trainer *t, const cJSON *state, struct lt_error *err)
@@ -297,11 +309,13 @@ static char *told_name(const struct lt_trainer *t, const char *dir)
 
 int lt_trainer_rollback(struct lt_trainer *t, char **from, struct lt_error *err)
 {
-    LT_AUTO(lt_free) char *dir = rollback_folder(t);
+    LT_AUTO(lt_free) char *dir = lt_ranks_first(&t->ranks) ? rollback_folder(t) : NULL;
     struct lt_manifest meta;
     cJSON *state = NULL;
-    int rc;
+    int rc = lt_ranks_tell(t, &dir, err);
 
+    if (rc < 0)
+        return rc;
     if (!dir) {
         rc = lt_session_init(t->session, err);
         t->pos.updates = 0;
@@ -316,7 +330,7 @@ int lt_trainer_rollback(struct lt_trainer *t, char **from, struct lt_error *err)
     cJSON_Delete(state);
     if (rc == 0)
         rc = close_window(t->session, err);
-    if (rc == 0)
+    if (rc == 0 && lt_ranks_first(&t->ranks))
         *from = told_name(t, dir);
     return rc;
 }

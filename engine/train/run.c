@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "engine/comm/comm.h"
 #include "engine/train/evaluate.h"
 #include "engine/train/trainer.h"
 #include "sys/clock.h"
@@ -66,7 +67,10 @@ static void say_start(const struct lt_trainer *t)
     lt_trainer_say(
         t, "%s: %" PRIu64 " parameters, %" PRIu64 " batches of %" PRId64 " an epoch, back end %s",
         t->plan->name ? t->plan->name : "job", cost.parameters, t->limits.train_batches,
-        t->batch_size, t->c->backend->name);
+        t->ranks.shares.all, t->c->backend->name);
+    if (t->ranks.world > 1)
+        lt_trainer_say(t, "%d ranks, %" PRId64 " samples of a batch each", t->ranks.world,
+                       t->ranks.shares.batch);
     if (t->checkpoint_name)
         lt_trainer_say(t, "continuing from %s: epoch %" PRIu64 ", step %" PRIu64,
                        t->checkpoint_name, t->pos.epoch, t->pos.step);
@@ -101,6 +105,10 @@ static void on_exception(struct lt_trainer *t)
 
     if (!t->saver || !t->snapshot)
         return;
+    if (t->ranks.many && lt_trainer_window_open(t)) { /* the other ranks' part of it isn't here */
+        lt_trainer_finish_saves(t, &ignored);
+        return;
+    }
     if (lt_trainer_hook(t, LT_HOOK_EXCEPTION, false, false, &ignored) == 0 && t->requests.n_saves)
         lt_trainer_save(t, LT_SAVE_REQUESTS, &ignored);
     lt_trainer_finish_saves(t, &ignored);
@@ -169,7 +177,13 @@ void lt_train_failed(const struct lt_train_config *c, Lt__V1__FailureClass class
     put_finished(c, &out, NULL); /* the caller's exit status says so, too */
 }
 
-void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
+/* Ranks leave together: who is gone would be missed by one that still saves or fails. */
+static int leave(const struct lt_train_config *c, struct lt_error *err)
+{
+    return lt_comm_world(c->comm) > 1 ? lt_comm_barrier(c->comm, err) : 0;
+}
+
+static void run(const struct lt_train_config *c, struct lt_train_result *out)
 {
     const Lt__V1__JobSpec *spec = c->start->spec;
     struct lt_error err = {0};
@@ -182,6 +196,8 @@ void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
         rc = lt_evaluate(c, spec->evaluation, out, &err);
     else
         rc = lt_error_set(&err, -EINVAL, "the spec holds neither a plan nor an evaluation");
+    if (rc == 0)
+        rc = leave(c, &err);
     if (rc < 0) {
         out->result = LT__V1__JOB_RESULT__FAILED;
         if (out->class == LT__V1__FAILURE_CLASS__CLASS_NONE)
@@ -193,4 +209,22 @@ void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
         out->class = LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE;
         snprintf(out->reason, sizeof out->reason, "the end can't be recorded: %.300s", err.text);
     }
+}
+
+void lt_train_run(const struct lt_train_config *c, struct lt_train_result *out)
+{
+    const struct lt_comm_config one = {.kind = "none", .world = 1};
+    struct lt_train_config own = *c;
+    LT_AUTO(lt_comm_close) struct lt_comm *alone = NULL;
+    struct lt_error err = {0};
+
+    if (!c->comm && lt_comm_open(&one, &alone, &err) < 0) {
+        *out = (struct lt_train_result){.result = LT__V1__JOB_RESULT__FAILED,
+                                        .class = LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE};
+        snprintf(out->reason, sizeof out->reason, "%s", err.text);
+        return;
+    }
+    if (!c->comm)
+        own.comm = alone;
+    run(&own, out);
 }

@@ -25,19 +25,14 @@
 static const Lt__V1__Trainer trainer_defaults = LT__V1__TRAINER__INIT;
 static const Lt__V1__Recovery recovery_defaults = LT__V1__RECOVERY__INIT;
 
-int64_t lt_plan_batch_size(const Lt__V1__Data *d)
-{
-    return (int64_t)(d->has_batch_size ? d->batch_size : d->global_batch_size);
-}
-
 void lt_count_batches(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                      struct lt_batch_counts *out)
+                      const struct lt_shares *shares, struct lt_batch_counts *out)
 {
     uint64_t *const counts[LT_SPLIT_N] = {&out->train, &out->val, &out->test, &out->predict};
 
     for (int k = 0; k < LT_SPLIT_N; k++) {
         struct lt_order o = {.samples = (uint64_t)lt_data_count(data, (enum lt_split_kind)k),
-                             .batch_size = (uint64_t)lt_plan_batch_size(plan->data),
+                             .batch_size = (uint64_t)shares->all,
                              .world = 1,
                              .drop_last = k == LT_SPLIT_TRAIN && plan->data->drop_last};
 
@@ -57,8 +52,8 @@ void lt_session_fields(const struct lt_data *data, struct lt_field *out)
 }
 
 void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                    const struct lt_limits *l, enum lt_split_kind kind,
-                    struct lt_loader_config *out)
+                    const struct lt_shares *shares, int rank, const struct lt_limits *l,
+                    enum lt_split_kind kind, struct lt_loader_config *out)
 {
     const uint64_t limits[LT_SPLIT_N] = {l->train_batches, l->val_batches, l->test_batches,
                                          l->predict_batches};
@@ -66,10 +61,12 @@ void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan
     *out = (struct lt_loader_config){
         .data = data,
         .split = kind,
-        .batch_size = lt_plan_batch_size(plan->data),
+        .batch_size = shares->batch,
         .limit = (int64_t)limits[kind],
         .seed = plan->seed,
-        .world = 1,
+        .rank = rank,
+        .world = shares->world,
+        .slices = shares->local,
         .drop_last = kind == LT_SPLIT_TRAIN && plan->data->drop_last,
         .sequential = kind != LT_SPLIT_TRAIN || l->sequential,
     };
@@ -92,7 +89,7 @@ static int open_data(struct lt_trainer *t, struct lt_error *err)
     int rc = lt_data_open(&c, &t->data, &problems);
 
     if (rc == 0) {
-        lt_count_batches(t->data, t->plan, &counts);
+        lt_count_batches(t->data, t->plan, &t->ranks.shares, &counts);
         lt_limits_init(&t->limits, t->plan->trainer, &counts, &problems);
     }
     rc = first_error(&problems, err);
@@ -151,7 +148,7 @@ static int prepare_split(struct lt_trainer *t, enum lt_split_kind split, enum lt
 {
     struct lt_loader_config c;
 
-    lt_loader_plan(t->data, t->plan, &t->limits, split, &c);
+    lt_loader_plan(t->data, t->plan, &t->ranks.shares, t->ranks.rank, &t->limits, split, &c);
     return lt_trainer_prepare(t->session, &c, full, last, err);
 }
 
@@ -160,7 +157,7 @@ static int open_loader(struct lt_trainer *t, enum lt_split_kind split, struct lt
 {
     struct lt_loader_config c;
 
-    lt_loader_plan(t->data, t->plan, &t->limits, split, &c);
+    lt_loader_plan(t->data, t->plan, &t->ranks.shares, t->ranks.rank, &t->limits, split, &c);
     return lt_loader_open(&c, out, err);
 }
 
@@ -188,12 +185,18 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
         .fields = fields,
         .n_fields = lt_data_n_fields(t->data),
         .backend = t->c->backend,
-        .device = {.threads = (int)t->c->start->cpus,
-                   .profile = profile,
-                   .allow_reference = t->t->allow_reference_kernels},
+        .device = {.profile = profile,
+                   .allow_reference = t->t->allow_reference_kernels,
+                   .comm = t->ranks.comm},
+        .world = t->ranks.world,
+        .exchange = t->ranks.n,
     };
-    int rc;
+    uint32_t threads = t->c->start->cpus;
+    int rc = lt_ranks_threads(t, &threads, err);
 
+    if (rc < 0)
+        return rc;
+    c.device.threads = (int)threads;
     lt_session_fields(t->data, fields);
     c.programs = 1u << LT_PROGRAM_STEP | (t->limits.accumulate > 1 ? 1u << LT_PROGRAM_MICRO : 0) |
                  (t->limits.val_batches ? 1u << LT_PROGRAM_EVAL : 0);
@@ -206,13 +209,13 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
         rc = prepare_split(t, LT_SPLIT_VAL, LT_PROGRAM_EVAL, LT_PROGRAM_EVAL, err);
     if (rc == 0 && t->limits.accumulate > 1)
         rc = lt_bound_init(&t->micro, t->session, LT_PROGRAM_MICRO, LT_SPLIT_TRAIN, t->data,
-                           &t->metrics, err);
+                           &t->metrics, t->ranks.shares.local, err);
     if (rc == 0)
         rc = lt_bound_init(&t->step, t->session, LT_PROGRAM_STEP, LT_SPLIT_TRAIN, t->data,
-                           &t->metrics, err);
+                           &t->metrics, 1, err);
     if (rc == 0 && t->val)
         rc = lt_bound_init(&t->eval, t->session, LT_PROGRAM_EVAL, LT_SPLIT_VAL, t->data,
-                           &t->metrics, err);
+                           &t->metrics, 1, err);
     return rc;
 }
 
@@ -235,20 +238,22 @@ static int put_profile(struct lt_trainer *t, struct lt_error *err)
 /* What every `auto` became. */
 static int put_resolved(struct lt_trainer *t, struct lt_error *err)
 {
-    char cpus[16];
+    char cpus[16], devices[16];
     const struct {
         const char *field, *value;
         bool is_auto;
     } rows[] = {
         {"trainer.accelerator", "cpu", lt_str_eq(t->t->accelerator, "auto")},
-        {"trainer.devices", "1",
+        {"trainer.devices", devices,
          !t->t->devices || t->t->devices->value_case != LT__V1__COUNT_OR_AUTO__VALUE_COUNT},
-        {"trainer.strategy", "single_device", lt_str_eq(t->t->strategy, "auto")},
+        {"trainer.strategy", t->ranks.world > 1 ? "ddp" : "single_device",
+         lt_str_eq(t->t->strategy, "auto")},
         {"job.resources.cpus", cpus, t->c->start->cpus > 0},
     };
     int rc = 0;
 
     snprintf(cpus, sizeof cpus, "%" PRIu32, t->c->start->cpus);
+    snprintf(devices, sizeof devices, "%d", t->ranks.world);
     for (size_t i = 0; i < LT_ARRAY_LEN(rows) && rc == 0; i++)
         if (rows[i].is_auto)
             rc = lt_trainer_resolved(t, rows[i].field, rows[i].value, err);
@@ -292,7 +297,7 @@ static int open_checkpoints(struct lt_trainer *t, struct lt_error *err)
     t->recovery.every_s = plan->every ? plan->every->seconds : DEFAULT_RECOVERY_S;
     t->recovery.every_n_steps = plan->every_n_steps;
     t->recovery.keep = LT_MAX(plan->keep, (uint64_t)1);
-    if (t->limits.fast_dev_run)
+    if (t->limits.fast_dev_run || !lt_ranks_first(&t->ranks))
         return 0;
     rc = find_checkpoints(t, err);
     return rc < 0 ? rc : lt_saver_open(&c, &t->saver, err);
@@ -360,13 +365,14 @@ int lt_trainer_open(struct lt_trainer *t, struct lt_error *err)
     int rc;
 
     t->t = t->plan->trainer ? t->plan->trainer : &trainer_defaults;
-    t->batch_size = lt_plan_batch_size(t->plan->data);
     t->checkpoints_dir = lt_format("%s/checkpoints", t->c->start->run_dir);
     t->recovery_dir = lt_format("%s/recovery", t->c->start->run_dir);
     lt_trainer_phase(t, LT_PHASE_COMPILING);
     lt_metrics_init(&t->metrics, t->plan->step);
     lt_schedule_init(&t->schedule, t->plan->optimizer, t->plan->lr_scheduler);
-    rc = open_data(t, err);
+    rc = lt_ranks_open(t, LT_MAX(t->t->accumulate_grad_batches, (uint64_t)1), err);
+    if (rc == 0)
+        rc = open_data(t, err);
     if (rc == 0)
         rc = check_fingerprint(t, err);
     if (rc == 0)
@@ -401,6 +407,7 @@ void lt_trainer_close(struct lt_trainer *t)
         lt_save_done(&t->requests.saves[i]);
     lt_trainer_forget_recovery(t);
     lt_snapshot_free(t->snapshot);
+    lt_ranks_close(t);
     lt_bound_done(&t->micro);
     lt_bound_done(&t->step);
     lt_bound_done(&t->eval);

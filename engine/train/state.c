@@ -238,7 +238,7 @@ char *lt_trainer_state(const struct lt_trainer *t, const struct lt_save_job *job
     cJSON_AddStringToObject(o, "run_dir", t->c->start->run_dir ? t->c->start->run_dir : "");
     lt_json_add_u64(o, "seed", t->plan->seed);
     lt_json_add_u64(o, "train_batches", t->limits.train_batches);
-    lt_json_add_u64(o, "batch_size", (uint64_t)t->batch_size);
+    lt_json_add_u64(o, "batch_size", (uint64_t)t->ranks.shares.all); /* of all ranks */
     lt_json_add_u64(o, "accumulate", t->limits.accumulate);
     cJSON_AddStringToObject(o, "data", t->fingerprint ? t->fingerprint : "");
     cJSON_AddItemToObject(o, "position", position_out(&t->pos));
@@ -275,7 +275,7 @@ static int check_batches(const struct lt_trainer *t, const cJSON *o, struct lt_e
         !lt_json_u64(o, "accumulate", &accumulate) || !lt_json_u64(o, "seed", &seed))
         return lt_error_set(err, -EPROTO, "checkpoint: trainer.json is damaged");
     if (t->pos.stage == LT_STAGE_EPOCH_START ||
-        (batches == t->limits.train_batches && size == (uint64_t)t->batch_size &&
+        (batches == t->limits.train_batches && size == (uint64_t)t->ranks.shares.all &&
          accumulate == t->limits.accumulate && seed == t->plan->seed))
         return 0;
     return lt_error_set(err, -EINVAL,
@@ -283,7 +283,7 @@ static int check_batches(const struct lt_trainer *t, const cJSON *o, struct lt_e
                         " (accumulate %" PRIu64 ", seed %" PRIu64 "); the plan has %" PRIu64
                         " of %" PRId64 " (%" PRIu64 ", %" PRIu64
                         "): begin at a checkpoint between epochs",
-                        batches, size, accumulate, seed, t->limits.train_batches, t->batch_size,
+                        batches, size, accumulate, seed, t->limits.train_batches, t->ranks.shares.all,
                         t->limits.accumulate, t->plan->seed);
 }
 

@@ -47,7 +47,7 @@ struct lt_train_config {
     const char *blobs; /* folder below which files named by content lie (sys/paths.h); NULL: none */
     struct lt_journal *journal; /* may be NULL */
     struct lt_page *page;       /* may be NULL */
-    struct lt_comm *comm;       /* the job's ranks; never NULL: `none` for a world of one */
+    struct lt_comm *comm;       /* the job's ranks; NULL: this one is alone */
     /* Bits of enum lt_page_command wanted now; asked at every boundary (between micro-batches). May
      * be NULL. */
     uint32_t (*commands)(void *arg, const struct lt_position *pos);

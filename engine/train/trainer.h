@@ -17,6 +17,7 @@
 #include "engine/train/limits.h"
 #include "engine/train/logger.h"
 #include "engine/train/programs.h"
+#include "engine/train/ranks.h"
 #include "engine/train/saver.h"
 #include "engine/train/schedule.h"
 #include "engine/train/snapshot.h"
@@ -66,7 +67,7 @@ struct lt_trainer {
     const Lt__V1__TrainingPlan *plan;
     const Lt__V1__Trainer *t; /* never NULL */
     struct lt_data *data;
-    int64_t batch_size;
+    struct lt_ranks ranks;
     struct lt_loader *train, *val;
     struct lt_session *session;
     struct lt_bound micro, step, eval;
@@ -125,13 +126,12 @@ bool lt_trainer_fit_done(struct lt_trainer *t);
 int lt_trainer_open(struct lt_trainer *t, struct lt_error *err);
 void lt_trainer_close(struct lt_trainer *t);
 
-int64_t lt_plan_batch_size(const Lt__V1__Data *d);
 void lt_count_batches(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                      struct lt_batch_counts *out);
+                      const struct lt_shares *shares, struct lt_batch_counts *out);
 void lt_session_fields(const struct lt_data *data, struct lt_field *out);
 /* Which split a loader of this kind reads, how far; shared with evaluation and checks. */
 void lt_loader_plan(const struct lt_data *data, const Lt__V1__TrainingPlan *plan,
-                    const struct lt_limits *l, enum lt_split_kind kind,
+                    const struct lt_shares *shares, int rank, const struct lt_limits *l, enum lt_split_kind kind,
                     struct lt_loader_config *out);
 /* Programs for every batch size that such a loader gives: `full` where no update follows, `last`
  * where one does. */
@@ -153,6 +153,8 @@ int lt_trainer_epoch_values(struct lt_trainer *t, enum lt_stage_kind stage,
                             struct lt_error *err);
 
 /* loop.c */
+/* A training batch's sum and weight of quantity i: to the window, the epoch, the epoch's line. */
+void lt_trainer_add(struct lt_trainer *t, int i, double sum, double weight);
 int lt_trainer_fit(struct lt_trainer *t, struct lt_error *err);
 /* Anonymous memory as it is now, to the shared page. */
 void lt_trainer_measure_memory(struct lt_trainer *t);

@@ -75,11 +75,14 @@ static int validation_end(struct lt_trainer *t, struct lt_error *err)
 
 int lt_trainer_validate_batch(struct lt_trainer *t, struct lt_error *err)
 {
-    struct lt_step_inputs in = {0};
-    int rc = lt_bound_run(&t->eval, t->session, lt_loader_next(t->val), &in, err);
+    struct lt_step_inputs in = {.exchange = t->ranks.mine};
+    int rc;
 
+    lt_ranks_offer(t);
+    rc = lt_bound_run(&t->eval, t->session, lt_loader_next(t->val), &in, err);
     if (rc < 0)
         return rc;
+    lt_ranks_take(t, &t->eval);
     lt_eval_add(t->session, &t->eval, &t->metrics, t->evaluated);
     rc = val_step_values(t, err);
     t->pos.val_batch++;
@@ -89,7 +92,7 @@ int lt_trainer_validate_batch(struct lt_trainer *t, struct lt_error *err)
 
 int lt_trainer_sanity(struct lt_trainer *t, struct lt_error *err)
 {
-    struct lt_step_inputs in = {0};
+    struct lt_step_inputs in = {.exchange = t->ranks.mine};
     int rc = 0;
 
     if (!t->limits.sanity_batches)

@@ -64,7 +64,7 @@ static uint32_t commands(void *arg, const struct lt_position *pos)
         r->told = lt_journal_size(r->journal);
         lt_wake_poke(r->wake);
     }
-    return atomic_load_explicit(&r->page->command, memory_order_relaxed) |
+    return (r->start->rank ? 0 : atomic_load_explicit(&r->page->command, memory_order_relaxed)) |
            (terminated ? LT_COMMAND_STOP : 0);
 }
 

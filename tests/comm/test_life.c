@@ -19,7 +19,7 @@
 static void what_cant_be_opened_says_why(void **state)
 {
     const char *dir = lt_test_dir();
-    struct lt_comm_config c = {.world = 2, .plugins = dir};
+    struct lt_comm_config c = {.world = 4, .local_world = 2, .plugins = dir};
     struct lt_error err = {0};
     struct lt_comm *comm = NULL;
 
@@ -32,6 +32,8 @@ static void what_cant_be_opened_says_why(void **state)
     lt_test_write(lt_test_path(dir, "liblt_mpi.so"), "no library", 10);
     assert_int_equal(lt_comm_open(&c, &comm, &err), -ELIBBAD);
     assert_non_null(strstr(err.text, "libmpich12"));
+    c = (struct lt_comm_config){.world = 4, .local_world = 2, .kind = "shm"};
+    assert_int_equal(lt_comm_open(&c, &comm, &err), -EINVAL); /* another node's memory */
     c = (struct lt_comm_config){.world = 1, .kind = "smoke"};
     assert_int_equal(lt_comm_open(&c, &comm, &err), -EINVAL);
     assert_non_null(strstr(err.text, "smoke"));
@@ -170,11 +172,12 @@ static void the_peers_of_a_dead_rank_can_be_ended(void **state)
     static size_t sizes[] = {10, 3000000};
 
     (void)state;
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    for (size_t i = 0; i < 4; i++) {
         int killed = 0;
         struct lt_test_ranks t = {.world = 3,
+                                  .kind = i / 2 ? "mpi" : "shm",
                                   .fn = reduce_for_ever,
-                                  .arg = &sizes[i],
+                                  .arg = &sizes[i % 2],
                                   .meanwhile = kill_one_then_end_the_others,
                                   .meanwhile_arg = &killed};
 

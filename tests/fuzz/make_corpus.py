@@ -34,6 +34,21 @@ def record(payload):
     return length + struct.pack("<I", crc32c(length + payload)) + payload
 
 
+def pmi():
+    head = b"job=j attempt=1 generation=1 rank=1 seq="
+    hello = b"ltpmi1 hello " + head + b"0 world=3 puts=1\n"
+    put("pmi", "empty", b"")
+    put("pmi", "lines", hello + b"ltpmi1 put " + head + b"1 key=k value=a=b\nltpmi1 get " + head + b"2 key=k\n"
+        b"ltpmi1 barrier " + head + b"1\n")
+    put("pmi", "init", b"cmd=init pmi_version=1 pmi_subversion=1\ncmd=get_maxes\ncmd=get_appnum\ncmd=get_my_kvsname\n" * 2)
+    put("pmi", "put-get", b"cmd=put kvsname=x key=k value=v\ncmd=get kvsname=x key=PMI_process_mapping\ncmd=get kvsname=x key=k\n")
+    put("pmi", "no-equals", b"hello\n" * 3)
+    put("pmi", "no-newline", b"cmd=" + b"x" * 9000)
+    put("pmi", "many-words", b"cmd=put " + b"a=b " * 40 + b"\n")
+    put("pmi", "long-value", b"cmd=put key=k value=" + b"v" * 2000 + b"\n")
+    put("pmi", "numbers", b"ltpmi1 hello job=j attempt=-1 generation=99999999999999999999 rank=1 seq=1 world=0 puts=0\n")
+
+
 def journal():
     head = b"LTJ1" + struct.pack("<I", 1)
     good = head + record(b"one") + record(b"") + record(b"three" * 20)
@@ -323,5 +338,5 @@ def safetensors():
     put("safetensors", "invalid-utf8", file(b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)))
 
 
-for make in (journal, idx, plan_text, plan_wire, plan_wire_from_examples, safetensors):
+for make in (journal, idx, plan_text, plan_wire, plan_wire_from_examples, pmi, safetensors):
     make()

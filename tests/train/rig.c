@@ -14,6 +14,7 @@
 #include "sys/file.h"
 #include "sys/journal.h"
 #include "tests/data/make_idx.h"
+#include "tests/support/team.h"
 
 #define SIDE 4
 
@@ -163,33 +164,72 @@ static uint32_t commands(void *arg, const struct lt_position *pos)
     return 0;
 }
 
-static void run(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
+static uint32_t other_commands(void *arg, const struct lt_position *pos)
 {
+    const struct rig *r = arg;
+
+    (void)pos;
+    return r->other_command;
+}
+
+struct ranks {
+    struct rig *r;
+    Lt__V1__JobSpec *spec;
+    const char *checkpoint;
+};
+
+static char *journal_of(const struct rig *r, int rank)
+{
+    return rank ? lt_format("%s.%d", r->journal_path, rank) : lt_strdup(r->journal_path);
+}
+
+static void rank_run(void *arg, struct lt_comm *comm)
+{
+    const struct ranks *all = arg;
+    struct rig *r = all->r;
     Lt__V1__StartRank start = LT__V1__START_RANK__INIT;
     LT_AUTO(lt_free) char *cache = lt_format("%s/cache", r->dir);
+    int rank = comm ? lt_comm_rank(comm) : 0;
+    LT_AUTO(lt_free) char *journal_path = journal_of(r, rank);
     LT_AUTO(lt_journal_close) struct lt_journal *journal = NULL;
     struct lt_train_config c = {.start = &start,
                                 .backend = r->backend,
                                 .cache_dir = cache,
-                                .commands = commands,
+                                .commands = rank ? other_commands : commands,
+                                .comm = comm,
                                 .arg = r,
                                 .quiet = getenv("RIG_LOUD") == NULL};
     struct lt_error err = {0};
 
     start.job = (char *)(uintptr_t) "job-1";
-    start.attempt = ++r->attempt;
-    start.spec = spec;
+    start.attempt = r->attempt;
+    start.rank = (uint32_t)rank;
+    start.spec = all->spec;
     start.run_dir = r->run;
     start.cpus = 1;
-    start.checkpoint = (char *)(uintptr_t)checkpoint;
+    start.checkpoint = (char *)(uintptr_t)all->checkpoint;
     if (!r->keep_journal)
-        lt_file_unlink(r->journal_path, NULL);
-    if (lt_journal_open(r->journal_path, &journal, &err) < 0)
+        lt_file_unlink(journal_path, NULL);
+    if (lt_journal_open(journal_path, &journal, &err) < 0)
         fail_msg("%s", err.text);
     c.journal = journal;
+    lt_train_run(&c, rank ? &r->others[rank] : &r->result);
+    if (comm && (rank ? r->others[rank] : r->result).result == LT__V1__JOB_RESULT__FAILED &&
+        !r->alike)
+        team_break(comm); /* as the agent ends the others */
+}
+
+static void run(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
+{
+    struct ranks all = {r, spec, checkpoint};
+
+    r->attempt++;
     r->boundaries = 0;
     r->cut_done = false;
-    lt_train_run(&c, &r->result);
+    if (r->world > 1)
+        team_run(r->world, rank_run, &all);
+    else
+        rank_run(&all, NULL);
 }
 
 void rig_fit_spec(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint)
@@ -221,14 +261,15 @@ void rig_evaluate(struct rig *r, const char *tail, const char *checkpoint, const
 
 typedef void record_fn(void *arg, const Lt__V1__JournalRecord *rec);
 
-static void each_record(const struct rig *r, record_fn *fn, void *arg)
+static void each_record_of(const struct rig *r, int rank, record_fn *fn, void *arg)
 {
+    LT_AUTO(lt_free) char *path = journal_of(r, rank);
     LT_AUTO(lt_journal_reader_close) struct lt_journal_reader *reader = NULL;
     const void *payload;
     uint64_t end;
     size_t n;
 
-    assert_int_equal(lt_journal_reader_open(r->journal_path, 0, &reader, NULL), 0);
+    assert_int_equal(lt_journal_reader_open(path, 0, &reader, NULL), 0);
     while (lt_journal_read(reader, &payload, &n, &end, NULL) == 1) {
         Lt__V1__JournalRecord *rec = lt__v1__journal_record__unpack(NULL, n, payload);
 
@@ -236,6 +277,29 @@ static void each_record(const struct rig *r, record_fn *fn, void *arg)
         fn(arg, rec);
         lt__v1__journal_record__free_unpacked(rec, NULL);
     }
+}
+
+static void each_record(const struct rig *r, record_fn *fn, void *arg)
+{
+    each_record_of(r, 0, fn, arg);
+}
+
+static void collect_type(void *arg, const Lt__V1__JournalRecord *rec)
+{
+    bool *seen = arg;
+
+    seen[rec->type_case % 64] = true;
+}
+
+void rig_record_types(const struct rig *r, int rank, struct lt_buf *out)
+{
+    const ProtobufCMessageDescriptor *d = &lt__v1__journal_record__descriptor;
+    bool seen[64] = {false};
+
+    each_record_of(r, rank, collect_type, seen);
+    for (unsigned i = 0; i < d->n_fields; i++)
+        if (d->fields[i].id < 64 && seen[d->fields[i].id])
+            lt_buf_printf(out, "%s%s", out->len ? " " : "", d->fields[i].name);
 }
 
 struct metric_query {

@@ -36,6 +36,10 @@ struct rig {
         boundaries;    /* the cut_boundary-th boundary (0-based): checkpoint, then die */
     uint32_t command;  /* given at every boundary instead */
     bool keep_journal; /* append to the journal of earlier runs */
+    int world;         /* ranks, as threads; 0: one. Rank r > 0 writes `journal_path`.r */
+    bool alike;        /* a rank that fails leaves the others to fail by themselves */
+    uint32_t other_command; /* given to rank 1 at every boundary */
+    struct lt_train_result others[4]; /* of ranks > 0 */
 };
 
 void rig_init(struct rig *r, int n_train, int n_val, int batch);
@@ -45,6 +49,8 @@ void rig_fit(struct rig *r, const char *plan_tail, const char *checkpoint);
 void rig_fit_spec(struct rig *r, Lt__V1__JobSpec *spec, const char *checkpoint);
 /* A test (or validation) of a checkpoint folder, relative to the run. */
 void rig_evaluate(struct rig *r, const char *plan_tail, const char *checkpoint, const char *mode);
+/* Record types of a rank's journal, once each, in the order of the schema: "phase started". */
+void rig_record_types(const struct rig *r, int rank, struct lt_buf *out);
 void rig_new_run(struct rig *r, const char *name); /* another run folder */
 
 /* Makes the loss NaN wherever training sample `sample` is, and nowhere else, with the rig's model:

@@ -109,14 +109,16 @@ static char *last_checkpoint(const struct rig *r)
 
 /* Run, cut at every boundary, continue: `crash` dies without a checkpoint there, so the newest
  * earlier one is used. */
-static void cut_everywhere(const struct lt_backend *backend, const char *plan, bool crash)
+static void cut_everywhere(const struct lt_backend *backend, const char *plan, bool crash,
+                           int world)
 {
     struct rig r;
     struct ending want;
     uint64_t cut = 0;
 
-    rig_init(&r, 30, 10, 4);
+    rig_init(&r, 30, 10, 4 / world);
     r.backend = backend;
+    r.world = world;
     r.model = model;
     if (plan == poisoned)
         rig_poison(&r, 5);
@@ -149,7 +151,7 @@ static void cut_everywhere(const struct lt_backend *backend, const char *plan, b
             fail_msg("cut at boundary %llu: %s", (unsigned long long)cut, r.result.reason);
         compare(&want, &r, cut);
     }
-    assert_true(cut > 40);
+    assert_true(cut > (world == 1 ? 40 : 20)); /* several ranks look when they exchange numbers */
     ending_done(&want);
     rig_done(&r);
 }
@@ -157,26 +159,38 @@ static void cut_everywhere(const struct lt_backend *backend, const char *plan, b
 static void stopped_at_every_boundary(void **state)
 {
     (void)state;
-    cut_everywhere(&lt_backend_ref, full, false);
+    cut_everywhere(&lt_backend_ref, full, false, 1);
 }
 
 static void crashed_at_every_boundary(void **state)
 {
     (void)state;
-    cut_everywhere(&lt_backend_ref, full, true);
+    cut_everywhere(&lt_backend_ref, full, true, 1);
 }
 
 static void stopped_on_the_fast_back_end(void **state)
 {
     (void)state;
-    cut_everywhere(&lt_backend_cpu, full, false);
+    cut_everywhere(&lt_backend_cpu, full, false, 1);
+}
+
+static void two_ranks_stopped_wherever_they_agree(void **state)
+{
+    (void)state;
+    cut_everywhere(&lt_backend_cpu, full, false, 2);
+}
+
+static void two_ranks_crashed_wherever_they_agree(void **state)
+{
+    (void)state;
+    cut_everywhere(&lt_backend_cpu, full, true, 2);
 }
 
 static void cut_around_rollbacks(void **state)
 {
     (void)state;
-    cut_everywhere(&lt_backend_ref, poisoned, false);
-    cut_everywhere(&lt_backend_ref, poisoned, true);
+    cut_everywhere(&lt_backend_ref, poisoned, false, 1);
+    cut_everywhere(&lt_backend_ref, poisoned, true, 1);
 }
 
 int main(void)
@@ -186,6 +200,8 @@ int main(void)
         cmocka_unit_test(crashed_at_every_boundary),
         cmocka_unit_test(stopped_on_the_fast_back_end),
         cmocka_unit_test(cut_around_rollbacks),
+        cmocka_unit_test(two_ranks_stopped_wherever_they_agree),
+        cmocka_unit_test(two_ranks_crashed_wherever_they_agree),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

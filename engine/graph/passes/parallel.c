@@ -324,6 +324,14 @@ static void copies_free(struct lt_parallel *p)
     lt_free(p->copy);
 }
 
+static bool has_batch_norm(const struct lt_graph *g)
+{
+    for (int i = 0; i < g->n_nodes; i++)
+        if (!g->nodes[i].dead && !strcmp(g->nodes[i].op->name, "batch_norm"))
+            return true;
+    return false;
+}
+
 int lt_pass_parallel(struct lt_graph *g, const struct lt_pass_context *c, struct lt_error *err)
 {
     int world = LT_MAX(c->world, 1), slices = LT_MAX(c->slices, 1);
@@ -334,6 +342,11 @@ int lt_pass_parallel(struct lt_graph *g, const struct lt_pass_context *c, struct
         return 0;
     if (slices > 1 && slices % world)
         return lt_error_set(err, -EINVAL, "%d slices don't divide among %d ranks", slices, world);
+    if (slices > 1 && !c->sync_batchnorm && has_batch_norm(g))
+        return lt_error_set(err, -EINVAL,
+                            "statistics of batch_norm over each rank's own samples depend on the "
+                            "number of ranks: reproducible: elastic needs "
+                            "trainer.sync_batchnorm: true");
     if (c->sync_batchnorm)
         lt_parallel_norms(&p);
     if (p.rc == 0 && p.target > 1)
