@@ -1,25 +1,68 @@
-/* resume.c - a new job that begins where another one's checkpoint is */
+/* resume.c - a new job that begins where another one's checkpoint is; of a command: that is told where the other one's
+ * folder is */
 #include "base/arena.h"
+#include "base/str.h"
 #include "daemon/rpc/common.h"
 #include "lt/v1/plan.pb-c.h"
 
-/* A copy of the plan's top level with its `resume` set; the parts below are shared. */
-static Lt__V1__JobSpec *spec_of(struct lt_arena *arena, const Lt__V1__TrainingPlan *plan,
-                                const char *job, const char *checkpoint)
+static Lt__V1__JobSpec *new_spec(struct lt_arena *arena, Lt__V1__JobSpec__KindCase kind)
 {
     Lt__V1__JobSpec *spec = lt_arena_alloc(arena, sizeof *spec);
-    Lt__V1__TrainingPlan *copy = lt_arena_alloc(arena, sizeof *copy);
-    Lt__V1__Resume *resume = lt_arena_alloc(arena, sizeof *resume);
 
     lt__v1__job_spec__init(spec);
-    lt__v1__resume__init(resume);
-    *copy = *plan;
-    resume->job = (char *)job;
-    resume->checkpoint = (char *)checkpoint;
-    copy->resume = resume;
-    spec->kind_case = LT__V1__JOB_SPEC__KIND_PLAN;
-    spec->plan = copy;
+    spec->kind_case = kind;
     return spec;
+}
+
+static Lt__V1__Resume *new_resume(struct lt_arena *arena, const Lt__V1__JobFold *parent)
+{
+    Lt__V1__Resume *resume = lt_arena_alloc(arena, sizeof *resume);
+
+    lt__v1__resume__init(resume);
+    resume->job = parent->id;
+    return resume;
+}
+
+/* A copy of the plan's top level with its `resume` set; the parts below are shared. */
+static Lt__V1__JobSpec *of_plan(struct lt_arena *arena, const Lt__V1__JobFold *parent,
+                                const Lt__V1__ResumeRequest *q)
+{
+    Lt__V1__JobSpec *spec = new_spec(arena, LT__V1__JOB_SPEC__KIND_PLAN);
+
+    spec->plan = lt_arena_alloc(arena, sizeof *spec->plan);
+    *spec->plan = q->plan ? *q->plan : *parent->spec->plan;
+    spec->plan->resume = new_resume(arena, parent);
+    spec->plan->resume->checkpoint = q->checkpoint;
+    return spec;
+}
+
+static Lt__V1__JobSpec *of_command(struct lt_arena *arena, const Lt__V1__JobFold *parent,
+                                   const Lt__V1__ResumeRequest *q)
+{
+    Lt__V1__JobSpec *spec = new_spec(arena, LT__V1__JOB_SPEC__KIND_COMMAND);
+
+    spec->command = lt_arena_alloc(arena, sizeof *spec->command);
+    *spec->command = q->command ? *q->command : *parent->spec->command;
+    spec->command->resume = new_resume(arena, parent);
+    return spec;
+}
+
+/* NULL: the call has ended. */
+static Lt__V1__JobSpec *spec_of(struct lt_rpc_call *call, const Lt__V1__JobFold *parent,
+                                const Lt__V1__ResumeRequest *q)
+{
+    unsigned kind = parent->spec ? parent->spec->kind_case : 0;
+
+    if (kind == LT__V1__JOB_SPEC__KIND_PLAN && !q->command)
+        return of_plan(lt_rpc_call_arena(call), parent, q);
+    if (kind == LT__V1__JOB_SPEC__KIND_COMMAND && !q->plan && lt_str_eq(q->checkpoint, "last"))
+        return of_command(lt_rpc_call_arena(call), parent, q);
+    lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
+                  kind == LT__V1__JOB_SPEC__KIND_COMMAND
+                      ? "job %s is a command: which of its checkpoints it goes on from is its own affair"
+                      : "job %s is no training job, and no command",
+                  parent->id);
+    return NULL;
 }
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
@@ -38,12 +81,9 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
                       "request_id is missing: make one per submission");
         return;
     }
-    if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN) {
-        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s is no training job", fold->id);
+    spec = spec_of(call, fold, q);
+    if (!spec)
         return;
-    }
-    spec = spec_of(lt_rpc_call_arena(call), q->plan ? q->plan : fold->spec->plan, fold->id,
-                   q->checkpoint);
     if (lt_call_validate(call, spec) < 0)
         return;
     lt_coord_spec_hash(spec, hash);

@@ -186,6 +186,23 @@ def retries_with_the_attempt_in_the_environment(w):
     equal([e["reason"] for e in w.events(job, "attempt_ended") if e["retry"]], ["exit code 7"] * 2)
 
 
+def resumed(w):
+    """A new job with its parent's program, which finds the old one's folder in LTD_RESUME_DIR; --set changes it on the way."""
+    w.ltd()
+    text = ("old = os.environ.get('LTD_RESUME_DIR')\nstep = int(open(old + '/step').read()) if old else 0\n"
+            "print(step, os.environ.get('MORE'), flush=True)\nopen(os.environ['LTD_RUN_DIR'] + '/step', 'w').write(str(step + 1))")
+    first = submit(w, text)
+    w.wait_done(first, code=0)
+    second = w.out("resume", "-q", first)
+    w.wait_done(second, code=0)
+    third = w.out("resume", "-q", second, "--set", "env.MORE=yes")
+    w.wait_done(third, code=0)
+    equal([w.out("logs", j) for j in (first, second, third)], ["0 None", "1 None", "2 yes"])
+    equal(w.status(third)["parent"], second)
+    p = w.ctl("resume", first, "--checkpoint", "best", code=None)
+    check(p.returncode == 1 and "its own affair" in p.stderr, p.returncode, p.stderr)
+
+
 def ends_by_a_signal(w):
     """Its own fault (SIGSEGV, SIGABRT, …): class JOB, exit 100. Killed by somebody: INFRASTRUCTURE, tried again."""
     w.ltd()
@@ -585,7 +602,7 @@ def torch_with_gloo(w):
 
 
 run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secrets_stay_in_their_files, what_cant_be_run_is_refused,
-     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, ends_by_a_signal, stopped, deaf_to_sigterm,
+     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, resumed, ends_by_a_signal, stopped, deaf_to_sigterm,
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
      daemon_killed, metrics_of_a_command, metrics_again_after_a_retry, early_stopping, floods_of_metrics, the_recorder_is_killed,
      several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
