@@ -137,7 +137,9 @@ static int on_frame(struct following *x, const Lt__V1__LogsResponse *r)
         break;
     case LT__V1__LOGS_RESPONSE__FRAME_REWOUND:
         lt_progress_hide(x->progress);
-        if (x->progress)
+        if (x->progress && !r->rewound->has_to_step)
+            lt_ctl_note("the job begins again in a new attempt");
+        else if (x->progress)
             lt_ctl_note("the job goes on from step %llu in a new attempt",
                         (unsigned long long)r->rewound->to_step);
         break;

@@ -30,7 +30,7 @@ static void say(bool good, const char *what, const char *text)
 
 static void check_programs(void)
 {
-    static const char *const names[] = {"ltd", "lt-shim", "lt-worker"};
+    static const char *const names[] = {"ltd", "lt-shim", "lt-worker", "lt-recorder"};
 
     for (size_t i = 0; i < LT_ARRAY_LEN(names); i++) {
         LT_AUTO(lt_free) char *path = lt_path_program(names[i]);

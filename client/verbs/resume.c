@@ -67,13 +67,14 @@ static int find_spec(struct lt_ctl *ctl, const char *job, Lt__V1__JobSpec **out)
                                 .arg = &f};
     int rc = lt_stream_run(ctl, &s);
 
-    if (rc == 0 && (!f.spec || f.spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN))
-        rc = lt_ctl_fail(ctl, LT_EXIT_ERROR, "job %s has no training plan to go on with", job);
+    if (rc == 0 && (!f.spec || f.spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION))
+        rc = lt_ctl_fail(ctl, LT_EXIT_ERROR, "job %s has no plan to go on with", job);
     *out = f.spec;
     return rc;
 }
 
-static int changed_plan(struct lt_ctl *ctl, const char *job, Lt__V1__TrainingPlan **out)
+/* *out NULL: nothing was changed. */
+static int changed_spec(struct lt_ctl *ctl, const char *job, Lt__V1__JobSpec **out)
 {
     LT_AUTO(lt_free) char *here = NULL;
     struct lt_problems problems = {0};
@@ -104,12 +105,12 @@ static int changed_plan(struct lt_ctl *ctl, const char *job, Lt__V1__TrainingPla
     if (rc == 0)
         rc = lt_files_send(ctl);
     if (rc == 0)
-        *out = spec->plan;
+        *out = spec;
     lt_problems_done(&problems);
     return rc;
 }
 
-static int submit(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan *plan,
+static int submit(struct lt_ctl *ctl, const char *parent, const Lt__V1__JobSpec *changed,
                   const char **job)
 {
     Lt__V1__ResumeRequest q = LT__V1__RESUME_REQUEST__INIT;
@@ -120,7 +121,10 @@ static int submit(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan *
     q.request_id = (char *)lt_ctl_request_id(ctl);
     q.job_id = (char *)parent;
     q.checkpoint = (char *)(checkpoint ? checkpoint : "last");
-    q.plan = plan;
+    if (changed && changed->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
+        q.command = changed->command;
+    else if (changed)
+        q.plan = changed->plan;
     rc = lt_ctl_call(ctl, "Resume", &q, &lt__v1__submit_response__descriptor, &r);
     if (rc == 0)
         *job = r->job_id;
@@ -130,16 +134,16 @@ static int submit(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan *
 static int run(struct lt_ctl *ctl)
 {
     struct lt_follow f = {.follow = true};
-    Lt__V1__TrainingPlan *plan;
+    Lt__V1__JobSpec *changed;
     Lt__V1__JobStatus *parent;
     int rc = lt_ctl_connect(ctl);
 
     if (rc == 0)
         rc = lt_ctl_get(ctl, ctl->args[0], &parent);
     if (rc == 0)
-        rc = changed_plan(ctl, parent->id, &plan);
+        rc = changed_spec(ctl, parent->id, &changed);
     if (rc == 0)
-        rc = submit(ctl, parent->id, plan, &f.job);
+        rc = submit(ctl, parent->id, changed, &f.job);
     if (rc)
         return rc;
     if (lt_ctl_flag(ctl, "follow"))
@@ -160,7 +164,8 @@ const struct lt_verb lt_verb_resume = {
     .summary = "Go on from a job's checkpoint in a new job",
     .details = "The old job stays what it is; the new one names it as its parent. --set changes "
                "the plan on the way: more epochs,\n"
-               "another patience.",
+               "another patience. Of a command: the same program again, told where the old job's files are "
+               "(LTD_RESUME_DIR).",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,

@@ -39,6 +39,7 @@ static const struct {
     {"role", "ROLE", "coordinator, agent or both (default)"},
     {"coordinator", "ADDR", "where an agent finds its coordinator: a socket's path, or HOST:PORT"},
     {"node", "NAME", "this node's name (default: the host's)"},
+    {"hang_after", "SECONDS", "how long a rank may stand still before it is ended (default: 60)"},
     {"log_level", "LEVEL", "debug, info (default), warning or error"},
     {"embedded", NULL, "end by itself when there has been nothing to do for a while"},
     {"idle_exit", "SECONDS", "how long that while is (default: 600)"},

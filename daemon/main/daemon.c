@@ -237,6 +237,7 @@ static int start_agent(struct lt_daemon *d, const char *runtime_dir, struct lt_e
                                   .runtime_dir = runtime_dir,
                                   .name = d->config->node,
                                   .coordinator = d->config->coordinator,
+                                  .hang_ms = (unsigned)LT_MIN(d->config->hang_after, 1000000) * 1000,
                                   .on_ready = ready,
                                   .user = d};
 

@@ -1,6 +1,7 @@
 /* gone.c - why did a rank end?
  *
  *   the worker's last record says so      its result and class
+ *   it stood still for good (still.c)     INFRASTRUCTURE
  *   the kernel was out of memory          OOM
  *   no exit record: the shim was killed   INFRASTRUCTURE
  *   death by a signal                     INFRASTRUCTURE; of a command by one that comes from its own fault: JOB
@@ -18,9 +19,11 @@
 #include "proto/plan.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
+#include "sys/file.h"
 #include "sys/journal.h"
 #include "sys/log.h"
 
+#define HUNG_MAX 4096
 #define INFRASTRUCTURE LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE
 
 /* The last record was acknowledged in an earlier agent's life, so it wasn't sent, and read, by us.
@@ -91,6 +94,17 @@ static void classify_exit(const struct lt_rank *r, const struct lt_exit_record *
     }
 }
 
+static bool found_hung(const struct lt_rank *r, Lt__V1__RankExited *x)
+{
+    LT_AUTO(lt_free) char *path = lt_attempt_path(r->dir, "hung");
+    LT_BUF_AUTO text = {0};
+
+    if (lt_file_read(path, HUNG_MAX, &text, NULL) < 0 || !text.data)
+        return false;
+    set(x, INFRASTRUCTURE, lt_format("hung: %s", text.data));
+    return true;
+}
+
 static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
 {
     struct lt_exit_record e = {0};
@@ -102,6 +116,8 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
         x->has_status = true;
         x->status = e.signaled ? 128 + e.status : e.status;
     }
+    if (!r->finished && found_hung(r, x))
+        return;
     if (r->finished) {
         x->has_result = true;
         x->result = r->result;

@@ -27,6 +27,8 @@ struct lt_node {
     uv_loop_t *loop;
     char *state_dir, *attempts_dir, *name, *shim, *worker;
     unsigned ladder_ms; /* between the rungs of the kill ladder */
+    uint64_t hang_ns;   /* so long a rank may stand still */
+    uint64_t looked_ns; /* for ranks that do; monotonic */
     int lock;
     Lt__V1__Inventory *inventory;
     struct lt_rpc_session *session;
@@ -74,6 +76,8 @@ int lt_node_connect(struct lt_node *n, struct lt_rpc_loop *loop, const char *tar
 /* ---- sample.c */
 void lt_node_sample(struct lt_node *n);
 void lt_rank_sample(const struct lt_rank *r); /* this one alone, whatever its state */
+/* ---- still.c */
+void lt_still_look(struct lt_node *n); /* called often, looks now and then */
 /* ---- inventory.c; allocated by lt_malloc, lives as long as the process */
 Lt__V1__Inventory *lt_node_inventory(const char *worker);
 void lt_node_inventory_free(Lt__V1__Inventory *inv);

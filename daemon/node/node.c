@@ -20,6 +20,7 @@
 #include "sys/paths.h"
 
 #define LADDER_MS 10000
+#define HANG_MS 60000
 #define CHECKS 2
 
 void lt_node_hold(struct lt_node *n)
@@ -73,6 +74,7 @@ static void on_tick(uv_timer_t *t)
         lt_rank_watch(r);
         lt_rank_tail(r);
     }
+    lt_still_look(n);
     lt_node_sample(n);
     lt_node_trim_tick(n->trim, running == 0);
     if (running == 0) {
@@ -132,6 +134,7 @@ static struct lt_node *node_new(const struct lt_node_config *c)
     n->name = c->name ? lt_strdup(c->name) : host_name();
     n->shim = c->shim ? lt_strdup(c->shim) : lt_path_program("lt-shim");
     n->worker = c->worker ? lt_strdup(c->worker) : lt_path_program("lt-worker");
+    n->hang_ns = (uint64_t)(c->hang_ms ? c->hang_ms : HANG_MS) * 1000000;
     n->ladder_ms = c->ladder_ms ? c->ladder_ms : LADDER_MS;
     n->on_ready = c->on_ready;
     n->user = c->user;

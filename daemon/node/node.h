@@ -25,6 +25,7 @@ struct lt_node_config {
     const char *shim;         /* path of lt-shim; NULL: beside the running binary */
     const char *worker;       /* path of lt-worker; NULL: beside the running binary */
     unsigned max_checks;      /* plans checked at the same time; 0: 2 */
+    unsigned hang_ms;         /* a rank that stands still so long is ended; 0: 60 s */
     unsigned ladder_ms;       /* from a cancel to SIGTERM, and from there to SIGKILL; 0: 10 s */
     /* Called once, when the first session is welcomed and every attempt found on disk has been
      * reported. */

@@ -18,6 +18,7 @@
 #include <uv.h>
 #include "base/buf.h"
 #include "base/error.h"
+#include "daemon/node/stall.h"
 #include "lt/v1/agent.pb-c.h"
 
 struct lt_arena;
@@ -32,6 +33,18 @@ enum lt_rank_state {
     LT_RANK_ENDING,
     LT_RANK_ENDED,
     LT_RANK_STATE_N
+};
+
+struct lt_still_mark { /* what moves while a rank gets on */
+    uint64_t v[8];
+};
+
+struct lt_still_since { /* since when it stands still, and what it does meanwhile (still.c); monotonic */
+    struct lt_still_mark mark;
+    uint64_t moved_ns, looked_ns, busy_ns;
+    uint64_t cpu_ms, io;
+    enum lt_still how;
+    char state, wchan[64];
 };
 
 struct lt_rank {
@@ -65,6 +78,10 @@ struct lt_rank {
     char *reason;
     bool gone_sent; /* in this session */
     bool trimmed;   /* its logs, after its end */
+    struct lt_still_since still;
+    char *stalled;    /* what was said of it; NULL: nothing */
+    unsigned hung;    /* descriptions under way, then it is killed */
+    bool doomed;      /* to be killed, also if it only starts */
     uint64_t gone_ns; /* when its shim was seen to be gone; monotonic */
     uv_work_t keep; /* copies the journal */
     bool keeping, kept;
@@ -111,6 +128,7 @@ void lt_rank_tell_gone(struct lt_rank *r);                         /* gone.c */
 void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal); /* signal.c */
 void lt_rank_signal_again(struct lt_rank *r); /* what an earlier agent had begun */
 void lt_rank_ladder_stop(struct lt_rank *r);
+void lt_still_tell_again(struct lt_rank *r); /* a new session: whether it stands still (still.c) */
 /* SIGKILL to the worker, its cgroup, and every process that carries the attempt's token (kill.c).
  */
 void lt_rank_kill_all(struct lt_rank *r);

@@ -77,6 +77,7 @@ void lt_rank_release(struct lt_rank *r)
     lt_journal_reader_close(r->reader);
     lt_buf_done(&r->line);
     lt_free(r->reason);
+    lt_free(r->stalled);
     lt_free(r->name);
     lt_free(r->dir);
     lt_arena_free(r->arena);

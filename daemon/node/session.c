@@ -81,6 +81,8 @@ static void on_welcome(struct lt_node *n, const void *payload)
     n->takes_records = w->takes_records;
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)
         lt_rank_tail_again(r, stored_of(r, w));
+    for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)
+        lt_still_tell_again(r);
     lt_node_blobs_welcomed(n->blobs);
     n->on_ready = NULL;
     if (ready)
@@ -125,10 +127,8 @@ static void on_forget(struct lt_node *n, const void *payload)
 
         if (r->spec->attempt != m->attempt || strcmp(r->spec->job, m->job) != 0)
             continue;
-        if (r->state == LT_RANK_ENDED)
+        if (r->state == LT_RANK_ENDED) /* else it is killed first, and this comes again */
             lt_rank_forget(r);
-        else
-            lt_warning("agent: asked to forget %s, which still runs", r->name);
     }
 }
 

@@ -132,6 +132,7 @@ static void do_checkpoint(struct lt_rank *r)
 
 static void do_kill(struct lt_rank *r)
 {
+    r->doomed = true;
     lt_rank_kill_all(r);
     ladder_start(r, 1, r->node->ladder_ms);
     r->rung = 1;

@@ -180,6 +180,8 @@ static void started(struct lt_rank *r, const char *pid)
     lt_rank_tell_started(r);
     lt_rank_watch(r);
     lt_rank_tail(r);
+    if (r->doomed) /* meanwhile */
+        lt_rank_kill_all(r);
 }
 
 static void on_line(struct lt_rank *r)
@@ -282,7 +284,9 @@ static void on_prepared(uv_work_t *w, int status)
         lt_rank_release(r);
         return;
     }
-    if (r->work_error.code) {
+    if (r->doomed) {
+        fail(r, "killed before it was started", INFRASTRUCTURE);
+    } else if (r->work_error.code) {
         fail(r, r->work_error.text, INFRASTRUCTURE);
     } else {
         rc = spawn(r);

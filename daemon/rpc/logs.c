@@ -136,13 +136,14 @@ static void send_end(struct logs *s, const Lt__V1__JobFold *fold)
     lt_rpc_finish(s->call, LT_RPC_OK, "%s", "");
 }
 
-static void send_rewound(struct logs *s, uint64_t to_step)
+/* Where a command goes on from isn't known: it isn't said. */
+static void send_rewound(struct logs *s, const Lt__V1__JobFold *fold)
 {
     Lt__V1__LogsResponse r = LT__V1__LOGS_RESPONSE__INIT;
     Lt__V1__Rewound rewound = LT__V1__REWOUND__INIT;
 
-    rewound.has_to_step = true;
-    rewound.to_step = to_step;
+    rewound.has_to_step = !fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND;
+    rewound.to_step = rewound.has_to_step ? fold->from_step : 0;
     r.frame_case = LT__V1__LOGS_RESPONSE__FRAME_REWOUND;
     r.rewound = &rewound;
     send_frame(s, &r);
@@ -259,7 +260,7 @@ static bool next_attempt(struct logs *s, const Lt__V1__JobFold *fold)
     if (s->attempt < fold->attempt) {
         begin_attempt(s, s->attempt + 1);
         if (s->attempt > 1 && s->attempt == fold->attempt)
-            send_rewound(s, fold->from_step);
+            send_rewound(s, fold);
         return true;
     }
     if (!s->follow || fold->state == LT__V1__JOB_STATE__DONE)

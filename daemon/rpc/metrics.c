@@ -31,7 +31,8 @@ struct metrics {
     struct lt_arena *arena;
     Lt__V1__MetricPoint *points[BATCH];
     size_t n, seen;
-    uint32_t next_attempt; /* != 0: the batch ended because this attempt begins */
+    uint32_t next_attempt; /* != 0: the batch ended because this attempt begins, */
+    uint64_t next_step;    /* with a value of this step */
 };
 
 static bool wanted(const struct metrics *s, const char *name)
@@ -49,6 +50,7 @@ static int add_point(void *arg, const struct lt_metric_point *p)
 
     if (s->attempt && p->attempt != s->attempt) {
         s->next_attempt = p->attempt;
+        s->next_step = p->step;
         return 1;
     }
     s->attempt = p->attempt; /* 0 before the first one */
@@ -95,7 +97,9 @@ static void send_rewound(struct metrics *s)
     if (!fold || fold->attempt != s->next_attempt)
         return;
     rewound.has_to_step = true;
-    rewound.to_step = fold->from_step;
+    rewound.to_step = fold->spec && fold->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND
+                          ? s->next_step /* nobody else knows where its attempts begin */
+                          : fold->from_step;
     r.rewound = &rewound;
     lt_rpc_send(s->call, &r.base);
 }

@@ -160,6 +160,22 @@ static int fill_evaluation(struct lt_rpc_call *call, Lt__V1__Evaluation *e, cons
     return 0;
 }
 
+static int fill_command(struct lt_rpc_call *call, Lt__V1__Resume *r, const char **parent)
+{
+    const Lt__V1__JobFold *fold = lt_call_job(call, r->job);
+
+    if (!fold)
+        return -ENOENT;
+    if (!fold->spec || fold->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND) {
+        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION, "job %s is no command", fold->id);
+        return -EINVAL;
+    }
+    r->path = fold->run_dir;
+    r->job = fold->id;
+    *parent = fold->id;
+    return 0;
+}
+
 int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent)
 {
     *parent = NULL;
@@ -167,5 +183,7 @@ int lt_call_fill(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **p
         return fill_evaluation(call, spec->evaluation, parent);
     if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan->resume)
         return fill_resume(call, spec->plan->resume, parent);
+    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND && spec->command->resume)
+        return fill_command(call, spec->command->resume, parent);
     return 0;
 }

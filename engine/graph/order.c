@@ -29,6 +29,7 @@ struct order {
     struct lt_deps deps;
     int *waits;             /* node: how many it still waits for */
     int *user_first, *user; /* node → those that wait for it */
+    int *turn;              /* node: when it was scheduled */
 };
 
 static void sizes(struct order *o, const struct lt_binding *b)
@@ -134,6 +135,14 @@ static int urgency(const struct order *o, int i)
     return by_kind[o->g->nodes[i].op->collective];
 }
 
+/* Among equals: the earlier node; of waits, that whose collective was started first. */
+static int precedence(const struct order *o, int i)
+{
+    const struct lt_node *n = &o->g->nodes[i];
+
+    return n->op->collective == LT_OP_COMM_WAIT ? o->turn[o->g->values[n->in[0]].node] : i;
+}
+
 static int best_ready(const struct order *o, const int *ready, int n_ready, bool by_memory)
 {
     int best = -1, urgent = 0;
@@ -146,7 +155,7 @@ static int best_ready(const struct order *o, const int *ready, int n_ready, bool
         if (best >= 0 && u > urgent)
             continue;
         if (best < 0 || u < urgent || grows < least ||
-            (grows == least && ready[r] < ready[best])) {
+            (grows == least && precedence(o, ready[r]) < precedence(o, ready[best]))) {
             best = r;
             least = grows;
             urgent = u;
@@ -162,6 +171,7 @@ static int schedule(struct order *o, int *order, bool by_memory)
     int64_t live = 0, peak = 0;
 
     o->uses = reads(o->g);
+    o->turn = lt_calloc((size_t)n + 1, sizeof *o->turn);
     users_init(o);
     for (int i = 0; i < n; i++)
         if (!o->waits[i])
@@ -170,6 +180,7 @@ static int schedule(struct order *o, int *order, bool by_memory)
         int r = best_ready(o, ready, n_ready, by_memory), i = ready[r];
 
         ready[r] = ready[--n_ready];
+        o->turn[i] = done;
         order[done++] = i;
         run_node(o, i, &live, &peak);
         for (int k = o->user_first[i]; k < o->user_first[i + 1]; k++)
@@ -178,6 +189,7 @@ static int schedule(struct order *o, int *order, bool by_memory)
     }
     lt_free(ready);
     lt_free(o->uses);
+    lt_free(o->turn);
     lt_free(o->waits);
     lt_free(o->user_first);
     lt_free(o->user);

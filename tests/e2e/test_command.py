@@ -11,6 +11,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import (SOURCE, Skipped, alive, check, equal, identity, make, read, run, run_dir, tensorboard, wait_for)
+from disk import Disk
 
 PYTHON = sys.executable
 
@@ -184,6 +185,23 @@ def retries_with_the_attempt_in_the_environment(w):
     equal(w.out("logs", job), "1 0\n2 1\n3 2")
     equal(read(run_dir(w, job), "seen"), b"123")
     equal([e["reason"] for e in w.events(job, "attempt_ended") if e["retry"]], ["exit code 7"] * 2)
+
+
+def resumed(w):
+    """A new job with its parent's program, which finds the old one's folder in LTD_RESUME_DIR; --set changes it on the way."""
+    w.ltd()
+    text = ("old = os.environ.get('LTD_RESUME_DIR')\nstep = int(open(old + '/step').read()) if old else 0\n"
+            "print(step, os.environ.get('MORE'), flush=True)\nopen(os.environ['LTD_RUN_DIR'] + '/step', 'w').write(str(step + 1))")
+    first = submit(w, text)
+    w.wait_done(first, code=0)
+    second = w.out("resume", "-q", first)
+    w.wait_done(second, code=0)
+    third = w.out("resume", "-q", second, "--set", "env.MORE=yes")
+    w.wait_done(third, code=0)
+    equal([w.out("logs", j) for j in (first, second, third)], ["0 None", "1 None", "2 yes"])
+    equal(w.status(third)["parent"], second)
+    p = w.ctl("resume", first, "--checkpoint", "best", code=None)
+    check(p.returncode == 1 and "its own affair" in p.stderr, p.returncode, p.stderr)
 
 
 def ends_by_a_signal(w):
@@ -396,6 +414,19 @@ metric('val/acc', 'inf')
     equal(w.status(job)["step"], 20)
 
 
+def the_example_of_the_page(w):
+    """docs/command-jobs.md's, as it stands: with metrics as a job, without them as a plain program."""
+    page = read(SOURCE, "docs", "command-jobs.md").decode()
+    text, = re.findall(r"```python\n(.*?)```", page, re.S)
+    script = w.file("example.py", text)
+    check(len([line for line in text.splitlines() if line]) <= 10, text)
+    subprocess.run([PYTHON, script], check=True, env={k: v for k, v in os.environ.items() if k != "LTD_METRICS_FD"})
+    w.ltd()
+    job = w.out("submit", "-q", "--nproc", "2", "--", PYTHON, script)
+    w.wait_done(job, code=0)
+    equal(points(w, job), [("loss", i, 1 / (i + 1)) for i in range(100)])
+
+
 def metrics_again_after_a_retry(w):
     """An attempt that goes on from step 6 replaces what the first one wrote from there on, everywhere; followers are told."""
     w.ltd()
@@ -436,6 +467,21 @@ def floods_of_metrics(w):
     w.wait_done(job, code=0)
     check("44 values of metrics beyond the first 256 were left out" in log(w, job), log(w, job))
     equal(len(points(w, job)), 256)
+
+
+def metrics_on_a_full_disk(w):
+    """metrics.csv and TensorBoard end where the disk was full, and the job says so; the rest goes on."""
+    with Disk(os.path.join(w.dir, "data"), 8) as disk:
+        w.ltd()
+        job = submit(w, "for i in range(1000):\n    metric('loss', i, i)\n    if i == 9: touch('up'); wait('go')")
+        there(w, "up")
+        wait_for(lambda: len(points(w, job)) == 10, "the first values")
+        disk.fill()
+        touch(w, "go")
+        w.wait_done(job, code=0)
+        equal(points(w, job), [("loss", i, i) for i in range(1000)])
+        found = [c["detail"] for c in w.events(job, "condition") if c["kind"] == "degraded"]
+        check(any("metrics.csv" in d and "No space" in d for d in found) and any("tfevents" in d for d in found), found)
 
 
 def the_recorder_is_killed(w):
@@ -585,7 +631,7 @@ def torch_with_gloo(w):
 
 
 run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secrets_stay_in_their_files, what_cant_be_run_is_refused,
-     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, ends_by_a_signal, stopped, deaf_to_sigterm,
+     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, resumed, ends_by_a_signal, stopped, deaf_to_sigterm,
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
-     daemon_killed, metrics_of_a_command, metrics_again_after_a_retry, early_stopping, floods_of_metrics, the_recorder_is_killed,
+     daemon_killed, metrics_of_a_command, the_example_of_the_page, metrics_again_after_a_retry, early_stopping, floods_of_metrics, metrics_on_a_full_disk, the_recorder_is_killed,
      several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)

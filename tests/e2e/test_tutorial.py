@@ -1,4 +1,4 @@
-"""docs/tutorial.md is played as it stands: each command of its ```console blocks is run, and must say what the page says.
+"""docs/tutorial*.md are played as they stand: each command of their ```console blocks is run, and must say what the page says.
 
 Blocks run one after the other in one shell, in a home of their own where ~/ltd is this tree. What differs between runs has
 fixed stand-ins on the page: the home, ids of jobs and of processes (in order of appearance), the node's name. What else differs is left out of the
@@ -6,7 +6,7 @@ comparison: numbers with a decimal point, times, and ends of lines that tell of 
 compared; ```console any: nothing is, as it depends on the machine. A command fails only if `echo $?` follows it.
 <!-- wait: CONDITION --> is what a reader's slowness does.
 
-test_tutorial.py --write writes the page anew with what the commands say now.
+test_tutorial.py --write [PAGE…] writes the pages anew with what the commands say now.
 """
 import os
 import re
@@ -16,7 +16,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from harness import SOURCE, Failed, World, check, run, wait_for  # noqa: E402
 
-PAGE = os.path.join(SOURCE, "docs", "tutorial.md")
+PAGES = {"tutorial_says_what_happens": "tutorial.md", "commands_say_what_happens": "tutorial-commands.md"}
 HOME = "/home/you"
 JOBS = ["m4k7q2xz", "t9b3w6hd", "c8v5n1pr", "g2f6j9sk", "w7d4x3bm", "h5r8t2qc", "n3z6k1vg", "b9p4s7wf", "x1c5h8jd", "q6m3v9tn"]
 PIDS = ["4101", "4102", "4103", "4104", "4105", "4106", "4107", "4108", "4109"]
@@ -45,7 +45,8 @@ class Shell:
                                      stderr=subprocess.STDOUT, env=w.env, cwd=w.dir, text=True)
         w.children.append(self.bash)
         self.names = {os.path.join(w.dir, "rt"): "/run/user/1000", w.dir: HOME, os.uname().nodename: "node1"}
-        for program, place in (("ltd", "bin"), ("ltctl", "bin"), ("lt-shim", "libexec/ltd"), ("lt-worker", "libexec/ltd")):
+        for program, place in (("ltd", "bin"), ("ltctl", "bin"), ("lt-shim", "libexec/ltd"), ("lt-worker", "libexec/ltd"),
+                               ("lt-recorder", "libexec/ltd")):
             self.names[w.program(program)] = f"{HOME}/ltd/build/stage/{place}/{program}"
         self.jobs, self.pids = list(JOBS), list(PIDS)
 
@@ -129,10 +130,10 @@ def commands(block):
     return found
 
 
-def play(w, write=False):
+def play(w, name, write=False):
     """Runs the page; returns it with the outputs of now."""
     shell, result, differences = Shell(w), [], []
-    with open(PAGE) as f:
+    with open(os.path.join(SOURCE, "docs", name)) as f:
         page = list(parts(f.read()))
     for kind, lines in page:
         if kind is None:
@@ -151,21 +152,29 @@ def play(w, write=False):
             if compared("\n".join(expected), kind) != compared("\n".join(out.splitlines()), kind):
                 differences.append("\n".join([*command, "--- the page says", *expected, "--- now", *out.splitlines(), ""]))
     if not write and differences:
-        raise Failed("test_tutorial.py --write writes docs/tutorial.md anew:\n" + "\n".join(differences))
+        raise Failed(f"test_tutorial.py --write {name} writes docs/{name} anew:\n" + "\n".join(differences))
     return "\n".join(result) + "\n"
 
 
-def tutorial_says_what_happens(w):
-    play(w)
+def test_of(test, page):
+    def played(w):
+        play(w, page)
+    played.__name__ = test
+    return played
 
 
-if sys.argv[1:] == ["--write"]:
+def write_anew(page):
     world = TutorialWorld()
     try:
-        new = play(world, write=True)
+        new = play(world, page, write=True)
     finally:
         world.close()
-    with open(PAGE, "w") as f:
+    with open(os.path.join(SOURCE, "docs", page), "w") as f:
         f.write(new)
+
+
+if sys.argv[1:2] == ["--write"]:
+    for name in sys.argv[2:] or PAGES.values():
+        write_anew(name)
 else:
-    run([tutorial_says_what_happens], TutorialWorld)
+    run([test_of(*t) for t in PAGES.items()], TutorialWorld)

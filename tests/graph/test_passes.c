@@ -9,6 +9,7 @@
 #include "engine/graph/edit.h"
 #include "engine/graph/op.h"
 #include "engine/graph/pass.h"
+#include "engine/graph/plan.h"
 
 #define DATA(n) "data: {source: {idx: {dir: x}}, batch_size: " #n "}\n"
 
@@ -31,25 +32,32 @@ static const char cnn[] =
         8) "step: {loss: {cross_entropy: {label_smoothing: 0.1}}, metrics: [accuracy]}\n"
            "optimizer: {sgd: {momentum: 0.9}}\ntrainer: {accumulate_grad_batches: 2}\n";
 
-/* The graph after all passes; dump gets the text after each. */
-static struct lt_graph *compile(const char *text, enum lt_program_kind kind, struct lt_buf *dump)
+/* The graph after all passes; dump gets the text after each. ranks: what the session says of them. */
+static struct lt_graph *compile_for(const char *text, enum lt_program_kind kind,
+                                    struct lt_pass_context ranks, struct lt_buf *dump)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
     const Lt__V1__TrainingPlan *plan = plan_parse(arena, text);
-    struct lt_pass_context c = {.plan = plan,
-                                .update = kind == LT_PROGRAM_STEP,
-                                .accumulate =
-                                    plan->trainer && plan->trainer->accumulate_grad_batches > 1};
+    struct lt_pass_context c = ranks;
     struct lt_problems p = {0};
     struct lt_error err = {0};
     struct lt_graph *g =
         lt_graph_import(plan, mnist_fields, 2, kind, (int64_t)plan->data->batch_size, &p, NULL);
 
+    c.plan = plan;
+    c.update = kind == LT_PROGRAM_STEP;
+    c.accumulate = plan->trainer && plan->trainer->accumulate_grad_batches > 1;
+    c.reduce_sums = kind == LT_PROGRAM_STEP || kind == LT_PROGRAM_EVAL;
     if (!g)
         fail_msg("%s: %s", p.items[0].path, p.items[0].reason);
     if (lt_passes_run(g, &c, dump, &err) < 0)
         fail_msg("%s", err.text);
     return g;
+}
+
+static struct lt_graph *compile(const char *text, enum lt_program_kind kind, struct lt_buf *dump)
+{
+    return compile_for(text, kind, (struct lt_pass_context){.plan = NULL}, dump);
 }
 
 static char *golden_path(const char *name)
@@ -104,6 +112,126 @@ static void the_cnn_compiles_as_it_did(void **state)
 
         lt_graph_print(g, &text);
         golden(names[kind], &text);
+    }
+}
+
+/* ---- several ranks ---- */
+
+static void ranks_compile_as_they_did(void **state)
+{
+    static const struct {
+        const char *name, *plan;
+        enum lt_program_kind kind;
+        struct lt_pass_context ranks;
+    } cases[] = {
+        {"ranks_mlp_step", mlp, LT_PROGRAM_STEP, {.world = 2, .exchange = 3}},
+        {"ranks_mlp_eval", mlp, LT_PROGRAM_EVAL, {.world = 2, .exchange = 3}},
+        {"ranks_cnn_step", cnn, LT_PROGRAM_STEP, {.world = 2, .sync_batchnorm = true}},
+        {"ranks_cnn_micro", cnn, LT_PROGRAM_MICRO, {.world = 2, .sync_batchnorm = true}},
+        {"slices_mlp_step", mlp, LT_PROGRAM_STEP, {.world = 2, .slices = 4, .exchange = 3}},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LT_ARRAY_LEN(cases); i++) {
+        LT_BUF_AUTO text = {0};
+        LT_AUTO(lt_graph_free)
+        struct lt_graph *g = compile_for(cases[i].plan, cases[i].kind, cases[i].ranks, NULL);
+
+        lt_graph_print(g, &text);
+        golden(cases[i].name, &text);
+    }
+}
+
+static size_t no_persistent(void *ctx, const char *name)
+{
+    (void)ctx, (void)name;
+    return 0;
+}
+
+/* Which nodes come, directly or not, behind a wait. */
+static bool *behind_waits(const struct lt_graph *g)
+{
+    bool *behind = lt_calloc((size_t)g->n_nodes + 1, sizeof *behind);
+    struct lt_deps deps;
+
+    lt_deps_init(&deps, g);
+    for (int i = 0; i < g->n_nodes; i++) {
+        behind[i] = g->nodes[i].op->collective == LT_OP_COMM_WAIT;
+        for (int k = deps.first[i]; k < deps.first[i + 1]; k++)
+            behind[i] |= behind[deps.node[k]];
+    }
+    lt_deps_done(&deps);
+    return behind;
+}
+
+/* A start stands right behind the last node that it needs, but for other starts. */
+static void check_start(const struct lt_graph *g, int start)
+{
+    int last = -1, others = 0;
+
+    for (int k = 0; k < g->nodes[start].n_in; k++)
+        last = LT_MAX(last, g->values[g->nodes[start].in[k]].node);
+    for (int i = last + 1; i < start; i++)
+        others += g->nodes[i].op->collective != LT_OP_COMM_START;
+    if (others)
+        fail_msg("%s waits behind %d nodes", g->nodes[start].name, others);
+}
+
+/* What is in flight lies where nobody writes until it has landed. */
+static void check_flight(const struct lt_graph *g, const struct lt_plan *plan, int start, int wait)
+{
+    const struct lt_slot *flat = &plan->slots[g->nodes[start].out[0]];
+
+    assert_int_equal(plan->slots[g->nodes[wait].out[0]].offset, flat->offset);
+    for (int i = start + 1; i < wait; i++)
+        for (int o = 0; o < g->nodes[i].n_out; o++) {
+            const struct lt_slot *s = &plan->slots[g->nodes[i].out[o]];
+
+            if (s->region == LT_REGION_ARENA && s->offset < flat->offset + flat->bytes &&
+                flat->offset < s->offset + s->bytes)
+                fail_msg("%s writes into %s", g->nodes[i].name, g->nodes[start].name);
+        }
+}
+
+static void collectives_hide_behind_computation(void **state)
+{
+    static const struct lt_pass_context ranks = {
+        .world = 2, .bucket_bytes = 512, .exchange = 2, .sync_batchnorm = true};
+    static const struct lt_place_ask plain = {.bytes = lt_graph_plain_bytes,
+                                              .persistent = no_persistent};
+
+    (void)state;
+    for (int net = 0; net < 2; net++) {
+        LT_AUTO(lt_graph_free)
+        struct lt_graph *g = compile_for(net ? cnn : mlp, LT_PROGRAM_STEP, ranks, NULL);
+        LT_AUTO(lt_plan_free) struct lt_plan *plan = NULL;
+        struct lt_binding b = {{8}};
+        int in_flight[64], first = 0, n = 0;
+        bool *behind;
+
+        assert_int_equal(lt_graph_order(g, &b, NULL), 0);
+        assert_int_equal(lt_graph_check(g, NULL), 0);
+        assert_int_equal(lt_plan_place(g, &b, &plain, &plan, NULL), 0);
+        behind = behind_waits(g);
+        for (int i = 0; i < g->n_nodes; i++) {
+            const struct lt_node *node = &g->nodes[i];
+
+            if (node->op->collective == LT_OP_COMM_START) {
+                check_start(g, i);
+                in_flight[n++] = i;
+            }
+            if (node->op->collective != LT_OP_COMM_WAIT)
+                continue;
+            assert_true(first < n); /* first started, first waited for */
+            assert_int_equal(lt_node_int(node, "unit"),
+                             lt_node_int(&g->nodes[in_flight[first]], "unit"));
+            check_flight(g, plan, in_flight[first++], i);
+            for (int k = i + 1; k < g->n_nodes; k++)
+                assert_true(behind[k] || g->nodes[k].op->collective == LT_OP_COMM_START);
+        }
+        assert_int_equal(first, n);
+        assert_true(n >= 4);
+        lt_free(behind);
     }
 }
 
@@ -354,6 +482,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_mlp_compiles_as_it_did),
         cmocka_unit_test(the_cnn_compiles_as_it_did),
+        cmocka_unit_test(ranks_compile_as_they_did),
+        cmocka_unit_test(collectives_hide_behind_computation),
         cmocka_unit_test(equal_nodes_become_one),
         cmocka_unit_test(attributes_and_constants_tell_nodes_apart),
         cmocka_unit_test(dropouts_stay_two),

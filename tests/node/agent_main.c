@@ -1,6 +1,7 @@
 /* agent_main.c - an agent alone in a process, so that tests can kill it: agent STATE RUNTIME TARGET
  * SHIM WORKER */
 #include <stdio.h>
+#include <stdlib.h>
 #include <signal.h>
 #include <uv.h>
 
@@ -32,7 +33,7 @@ int main(int argc, char **argv)
     struct lt_node_config c;
     uv_signal_t term;
 
-    if (argc != 6)
+    if (argc != 7)
         return 2;
     lt_log_init("agent", LT_LOG_INFO);
     if (lt_rpc_loop_open(loop, &rpc, &err) < 0)
@@ -44,6 +45,7 @@ int main(int argc, char **argv)
                                 .coordinator = argv[3],
                                 .shim = argv[4],
                                 .worker = argv[5],
+                                .hang_ms = (unsigned)atoi(argv[6]),
                                 .ladder_ms = 300};
     if (lt_node_open(&c, &node, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);

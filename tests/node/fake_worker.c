@@ -14,12 +14,15 @@
  *   lines     writes `line N` to stdout, a thousand a second, until cancelled or stopped
  *   flood     writes two million lines as fast as it can
  *   env       writes some of its environment to stdout
+ *   join      a collective with all ranks of the attempt: goes on when every one has begun it
+ *   loop      join and a step, again and again, until all ranks are cancelled or stopped
  *
  * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is
  * refused, `slow` never ends, `crash` dies by a signal.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +36,7 @@
 #include "lt/v1/agent.pb-c.h"
 #include "proto/wire.h"
 #include "sys/attempt.h"
+#include "sys/cpuset.h"
 #include "sys/file.h"
 #include "sys/journal.h"
 #include "sys/page.h"
@@ -40,6 +44,8 @@
 
 struct fake {
     const char *dir, *cgroup;
+    const Lt__V1__StartRank *start;
+    uint64_t joined;
     struct lt_page *page;
     struct lt_journal *journal;
 };
@@ -100,6 +106,37 @@ static void do_wait(struct fake *f)
                                        : LT__V1__JOB_RESULT__STOPPED,
            LT__V1__FAILURE_CLASS__CLASS_NONE, NULL);
     leave(0);
+}
+
+/* Through the other ranks' pages, busily, as MPI would. */
+static void join(struct fake *f)
+{
+    uint64_t n = ++f->joined;
+
+    lt_page_collective_start(f->page, n, "conv1.weight.grad", "all_reduce", 4096, n);
+    for (uint32_t i = 0; i < f->start->world_size; i++) {
+        LT_AUTO(lt_free) char *path =
+            lt_format("%s/../%s.%u.%u/page", f->dir, f->start->job, f->start->attempt, i);
+        struct lt_page *other = NULL;
+
+        while (i != f->start->rank && lt_page_map(path, &other, NULL) < 0)
+            sched_yield();
+        while (other && atomic_load(&other->collective_seq) < n)
+            sched_yield();
+        lt_page_unmap(other);
+    }
+    lt_page_collective_done(f->page, n);
+}
+
+static void do_loop(struct fake *f)
+{
+    while (!(atomic_load(&f->page->command) & (LT_COMMAND_CANCEL | LT_COMMAND_STOP))) {
+        join(f);
+        atomic_fetch_add(&f->page->step, 1);
+        usleep(2000);
+    }
+    atomic_store(&f->page->collective_seq, UINT64_MAX); /* nobody waits for us */
+    do_wait(f);
 }
 
 static void do_lines(struct fake *f)
@@ -219,9 +256,15 @@ static void leave_child(struct fake *f, const char *kind)
 
 static void show_env(void)
 {
-    static const char *const names[] = {"RANK",     "WORLD_SIZE",      "LOCAL_RANK", "LTD_JOB",
-                                        "LT_TOKEN", "OMP_NUM_THREADS", "PMI_RANK"};
+    static const char *const names[] = {"RANK",         "WORLD_SIZE",      "LOCAL_RANK",
+                                        "LOCAL_WORLD_SIZE", "LTD_JOB",     "LT_TOKEN",
+                                        "OMP_NUM_THREADS",  "PMI_RANK",    "MASTER_PORT"};
+    int ids[64], n = lt_cpu_ids(ids, 64);
 
+    printf("CPUS=");
+    for (int i = 0; i < n && i < 64; i++)
+        printf("%s%d", i ? "," : "", ids[i]);
+    printf("\n");
     for (size_t i = 0; i < LT_ARRAY_LEN(names); i++)
         printf("%s=%s\n", names[i], getenv(names[i]) ? getenv(names[i]) : "(unset)");
     fflush(stdout);
@@ -258,6 +301,10 @@ static void word(struct fake *f, const char *w)
         leave_child(f, w);
     } else if (strcmp(w, "lines") == 0) {
         do_lines(f);
+    } else if (strcmp(w, "join") == 0) {
+        join(f);
+    } else if (strcmp(w, "loop") == 0) {
+        do_loop(f);
     } else if (strcmp(w, "flood") == 0) {
         flood();
     } else if (strcmp(w, "env") == 0) {
@@ -314,6 +361,7 @@ int main(int argc, char **argv)
         lt_journal_open(lt_attempt_path(f.dir, "journal"), &f.journal, NULL) < 0)
         return 99;
     f.cgroup = ((Lt__V1__StartRank *)m)->cgroup;
+    f.start = (const Lt__V1__StartRank *)m;
     atomic_store(&f.page->phase, LT_PHASE_TRAINING);
     for (char *save = NULL, *w = strtok_r(((Lt__V1__StartRank *)m)->job_name, " ", &save); w;
          w = strtok_r(NULL, " ", &save))

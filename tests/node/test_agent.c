@@ -396,7 +396,7 @@ static void test_environment_of_a_rank(void **state)
     gone("v");
     text = read_text(lt_test_path(w.run, "logs/1/0.out"), NULL);
     assert_non_null(strstr(
-        text, "RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLTD_JOB=v\nLT_TOKEN=v.1.0\nOMP_NUM_THREADS=1\n"));
+        text, "RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLOCAL_WORLD_SIZE=1\nLTD_JOB=v\nLT_TOKEN=v.1.0\nOMP_NUM_THREADS=1\n"));
     assert_non_null(strstr(text, "PMI_RANK=(unset)"));
 }
 

@@ -133,6 +133,7 @@ void agent_start(struct world *w)
     LT_AUTO(lt_free) char *state = lt_path_join(w->dir, "node");
     LT_AUTO(lt_free) char *target = lt_format("unix:%s", w->socket);
     LT_AUTO(lt_free) char *log = lt_path_join(w->dir, "agent.log");
+    LT_AUTO(lt_free) char *hang = lt_format("%u", w->hang_ms);
 
     w->agent = fork();
     if (w->agent == 0) {
@@ -140,7 +141,7 @@ void agent_start(struct world *w)
         if (!freopen(log, "a", stderr))
             _exit(126);
         setenv("PMI_RANK", "7", 1);
-        execl(program, program, state, w->dir, target, shim, worker, NULL);
+        execl(program, program, state, w->dir, target, shim, worker, hang, NULL);
         _exit(127);
     }
     assert_true(w->agent > 0);
@@ -186,6 +187,8 @@ static const char *job_of(const Lt__V1__AgentMessage *m)
         return m->record->job;
     case LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE:
         return m->rank_gone->job;
+    case LT__V1__AGENT_MESSAGE__MESSAGE_RANK_CONDITION:
+        return m->rank_condition->job;
     default:
         return NULL;
     }
@@ -269,7 +272,8 @@ void world_welcome(struct world *w, size_t *from)
     world_send(w, LT__V1__COORDINATOR_MESSAGE__MESSAGE_WELCOME, &m);
 }
 
-void world_start_rank(struct world *w, const char *job, uint32_t generation, const char *script)
+static void send_start(struct world *w, const char *job, uint32_t generation, uint32_t rank,
+                       uint32_t n, const char *script)
 {
     Lt__V1__StartRank m = LT__V1__START_RANK__INIT;
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
@@ -285,13 +289,40 @@ void world_start_rank(struct world *w, const char *job, uint32_t generation, con
     m.has_attempt = m.has_generation = m.has_cpus = true;
     m.attempt = 1;
     m.generation = generation;
+    m.has_rank = m.has_world_size = m.has_local_rank = m.has_local_world_size = true;
+    m.rank = m.local_rank = rank;
+    m.world_size = m.local_world_size = n;
     m.cpus = 1;
+    m.has_shares_cpus = m.shares_cpus = w->shares_cpus;
     m.has_memory_bytes = true;
     m.memory_bytes = 64u << 20;
     m.spec = &spec;
     m.run_dir = w->run;
     m.job_name = (char *)script;
     world_send(w, LT__V1__COORDINATOR_MESSAGE__MESSAGE_START, &m);
+}
+
+void world_start_rank(struct world *w, const char *job, uint32_t generation, const char *script)
+{
+    send_start(w, job, generation, 0, 1, script);
+}
+
+void world_start_ranks(struct world *w, const char *job, uint32_t n, const char *const *scripts)
+{
+    for (uint32_t i = 0; i < n; i++)
+        send_start(w, job, 1, i, n, scripts[i]);
+}
+
+void world_signal_rank(struct world *w, const char *job, uint32_t rank, Lt__V1__RankSignal signal)
+{
+    Lt__V1__SignalRank m = LT__V1__SIGNAL_RANK__INIT;
+
+    m.job = (char *)job;
+    m.has_attempt = m.has_generation = m.has_rank = m.has_signal = true;
+    m.attempt = m.generation = 1;
+    m.rank = rank;
+    m.signal = signal;
+    world_send(w, LT__V1__COORDINATOR_MESSAGE__MESSAGE_SIGNAL, &m);
 }
 
 void world_signal(struct world *w, const char *job, uint32_t generation, Lt__V1__RankSignal signal)

@@ -17,6 +17,8 @@ struct world {
     char *socket, *run;
     pid_t agent;
     char *weights; /* model.weights of the ranks' plans; NULL: none */
+    unsigned hang_ms;                 /* of the agent; 0: its default */
+    bool shares_cpus;                 /* of ranks that are started */
     bool ack;                         /* answer records with RecordAck */
     const Lt__V1__AgentMessage **got; /* everything received, in order */
     size_t n, cap;
@@ -37,6 +39,9 @@ void world_spin(struct world *w, unsigned turns_ms);
 
 /* Starts attempt 1 of job with a fake worker that does `script`. */
 void world_start_rank(struct world *w, const char *job, uint32_t generation, const char *script);
+/* Ranks 0 … n-1 of attempt 1, each with a script of its own. */
+void world_start_ranks(struct world *w, const char *job, uint32_t n, const char *const *scripts);
+void world_signal_rank(struct world *w, const char *job, uint32_t rank, Lt__V1__RankSignal signal);
 void world_signal(struct world *w, const char *job, uint32_t generation, Lt__V1__RankSignal signal);
 char *world_attempt_file(struct world *w, const char *job, const char *file); /* path, lt_free() */
 

@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Plans of several ranks through the daemon: the result is one rank's, with slices to the bit, and as PyTorch's DDP has it.
+
+The cases whose names begin with torch_ need PyTorch (./dev test --torch); the others nothing but Python.
+"""
+import csv
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+
+from common import FASHION, Skipped, check, equal, run
+
+MLP = "[flatten, {linear: {out_features: 32}}, relu, {dropout: {p: 0.2}}, {linear: {out_features: 10}}]"
+CNN = ("[{conv2d: {out_channels: 8, kernel_size: 3, padding: 1}}, batch_norm, relu, {max_pool2d: {kernel_size: 4}}, flatten, "
+       "{linear: {out_features: 10}}]")
+STEPS = 20
+
+
+def plan(layers, batch="global_batch_size: 64", trainer="", model="", shuffle="true", optimizer="{sgd: {lr: 0.05, momentum: 0.9}}"):
+    return f"""name: ranks
+seed: 5
+model: {{layers: {layers}{model}}}
+data:
+  source: {{idx: {{dir: {FASHION}}}}}
+  train: {{split: train, range: [0, 1270], shuffle: {shuffle}}}
+  val: {{split: train, range: [59000, 59100]}}
+  {batch}
+  transforms: [scale]
+step: {{loss: cross_entropy, metrics: [accuracy]}}
+optimizer: {optimizer}
+trainer: {{max_steps: {STEPS}, max_epochs: 5, log_every_n_steps: 1, {trainer}}}
+loggers: [csv]
+job: {{resources: {{oversubscribe: true}}}}
+"""
+
+
+def tensors(path):
+    """name: list of floats, of the float32 tensors of a safetensors file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    n = struct.unpack("<Q", data[:8])[0]
+    out = {}
+    for name, t in json.loads(data[8:8 + n]).items():
+        if name != "__metadata__" and t["dtype"] == "F32":
+            a, b = t["data_offsets"]
+            out[name] = struct.unpack(f"<{(b - a) // 4}f", data[8 + n + a:8 + n + b])
+    return out
+
+
+def train(w, text, *sets):
+    """Folder of the run, when it is over."""
+    args = [a for s in sets for a in ("--set", s)]
+    job = w.submit(w.file("plan.yaml", text), *args)
+    w.wait_done(job, code=0)
+    return w.status(job)["run_dir"]
+
+
+def last(folder):
+    with open(os.path.join(folder, "last")) as f:
+        return os.path.join(folder, f.read().strip())
+
+
+def weights(folder):
+    return tensors(os.path.join(last(folder), "model.safetensors"))
+
+
+def losses(folder):
+    with open(os.path.join(folder, "metrics.csv")) as f:
+        return [float(r["train_loss"]) for r in csv.DictReader(f) if r.get("train_loss")]
+
+
+def near(a, b, tolerance, what):
+    equal(sorted(a), sorted(b), what)
+    for name in a:
+        for x, y in zip(a[name], b[name]):
+            check(abs(x - y) <= tolerance * (1 + abs(y)), what, name, x, y)
+
+
+def two_ranks_train_as_one(w):
+    w.ltd()
+    for layers in (MLP, CNN):
+        one = train(w, plan(layers, trainer="sync_batchnorm: true"))
+        two = train(w, plan(layers, trainer="sync_batchnorm: true"), "trainer.devices=2")
+        equal(len(losses(two)), STEPS)
+        near(weights(two), weights(one), 1e-4, "two ranks")
+        near({"loss": losses(two)}, {"loss": losses(one)}, 1e-4, "two ranks")
+
+
+def slices_give_the_same_bits(w):
+    w.ltd()
+    trainer = "sync_batchnorm: true, reproducible: elastic, logical_shards: 4"
+    files = []
+    for devices in (1, 2, 4):
+        folder = train(w, plan(CNN, trainer=trainer), f"trainer.devices={devices}")
+        with open(os.path.join(last(folder), "model.safetensors"), "rb") as f, open(os.path.join(folder, "metrics.csv")) as m:
+            files.append((f.read(), m.read()))
+    check(files[0] == files[1] == files[2], "bits differ")
+
+
+def what_does_not_fit_is_refused(w):
+    w.ltd()
+    path = w.file("bad.yaml", plan(MLP, batch="global_batch_size: 63"))
+    said = w.ctl("plan", "check", path, "--set", "trainer.devices=2", code=None)
+    check(said.returncode != 0 and "63 samples can't be shared out evenly over 2 ranks" in said.stdout + said.stderr, said)
+    path = w.file("bn.yaml", plan(CNN, trainer="reproducible: elastic, logical_shards: 4"))
+    said = w.ctl("plan", "check", path, code=None)
+    check(said.returncode != 0 and "needs trainer.sync_batchnorm: true" in said.stdout + said.stderr, said)
+
+
+# ---- beside PyTorch: this file again, as a rank of torch's
+
+def opened(name):
+    path = os.path.join(FASHION, name)
+    return open(path, "rb") if os.path.exists(path) else gzip.open(path + ".gz")
+
+
+def images():
+    import numpy
+    with opened("train-images-idx3-ubyte") as f:
+        x = numpy.frombuffer(f.read(), numpy.uint8, offset=16).reshape(-1, 1, 28, 28)[:1270]
+    with opened("train-labels-idx1-ubyte") as f:
+        y = numpy.frombuffer(f.read(), numpy.uint8, offset=8)[:1270]
+    return x.astype(numpy.float32) / 255, y.astype(numpy.int64)
+
+
+def net(kind):
+    import torch
+    nn = torch.nn
+    torch.manual_seed(1)
+    if kind == "mlp":
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
+    return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(392, 10))
+
+
+def ddp_rank(kind, rank, meeting, out):
+    import torch
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method="file://" + meeting, rank=rank, world_size=2)
+    x, y = (torch.from_numpy(a.copy()) for a in images())
+    model = torch.nn.parallel.DistributedDataParallel(net(kind))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    seen = []
+    for step in range(STEPS):
+        at = step % 19 * 64 # 19 whole batches an epoch
+        mine = slice(at + rank, at + 64, 2)
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(x[mine]), y[mine])
+        loss.backward()
+        optimizer.step()
+        mean = loss.detach().clone()
+        torch.distributed.all_reduce(mean)
+        seen.append(mean.item() / 2)
+    if rank == 0:
+        with open(out, "w") as f:
+            json.dump({"loss": seen, "weights": {k: v.flatten().tolist() for k, v in model.module.state_dict().items()
+                                                 if v.dtype == torch.float32}}, f)
+    torch.distributed.destroy_process_group()
+
+
+def save(state, path):
+    header, data = {}, b""
+    for name, t in state.items():
+        raw = t.numpy().tobytes()
+        header[name] = {"dtype": "F32" if t.dtype.is_floating_point else "I64", "shape": list(t.shape),
+                        "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def torch_ddp(w):
+    try:
+        import torch # noqa: F401
+    except ImportError:
+        raise Skipped("PyTorch isn't installed")
+    w.ltd()
+    for kind, layers in (("mlp", "[flatten, {linear: {out_features: 32}}, relu, {linear: {out_features: 10}}]"), ("cnn", CNN)):
+        start, out, meeting = (os.path.join(w.dir, f"{kind}.{x}") for x in ("safetensors", "json", "meeting"))
+        save(net(kind).state_dict(), start)
+        ranks = [subprocess.Popen([sys.executable, __file__, "--ddp", kind, str(r), meeting, out]) for r in range(2)]
+        equal([p.wait(240) for p in ranks], [0, 0], "torch's ranks")
+        with open(out) as f:
+            want = json.load(f)
+        folder = train(w, plan(layers, batch="batch_size: 32, drop_last: true", model=f", weights: {start}", shuffle="false").replace(
+            "batch_size: 32, drop_last: true", "batch_size: 32\n  drop_last: true"), "trainer.devices=2")
+        near({"loss": losses(folder)}, {"loss": want["loss"]}, 2e-4, kind)
+        near(weights(folder), want["weights"], 2e-4, kind)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--ddp"]:
+        ddp_rank(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
+        sys.exit(0)
+    run([two_ranks_train_as_one, slices_give_the_same_bits, what_does_not_fit_is_refused] + [torch_ddp] * ("torch_ddp" in sys.argv))
