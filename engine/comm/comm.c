@@ -14,6 +14,7 @@
 #include "sys/page.h"
 
 #define ASK_EVERY 256 /* polls between two questions whether to give up */
+#define SPIN 64       /* polls before a wait gives its core away: peers are often that near */
 #define MIB ((size_t)1 << 20)
 
 const char *const lt_coll_names[LT_COLL_N] = {
@@ -274,6 +275,13 @@ static int give_up(struct lt_comm *c, const struct lt_coll *k, struct lt_error *
                         (unsigned long long)k->own.seq);
 }
 
+static void pause_a_moment(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
 int lt_comm_wait(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
 {
     uint64_t from;
@@ -283,7 +291,10 @@ int lt_comm_wait(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
         return rc < 0 ? rc : 0;
     from = lt_clock_mono_ns();
     for (unsigned i = 1; rc == 0; i++) {
-        sched_yield();
+        if (i > SPIN)
+            sched_yield();
+        else
+            pause_a_moment();
         rc = lt_comm_test(c, k, err);
         if (rc == 0 && i % ASK_EVERY == 0 && c->config.give_up && c->config.give_up(c->config.arg))
             rc = give_up(c, k, err);

@@ -20,14 +20,16 @@
 
 typedef void tile_fn(const void *const *src, int n_src, void *out, size_t at, size_t n);
 
-/* Names a function that reduces n <= TILE elements from `at` on. */
+/* Names a function that reduces n <= TILE elements from `at` on; there are two sources at least. */
 #define TILE_FN(name, type, STEP, attribute)                                                       \
     attribute static void name(const void *const *src, int n_src, void *out, size_t at, size_t n)  \
     {                                                                                              \
+        const type *a = (const type *)src[0] + at, *b = (const type *)src[1] + at;                 \
         type acc[TILE];                                                                            \
                                                                                                    \
-        memcpy(acc, (const type *)src[0] + at, n * sizeof(type));                                  \
-        for (int s = 1; s < n_src; s++) {                                                          \
+        for (size_t i = 0; i < n; i++)                                                             \
+            acc[i] = (type)STEP(a[i], b[i]);                                                       \
+        for (int s = 2; s < n_src; s++) {                                                          \
             const type *x = (const type *)src[s] + at;                                             \
                                                                                                    \
             for (size_t i = 0; i < n; i++)                                                         \

@@ -7,7 +7,7 @@
 
 #define SHM_MAGIC 0x316d68736c746cu
 #define SHM_SLOTS 4
-#define SHM_CHUNK ((size_t)128 << 10) /* bytes a rank brings of one chunk, at most */
+#define SHM_CHUNK ((size_t)256 << 10) /* bytes a rank brings of one chunk, at most */
 
 /* Numbers of chunks, counted over all collectives: what this rank has done of which. Only it writes them. */
 struct shm_marks {
