@@ -1,6 +1,6 @@
 """Latencies, rates and memory of client, daemon and worker beside their goals, and beside a Lightning script's start.
 
-  bench/daemon.py [--build DIR] [--python PYTHON] [--rounds N] [--only first,submit,logs,ps,idle] [--json]
+  bench/daemon.py [--build DIR] [--python PYTHON] [--rounds N] [--only first,submit,logs,records,ps,idle] [--json]
 
 PYTHON is an interpreter that has torch and lightning (default: the one that runs this, if it has them; without, only
 ours is measured). Every figure is of a daemon of its own in a temporary folder; the driver goes round the contenders,
@@ -27,6 +27,7 @@ FASHION = "/usr/share/datasets/fashion-mnist"
 FIRST_STEP_AT = 104  # of first_step_ns in a shared page (sys/page.h)
 LINE = "epoch 3 step 12000: train_loss 0.3127, train_acc 0.8906, 1234.5 step/s\n"
 LINES = 3_000_000
+RECORDS = 50_000
 JOBS = 20
 CALLS = 30
 STAGES = ("submitted", "checked", "attempt_started", "running")
@@ -191,6 +192,58 @@ def measure_logs(args, World):
               median=round(statistics.median(rates)), detail={"bytes a line": len(LINE)})
 
 
+# ---- records
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def journal():
+    """A rank's journal (docs/journal-format.md): records of four metrics each."""
+    def field(number, data):
+        return bytes([number << 3 | 2, len(data)]) + data
+    values = b"".join(field(3, field(1, name) + b"\x11" + struct.pack("<d", 0.123456789)) for name in
+                      (b"train_loss", b"train_acc", b"lr-Adam", b"grad_norm"))
+    payload = field(3, b"\x08\xe8\x07\x10\x03" + values)
+    length = struct.pack("<I", len(payload))
+    return b"LTJ1" + struct.pack("<I", 1) + RECORDS * (length + struct.pack("<I", crc32c(length + payload)) + payload)
+
+
+def measure_records(args, World):
+    """A rank that has written all of its journal when it ends; until its node has told all of it to the coordinator."""
+    folder = tempfile.mkdtemp(prefix="ltd-bench-")
+    with open(os.path.join(folder, "journal"), "wb") as f:
+        f.write(journal())
+    path = os.path.join(folder, "lt-worker")
+    with open(path, "w") as f:
+        f.write(f"#!/bin/sh\ncase $1 in --*) exec {args.build}/engine/worker/lt-worker \"$@\" ;; esac\n"
+                f"cp {folder}/journal $1/journal.new && date +%s%N > {folder}/began && mv $1/journal.new $1/journal\n")
+    os.chmod(path, 0o755)
+    world = World(worker=path)
+    rates = []
+    try:
+        world.ltd()
+        for i in range(args.rounds):
+            job = world.submit(PLAN, "--set", f"seed={i}")
+            world.ctl("watch", job, code=None)
+            ended = nanoseconds(world.events(job, "rank_exited")[0]["time"])
+            with open(os.path.join(folder, "began")) as f:
+                rates.append(RECORDS / ((ended - int(f.read())) / 1e9))
+            if i == 0 and len(world.ctl("metrics", job, "-o", "jsonl").stdout.splitlines()) != 4 * RECORDS:
+                raise RuntimeError("metrics are missing")
+    finally:
+        world.close()
+        shutil.rmtree(folder)
+    yield row("journal records of four metrics, rank to database", round(max(rates)), "/s", 20_000, more=True,
+              median=round(statistics.median(rates)))
+
+
 # ---- a short call, and an idle daemon
 
 
@@ -256,7 +309,7 @@ def show(r):
         print("    " + ", ".join(f"{k} {v:g}" for k, v in r["detail"].items()), flush=True)
 
 
-MEASURES = {"first": measure_first, "submit": measure_submit, "logs": measure_logs, "ps": measure_ps, "idle": measure_idle}
+MEASURES = {"first": measure_first, "submit": measure_submit, "logs": measure_logs, "records": measure_records, "ps": measure_ps, "idle": measure_idle}
 
 
 def main():

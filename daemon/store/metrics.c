@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/crc32c.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "daemon/store/metrics_impl.h"
 #include "sys/file.h"
@@ -105,12 +106,15 @@ static void disconnect(struct lt_metrics *m)
     sqlite3_close(m->db);
     m->db = NULL;
     m->open = false;
+    lt_map_free(m->names);
+    m->names = NULL;
 }
 
 static int connect_metrics(struct lt_metrics *m, struct lt_error *err)
 {
     int rc = lt_sql_open(m->path, NULL, "NORMAL", &m->db, err);
 
+    m->names = lt_map_new(NULL);
     if (rc == 0)
         rc = lt_metrics_convert(m, err);
     if (rc == 0)
@@ -273,30 +277,57 @@ int lt_metrics_put_offset(struct lt_metrics *m, const char *job, uint32_t attemp
     return put(m, m->set_offset, job, numbers, 3, err);
 }
 
-int lt_metrics_add_point(struct lt_metrics *m, const char *job, struct lt_metric_point *p,
-                         struct lt_error *err)
+/* Numbers of names don't change: those that were seen are remembered. */
+static int name_number(struct lt_metrics *m, const char *name, int64_t *id, struct lt_error *err)
 {
-    int64_t key[] = {p->attempt}, had[2] = {0, (int64_t)p->step}, name, bits;
-    int rc = intern(m, m->intern_name, p->name, &name, err);
+    uintptr_t known = (uintptr_t)lt_map_get(m->names, name);
+    int rc = 0;
 
-    if (rc == 0)
-        rc = look(m, m->attempt, job, key, 1, had, 2, err);
-    if (rc < 0)
-        return rc;
-    p->row = (uint64_t)had[0] + 1;
+    *id = (int64_t)known;
+    if (!known)
+        rc = intern(m, m->intern_name, name, id, err);
+    if (rc == 0 && !known)
+        lt_map_set(m->names, name, (void *)(uintptr_t)*id); /* whole: ids begin at 1 */
+    return rc;
+}
+
+static int add_point(struct lt_metrics *m, const char *job, const struct lt_metric_point *p,
+                     struct lt_error *err)
+{
+    int64_t name, bits;
+    int rc = name_number(m, p->name, &name, err);
+
     memcpy(&bits, &p->value, sizeof bits);
-    {
-        int64_t now[] = {p->attempt, (int64_t)p->row, LT_MIN(had[1], (int64_t)p->step), 0};
+    if (rc == 0) {
         int64_t point[] = {p->attempt, (int64_t)p->row, (int64_t)p->step, (int64_t)p->epoch,
                            name,       bits,            lt_metrics_point_sum(job, p)};
 
-        rc = put(m, m->set_attempt, job, now, 3, err);
-        if (rc == 0)
-            rc = run(m, m->insert, job, point, LT_ARRAY_LEN(point), err);
+        rc = run(m, m->insert, job, point, LT_ARRAY_LEN(point), err);
         if (rc == 0)
             rc = run(m, m->set_latest, job, point, LT_ARRAY_LEN(point), err);
     }
     return rc;
+}
+
+int lt_metrics_add_points(struct lt_metrics *m, const char *job, uint32_t attempt,
+                          const Lt__V1__MetricValues *v, struct lt_error *err)
+{
+    int64_t key[] = {attempt}, had[2] = {0, (int64_t)v->step};
+    struct lt_metric_point p = {.attempt = attempt, .step = v->step, .epoch = v->epoch};
+    int rc = look(m, m->attempt, job, key, 1, had, 2, err);
+
+    for (size_t i = 0; rc >= 0 && i < v->n_values; i++) {
+        p.name = v->values[i]->name ? v->values[i]->name : "";
+        p.value = v->values[i]->value;
+        p.row = (uint64_t)had[0] + 1 + i;
+        rc = add_point(m, job, &p, err);
+    }
+    if (rc >= 0 && v->n_values) {
+        int64_t now[] = {attempt, (int64_t)p.row, LT_MIN(had[1], (int64_t)v->step), 0};
+
+        rc = put(m, m->set_attempt, job, now, 3, err);
+    }
+    return rc < 0 ? rc : 0;
 }
 
 static int begin(struct lt_metrics *m, struct lt_error *err)
@@ -329,15 +360,8 @@ static int append(struct lt_metrics *m, const char *job, uint32_t attempt, uint3
     rc = begin(m, err);
     if (rc == 0)
         rc = intern(m, m->intern_job, job, &id, err);
-    for (size_t i = 0; rc == 0 && i < values->n_values; i++) {
-        struct lt_metric_point p = {.attempt = attempt,
-                                    .step = values->step,
-                                    .epoch = values->epoch,
-                                    .name = values->values[i]->name ? values->values[i]->name : "",
-                                    .value = values->values[i]->value};
-
-        rc = lt_metrics_add_point(m, job, &p, err);
-    }
+    if (rc == 0)
+        rc = lt_metrics_add_points(m, job, attempt, values, err);
     return rc < 0 ? rc : lt_metrics_put_offset(m, job, attempt, rank, end_offset, err);
 }
 

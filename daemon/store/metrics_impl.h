@@ -6,11 +6,14 @@
 #include "daemon/store/metrics.h"
 #include "daemon/store/sql.h"
 
+struct lt_map;
+
 struct lt_metrics {
     sqlite3 *db;
     char *path;
     sqlite3_stmt *intern_job, *intern_name, *offset, *set_offset, *attempt, *set_attempt, *insert,
         *set_latest, *whole, *set_whole;
+    struct lt_map *names;   /* name → its number, of those that were seen */
     bool open;              /* a transaction is */
     struct lt_error broken; /* code != 0: to be mended */
 };
@@ -28,8 +31,9 @@ uint32_t lt_metrics_sum(const char *job, const uint64_t *numbers, size_t n);
 int lt_metrics_convert(struct lt_metrics *m, struct lt_error *err);
 /* Writes that metrics_old.c needs, too. */
 int lt_metrics_prepare(struct lt_metrics *m, struct lt_error *err);
-int lt_metrics_add_point(struct lt_metrics *m, const char *job, struct lt_metric_point *p,
-                         struct lt_error *err); /* numbers it; the job is known */
+int lt_metrics_add_points(struct lt_metrics *m, const char *job, uint32_t attempt,
+                          const Lt__V1__MetricValues *values,
+                          struct lt_error *err); /* numbers them; the job is known */
 int lt_metrics_put_offset(struct lt_metrics *m, const char *job, uint32_t attempt, uint32_t rank,
                           uint64_t end_offset, struct lt_error *err);
 

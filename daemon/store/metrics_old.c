@@ -24,16 +24,18 @@ static int number_of(struct lt_metrics *m, const char *sql, int64_t *out, struct
 
 static int copy_point(struct lt_metrics *m, sqlite3_stmt *q, struct lt_error *err)
 {
-    struct lt_metric_point p = {
-        .attempt = (uint32_t)sqlite3_column_int64(q, 1),
-        .step = (uint64_t)sqlite3_column_int64(q, 2),
-        .epoch = (uint64_t)sqlite3_column_int64(q, 3),
-        .name = (const char *)sqlite3_column_text(q, 4),
-    };
+    Lt__V1__MetricValue value = LT__V1__METRIC_VALUE__INIT, *list[] = {&value};
+    Lt__V1__MetricValues v = LT__V1__METRIC_VALUES__INIT;
     int64_t bits = sqlite3_column_int64(q, 5);
 
-    memcpy(&p.value, &bits, sizeof p.value);
-    return lt_metrics_add_point(m, (const char *)sqlite3_column_text(q, 0), &p, err);
+    v.step = (uint64_t)sqlite3_column_int64(q, 2);
+    v.epoch = (uint64_t)sqlite3_column_int64(q, 3);
+    v.values = list;
+    v.n_values = 1;
+    value.name = (char *)sqlite3_column_text(q, 4);
+    memcpy(&value.value, &bits, sizeof value.value);
+    return lt_metrics_add_points(m, (const char *)sqlite3_column_text(q, 0),
+                                 (uint32_t)sqlite3_column_int64(q, 1), &v, err);
 }
 
 static int copy_offset(struct lt_metrics *m, sqlite3_stmt *q, struct lt_error *err)

@@ -292,6 +292,13 @@ static void ended_jobs_leave_after_a_week_or_on_request(void **state)
     expect(w, "= -22 -: aa is the beginning of several jobs: aa1 and aa2\n");
     ask(w, LT_IN_REMOVE, "aa1");
     expect(w, "aa1 removed\n= 0 aa1\n");
+    submit(w, "bb", OPTIONS(.request = "aa2")); /* remembered as long as its job, */
+    expect(w, "= 0 aa2\n");
+    submit(w, "bb", OPTIONS(.request = "aa1")); /* and no longer */
+    expect(w, "bb submitted\n= 0 bb\n");
+    ask(w, LT_IN_CANCEL, "bb");
+    ask(w, LT_IN_REMOVE, "bb");
+    forget_trace(w);
     wait_s(w, 7 * 86400 - 1);
     expect(w, "");
     wait_s(w, 1);
