@@ -126,6 +126,12 @@ void lt_build_check(struct lt_build *b, lt_step_check *check)
         b->p->steps[b->p->n_steps - 1].check = check;
 }
 
+void lt_build_idle(struct lt_build *b, bool (*idle)(const void *args))
+{
+    if (b->p->n_steps && b->p->steps[b->p->n_steps - 1].node == b->node)
+        b->p->steps[b->p->n_steps - 1].idle = idle;
+}
+
 static struct lt_step *last_step(const struct lt_build *b)
 {
     const struct lt_program *p = b->p;
@@ -236,11 +242,11 @@ static void copy_fn(const void *args, int64_t begin, int64_t end)
     memcpy(c->to + at, c->from + at, (size_t)(stop - at));
 }
 
-bool lt_step_is_idle(const struct lt_step *s)
+static bool copy_is_idle(const void *args)
 {
-    const struct copy *c = s->args;
+    const struct copy *c = args;
 
-    return s->fn == copy_fn && c->from && c->from == c->to;
+    return c->from && c->from == c->to;
 }
 
 void lt_build_copy(struct lt_build *b, lt_id from, lt_id to, size_t bytes)
@@ -251,6 +257,7 @@ void lt_build_copy(struct lt_build *b, lt_id from, lt_id to, size_t bytes)
     lt_build_value(b, from, 0, &c->from);
     lt_build_value(b, to, 0, &c->to);
     lt_build_step(b, "copy", copy_fn, c, lt_pieces(c->bytes, COPY_UNIT), (double)bytes / 20);
+    lt_build_idle(b, copy_is_idle);
 }
 
 int lt_build_dims(const struct lt_build *b, lt_id v, int64_t *dims)

@@ -57,6 +57,8 @@ void lt_build_kernel(struct lt_build *b, enum lt_kern_id k, const void *args, in
 void lt_build_step(struct lt_build *b, const char *name, lt_kern_fn *fn, const void *args,
                    int64_t units, double ns);
 void lt_build_check(struct lt_build *b, lt_step_check *check); /* of the step added last */
+/* The step added last is left out where this says so, once addresses are known. */
+void lt_build_idle(struct lt_build *b, bool (*idle)(const void *args));
 /* The step added last works on samples: units [a * k, b * k) belong to samples [a, b), where k =
  * units / samples; or unit i belongs to samples [i * chunk, (i + 1) * chunk). It touches of the
  * node's operands with a batch dimension only what belongs to these samples, so steps of one chunk

@@ -13,6 +13,7 @@ struct lt_step {
     int64_t units;
     int threads;
     lt_step_check *check;
+    bool (*idle)(const void *args); /* nothing to do, once addresses are known; NULL: there is */
     double ns;
     int node;
     int64_t samples, chunk; /* of a step that can run in pieces of the batch; 0 */
@@ -73,8 +74,6 @@ struct lt_program {
 void lt_fixup_add(struct lt_program *p, struct lt_fixup f);
 /* One node as steps; the reference kernel where the device allows it. */
 int lt_node_build(struct lt_program *p, struct lt_build *b, int node);
-/* Does the step copy bytes within one place? Known once addresses are. */
-bool lt_step_is_idle(const struct lt_step *s);
 /* The list that run() walks, for this memory plan (schedule.c). */
 void lt_program_schedule(struct lt_program *p, const struct lt_plan *plan);
 /* The group that a step of the list is; NULL: it is a plain one. */

@@ -99,7 +99,7 @@ static int group_reach(const struct lt_program *p, const struct lt_plan *plan, i
 
 static void list_add(struct lt_program *p, const struct lt_step *s)
 {
-    if (lt_step_is_idle(s))
+    if (s->idle && s->idle(s->args))
         return;
     p->list[p->n_list++] = *s;
 }

@@ -2,8 +2,9 @@
  *
  * 1. Values that share bytes form a *storage*: a view with what it views; an update with what it
  *    updates; an output with an input that the operator lets it overwrite, when nobody reads that
- *    input afterwards; a part with the flat form it is a part of. A flat form lives from the start of
- *    its collective to the last reader of a part, so nothing reuses bytes that are in flight.
+ *    input afterwards; a part with the flat form it is a part of, and what a collective packs into a
+ *    flat form with it, when nobody reads it afterwards: it is computed where it will travel. A flat
+ *    form lives to the last reader of a part, so nothing reuses bytes that are in flight.
  * 2. A storage lives from the node that makes it to its last reader (to the end, if the program
  *    gives it out).
  * 3. Storages in the arena get offsets, the largest first, each in the tightest gap among those
@@ -38,6 +39,8 @@ struct place {
     int n_storages;
     int *of;        /* value → storage; -1 */
     size_t *inside; /* value → where in its storage it begins */
+    int *packs;     /* value → which start packs it, and may have it in its flat form; -1 */
+    int *flat;      /* node, a start → storage of its flat form; -1: none so far */
     int *last_read; /* value → last node that reads it; n_nodes: the program gives it out; -1: none */
 };
 
@@ -154,6 +157,52 @@ static int overwritten(const struct place *p, int i, int o, size_t bytes)
     return -1;
 }
 
+/* What only a start reads last, and nothing else has a claim on. */
+static void find_packed(struct place *p)
+{
+    const struct lt_graph *g = p->g;
+
+    for (lt_id v = 0; v < g->n_values; v++)
+        p->packs[v] = -1;
+    for (int i = 0; i < g->n_nodes; i++) {
+        const struct lt_node *n = &g->nodes[i];
+
+        p->flat[i] = -1;
+        for (int k = 0; !n->dead && n->op->collective == LT_OP_COMM_START && k < n->n_in; k++) {
+            const struct lt_value *v = &g->values[n->in[k]];
+            const struct lt_node *by = v->node >= 0 ? &g->nodes[v->node] : NULL;
+            bool own = by && by->op->cls != LT_OP_VIEW && !by->op->part &&
+                       v->alias == LT_NONE && !by->op->updates[v->out];
+
+            if (own && p->packs[n->in[k]] < 0 && p->last_read[n->in[k]] == i)
+                p->packs[n->in[k]] = i;
+        }
+    }
+}
+
+static int flat_storage(struct place *p, int start, int node)
+{
+    lt_id v = p->g->nodes[start].out[0];
+
+    if (p->flat[start] < 0)
+        p->flat[start] =
+            storage_add(p, LT_REGION_ARENA, 0, p->ask->bytes(p->ask->ctx, p->g, v, p->b), node);
+    return p->flat[start];
+}
+
+/* Where in the flat form a value is packed. */
+static size_t packed_at(const struct place *p, lt_id v)
+{
+    const struct lt_node *n = &p->g->nodes[p->packs[v]];
+    int unit = (int)lt_node_int(n, "unit"), members = p->g->units[unit].n_members, k = 0;
+
+    while (n->in[k] != v)
+        k++;
+    return (size_t)(k / members) *
+               lt_unit_offset(p->g, unit, members, p->b, p->ask->bytes, p->ask->ctx) +
+           lt_unit_offset(p->g, unit, k % members, p->b, p->ask->bytes, p->ask->ctx);
+}
+
 static void place_output(struct place *p, int i, int o)
 {
     const struct lt_node *n = &p->g->nodes[i];
@@ -168,6 +217,12 @@ static void place_output(struct place *p, int i, int o)
                        lt_unit_offset(p->g, (int)lt_node_int(n, "unit"),
                                       (int)lt_node_int(n, "index"), p->b, p->ask->bytes,
                                       p->ask->ctx);
+    }
+    if (n->op->collective == LT_OP_COMM_START)
+        storage = flat_storage(p, i, i);
+    if (p->packs[v] >= 0) {
+        storage = flat_storage(p, p->packs[v], i);
+        p->inside[v] = packed_at(p, v);
     }
     if (storage < 0)
         storage = overwritten(p, i, o, bytes);
@@ -266,6 +321,8 @@ int lt_plan_place(const struct lt_graph *g, const struct lt_binding *b,
                       .storages = lt_calloc(n, sizeof *p.storages),
                       .of = lt_malloc(n * sizeof *p.of),
                       .inside = lt_calloc(n, sizeof *p.inside),
+                      .packs = lt_malloc(n * sizeof *p.packs),
+                      .flat = lt_malloc(((size_t)g->n_nodes + 1) * sizeof *p.flat),
                       .last_read = lt_malloc(n * sizeof *p.last_read)};
     int rc;
 
@@ -274,6 +331,7 @@ int lt_plan_place(const struct lt_graph *g, const struct lt_binding *b,
     for (size_t v = 0; v < n; v++)
         p.of[v] = -1;
     last_reads(&p);
+    find_packed(&p);
     rc = place_outside(&p, err);
     for (int i = 0; !rc && i < g->n_nodes; i++)
         for (int o = 0; !g->nodes[i].dead && o < g->nodes[i].n_out; o++)
@@ -286,6 +344,8 @@ int lt_plan_place(const struct lt_graph *g, const struct lt_binding *b,
     lt_free(p.storages);
     lt_free(p.of);
     lt_free(p.inside);
+    lt_free(p.packs);
+    lt_free(p.flat);
     lt_free(p.last_read);
     return rc;
 }

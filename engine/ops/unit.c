@@ -58,7 +58,8 @@ int lt_unit_pack(const struct lt_kernel_args *k, struct lt_error *err)
     for (int i = 0; i < k->n_in; i++) {
         int64_t n = k->in[i].count, step = lt_unit_step(k->in[i].dtype, n);
 
-        memcpy(to, k->in[i].data, (size_t)n * size);
+        if (k->in[i].data != to) /* a memory plan may have it there already */
+            memcpy(to, k->in[i].data, (size_t)n * size);
         memset(to + (size_t)n * size, 0, (size_t)(step - n) * size);
         to += (size_t)step * size;
     }

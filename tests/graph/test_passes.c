@@ -177,6 +177,32 @@ static void check_start(const struct lt_graph *g, int start)
         fail_msg("%s waits behind %d nodes", g->nodes[start].name, others);
 }
 
+static bool is_read_behind(const struct lt_graph *g, lt_id v, int node)
+{
+    for (int i = node + 1; i < g->n_nodes; i++)
+        for (int k = 0; k < g->nodes[i].n_in; k++)
+            if (g->nodes[i].in[k] == v)
+                return true;
+    return false;
+}
+
+/* Gradients that nobody reads afterwards are computed where they will travel. */
+static void check_packed(const struct lt_graph *g, const struct lt_plan *plan, int start)
+{
+    const struct lt_node *n = &g->nodes[start];
+    const struct lt_slot *flat = &plan->slots[n->out[0]];
+
+    for (int k = 0; k < n->n_in; k++) {
+        const struct lt_slot *s = &plan->slots[n->in[k]];
+        size_t at = lt_unit_offset(g, (int)lt_node_int(n, "unit"), k, &plan->binding,
+                                   lt_graph_plain_bytes, NULL);
+
+        if (g->values[n->in[k]].kind == LT_VALUE_NODE && g->values[n->in[k]].alias == LT_NONE &&
+            !is_read_behind(g, n->in[k], start))
+            assert_int_equal(s->offset, flat->offset + at);
+    }
+}
+
 /* What is in flight lies where nobody writes until it has landed. */
 static void check_flight(const struct lt_graph *g, const struct lt_plan *plan, int start, int wait)
 {
@@ -218,6 +244,7 @@ static void collectives_hide_behind_computation(void **state)
 
             if (node->op->collective == LT_OP_COMM_START) {
                 check_start(g, i);
+                check_packed(g, plan, i);
                 in_flight[n++] = i;
             }
             if (node->op->collective != LT_OP_COMM_WAIT)

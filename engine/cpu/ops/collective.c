@@ -11,8 +11,11 @@
 #include "engine/comm/comm.h"
 #include "engine/cpu/program_in.h"
 
+struct pack;
+
 struct lt_flight {
     struct lt_comm *comm;
+    const struct pack *pack;
     struct lt_coll coll;
     char *flat;
     struct lt_error failed;
@@ -28,6 +31,7 @@ struct piece {
 
 struct pack {
     struct piece *pieces;
+    int n;
 };
 
 static void pack_fn(const void *args, int64_t begin, int64_t end)
@@ -39,8 +43,18 @@ static void pack_fn(const void *args, int64_t begin, int64_t end)
 
         if (x->from != x->to)
             memcpy(x->to, x->from, (size_t)x->bytes);
-        memset(x->to + x->bytes, 0, (size_t)x->gap);
     }
+}
+
+/* The memory plan had everything computed where it travels. */
+static bool is_packed(const void *args)
+{
+    const struct pack *p = args;
+
+    for (int i = 0; i < p->n; i++)
+        if (p->pieces[i].from != p->pieces[i].to)
+            return false;
+    return true;
 }
 
 static size_t value_bytes(void *ctx, const struct lt_graph *g, lt_id v, const struct lt_binding *b)
@@ -53,13 +67,14 @@ static size_t offset_of(const struct lt_build *b, int unit, int member)
     return lt_unit_offset(b->g, unit, member, b->b, value_bytes, b->d);
 }
 
-static void pack_build(struct lt_build *b, int unit)
+static const struct pack *pack_build(struct lt_build *b, int unit)
 {
     struct pack *p = lt_build_args(b, sizeof *p);
     int n = b->g->units[unit].n_members;
     size_t slice = offset_of(b, unit, n), total = 0;
 
     p->pieces = lt_build_args(b, (size_t)b->n->n_in * sizeof *p->pieces);
+    p->n = b->n->n_in;
     for (int i = 0; i < b->n->n_in; i++) {
         size_t at = offset_of(b, unit, i % n), next = offset_of(b, unit, i % n + 1),
                bytes = value_bytes(b->d, b->g, b->n->in[i], b->b);
@@ -71,6 +86,8 @@ static void pack_build(struct lt_build *b, int unit)
         total += bytes;
     }
     lt_build_step(b, "pack", pack_fn, p, b->n->n_in, (double)total / 10);
+    lt_build_idle(b, is_packed);
+    return p;
 }
 
 /* ---- start and wait */
@@ -80,6 +97,9 @@ static void start_fn(const void *args, int64_t begin, int64_t end)
     struct lt_flight *f = (struct lt_flight *)(uintptr_t)args;
 
     (void)begin, (void)end;
+    for (int i = 0; i < f->pack->n; i++)
+        memset(f->pack->pieces[i].to + f->pack->pieces[i].bytes, 0,
+               (size_t)f->pack->pieces[i].gap);
     f->coll.one.in = f->coll.one.out = f->flat;
     f->failed.code = 0;
     if (f->comm)
@@ -121,7 +141,7 @@ static int start_build(struct lt_build *b)
     f->coll.one.stride = slice;
     lt_build_out(b, 0, &f->flat);
     b->p->flights[unit] = f;
-    pack_build(b, unit);
+    f->pack = pack_build(b, unit);
     lt_build_step(b, "all_reduce", start_fn, f, 1, 0);
     lt_build_check(b, flight_check);
     return 0;
