@@ -1,0 +1,263 @@
+"""Two ranks that train as one: any of them, its shim or ltd killed, stopped for a while or for ever; and nothing is left."""
+import os
+import random
+import signal
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from common import (Page, RECOVERY, alive, check, equal, identity, make, plan, read, result, run, run_dir, same_result, wait_for)
+
+RANKS = 2
+EVERY = 200  # optimiser steps between the system's checkpoints
+undisturbed = {}
+
+
+def segments():
+    """Shared memory of this machine: names, and System V segments that nobody is attached to."""
+    with open("/proc/sysvipc/shm") as f:
+        unattached = [line.split()[1] for line in f.readlines()[1:] if line.split()[6] == "0"]
+    return {f for f in os.listdir("/dev/shm") if f.startswith(("mpich_", "ucx_", "lt-", "ltd"))} | set(unattached)
+
+
+def carriers(job):
+    """Processes of any of the job's ranks."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                if f"LT_TOKEN={job}.".encode() in f.read():
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def ranks_plan(w, name="two", reproducible="strict", samples=24000, epochs=2, **replace):
+    """Whatever processors there are: two jobs at once fit, too."""
+    return plan(w, name, samples, 8, epochs, **{
+        "trainer: {": f"trainer: {{devices: {RANKS}, reproducible: {reproducible}, ",
+        "job: {": "job: {resources: {oversubscribe: true}, ", f"every_n_steps: {RECOVERY}": f"every_n_steps: {EVERY}", **replace})
+
+
+def prepare(w, *args):
+    """The undisturbed run, made once, in a world where ltd runs."""
+    w.segments = segments()
+    w.ltd(*args)
+    if not undisturbed:
+        job = w.submit(ranks_plan(w))
+        equal(w.wait_done(job).returncode, 0)
+        equal(w.status(job)["attempt"], 1)
+        undisturbed.update(result(w, job))
+    return w.submit(ranks_plan(w))
+
+
+def who(w, job, rank, what="worker", attempt=1):
+    return wait_for(lambda: identity(os.path.join(w.attempt_dir(job, attempt, rank), what)), f"{what} of rank {rank}")
+
+
+def kill(process):
+    os.kill(process[0], signal.SIGKILL)
+    wait_for(lambda: not alive(process), "the killed process to be gone")
+
+
+def stepping(w, job, attempt=1, by=50):
+    """Both ranks train: so many steps more."""
+    for r in range(RANKS):
+        who(w, job, r, attempt=attempt)
+    pages = [Page(w.attempt_dir(job, attempt, r)) for r in range(RANKS)]
+    before = [p.step for p in pages]
+    wait_for(lambda: all(p.step >= b + by for p, b in zip(pages, before)), "the ranks to train")
+    return pages
+
+
+def saved(w, job):
+    """A recovery checkpoint is known."""
+    wait_for(lambda: [e for e in w.events(job, "checkpoint_saved") if e.get("recovery")], "a recovery checkpoint")
+
+
+def recovered(w, job, attempt=2):
+    """The attempt began at a checkpoint: the newest of any kind."""
+    e = wait_for(lambda: [e for e in w.events(job, "attempt_started") if e["attempt"] == attempt], f"attempt {attempt}")[0]
+    check(e.get("from_checkpoint") and int(e["from_step"]) > 0, "attempt", attempt, "began at", e)
+    equal(len(e["ranks"]), RANKS)
+
+
+def conditions(w, job, kind):
+    return [e for e in w.events(job, "condition") if e["kind"] == kind]
+
+
+def stalled(w, job, active):
+    return [e for e in conditions(w, job, "stalled") if e.get("active", True) == active]
+
+
+def nothing_left(w, *jobs):
+    for job in jobs:
+        equal(carriers(job), [], "processes of " + job)
+    wait_for(lambda: not os.listdir(os.path.join(w.state, "node", "attempts")), "the attempts' folders to be gone")
+    equal(segments() - w.segments, set(), "shared memory left")
+    for job in jobs:
+        left = [n for n in os.listdir(os.path.join(run_dir(w, job), "recovery")) if n.endswith(".tmp") or n.startswith(".")]
+        equal(left, [], "half-written checkpoints of " + job)
+
+
+def finish(w, job, attempts):
+    code = w.wait_done(job).returncode
+    check(code == 0, f"the job ended with {code}: {w.out('status', job)}\n{w.out('logs', job, code=None)}")
+    equal(w.status(job)["attempt"], attempts, "attempts")
+    same_result(result(w, job), undisturbed)
+
+
+def a_rank_is_killed(w):
+    job = prepare(w)
+    for attempt, rank in ((1, 1), (2, 0)):
+        victim, other = (who(w, job, r, attempt=attempt) for r in (rank, 1 - rank))
+        stepping(w, job, attempt)
+        saved(w, job)
+        kill(victim)
+        wait_for(lambda: not alive(other), "the other rank to be ended")
+        recovered(w, job, attempt + 1)
+        first = [e for e in w.events(job, "rank_exited") if e["attempt"] == attempt]
+        equal(len(first), RANKS)
+        end = [e for e in w.events(job, "attempt_ended") if e["attempt"] == attempt][0]
+        check(f"rank {rank}: killed by signal 9" in end["reason"], "the first failure is the reason:", end)
+    finish(w, job, 3)
+    nothing_left(w, job)
+
+
+def a_shim_is_killed(w):
+    job = prepare(w)
+    worker, other = who(w, job, 1), who(w, job, 0)
+    stepping(w, job)
+    saved(w, job)
+    kill(who(w, job, 1, "shim"))
+    wait_for(lambda: not alive(worker) and not alive(other), "both ranks to be ended")
+    recovered(w, job)
+    end = w.events(job, "attempt_ended")[0]
+    check("rank 1: lt-shim died" in end["reason"], end)
+    finish(w, job, 2)
+    nothing_left(w, job)
+
+
+def a_rank_is_killed_at_the_start(w):
+    """Before the ranks have met: the other one waits at a barrier that nobody will pass."""
+    job = prepare(w)
+    victim, other = who(w, job, 1), who(w, job, 0)
+    kill(victim)
+    wait_for(lambda: not alive(other), "the other rank to be ended")
+    finish(w, job, 2)
+    nothing_left(w, job)
+
+
+def ltd_is_killed(w):
+    """At the start, where the ranks look for each other through it, and while they train."""
+    job = prepare(w)
+    who(w, job, 0)
+    w.kill_daemon()
+    w.ltd()
+    workers = [who(w, job, r) for r in range(RANKS)]
+    stepping(w, job)
+    w.kill_daemon()
+    stepping(w, job)
+    w.ltd()
+    check(all(alive(p) for p in workers), "the ranks are the same processes")
+    finish(w, job, 1)
+    nothing_left(w, job)
+
+
+def two_jobs_at_once(w):
+    a = prepare(w)
+    b = w.submit(ranks_plan(w))
+    for job in (a, b):
+        stepping(w, job)
+        saved(w, job)
+    kill(who(w, a, 0))
+    kill(who(w, b, 1))
+    for job in (a, b):
+        finish(w, job, 2)
+    nothing_left(w, a, b)
+
+
+def stopped_for_a_while(w):
+    """A condition that passes."""
+    job = prepare(w, "--hang-after", "30")
+    victim = who(w, job, 1)
+    stepping(w, job)
+    os.kill(victim[0], signal.SIGSTOP)
+    found = wait_for(lambda: stalled(w, job, True), "the condition")
+    os.kill(victim[0], signal.SIGCONT)
+    check("rank 1 is stopped" in found[0]["detail"], found)
+    wait_for(lambda: stalled(w, job, False), "its end")
+    finish(w, job, 1)
+    nothing_left(w, job)
+
+
+def stopped_for_ever(w):
+    """A hang: named, with every rank's stack in the logs, and a new generation."""
+    job = prepare(w, "--hang-after", "6")
+    victim = who(w, job, 1)
+    stepping(w, job)
+    saved(w, job)
+    os.kill(victim[0], signal.SIGSTOP)
+    recovered(w, job)
+    end = w.events(job, "attempt_ended")[0]
+    check("rank 1: hung: rank 1 is stopped" in end["reason"] and "rank 0" in end["reason"], end)
+    for rank in range(RANKS):
+        log = read(run_dir(w, job), "logs", "1", f"{rank}.err").decode()
+        check("seen from outside" in log and "  thread " in log, f"rank {rank}'s log:", log)
+        check("#0" in log or "no stacks:" in log, f"rank {rank}'s stack:", log)
+    finish(w, job, 2)
+    nothing_left(w, job)
+
+
+def more_ranks_than_processors(w):
+    w.ltd()
+    path = plan(w, "many", **{"trainer: {": "trainer: {devices: 500, "})
+    p = w.ctl("run", path, code=3)
+    check("500 ranks" in p.stderr and "trainer.devices" in p.stderr and "oversubscribe" in p.stderr, p.stderr)
+
+
+def another_number_of_ranks(w):
+    """Strict refuses to go on with it, relaxed says what it means."""
+    job = prepare(w)
+    stepping(w, job)
+    w.ctl("stop", job)
+    equal(w.wait_done(job).returncode, 107)
+    p = w.ctl("resume", job, "--set", "trainer.devices=1", code=3)
+    check("the bits would be others" in p.stderr, p.stderr)
+    new = w.out("resume", "-q", job, "--set", "trainer.devices=1", "--set", "data.batch_size=16", "--set",
+                "trainer.reproducible=relaxed")
+    equal(w.wait_done(new).returncode, 0)
+    check(conditions(w, new, "bits_changed"), "it is said")
+    nothing_left(w, job)
+
+
+def killed_at_random(w):
+    """LT_KILLS of them (3): rank, shim or ltd."""
+    job = prepare(w)
+    seed = int(os.environ.get("LT_SEED", random.randrange(1 << 30)))
+    print(f"# LT_SEED={seed}", flush=True)
+    chance = random.Random(seed)
+    for _ in range(int(os.environ.get("LT_KILLS", 3))):
+        attempt = w.status(job)["attempt"]
+        if w.status(job)["state"] == "done":
+            break
+        pages = stepping(w, job, attempt, by=chance.randrange(1, 200))
+        what = chance.choice(["worker", "shim", "ltd"])
+        if what == "ltd":
+            w.kill_daemon()
+            w.ltd()
+            continue
+        process = identity(os.path.join(w.attempt_dir(job, attempt, chance.randrange(RANKS)), what))
+        if process and alive(process) and pages:
+            os.kill(process[0], signal.SIGKILL)
+            wait_for(lambda: w.status(job)["attempt"] > attempt or w.status(job)["state"] == "done", "a new attempt")
+            wait_for(lambda: w.status(job)["state"] in ("running", "done"), "it to run")
+    code = w.wait_done(job).returncode
+    equal(code, 0, w.out("status", job))
+    same_result(result(w, job), undisturbed)
+    nothing_left(w, job)
+
+
+if __name__ == "__main__":
+    run([a_rank_is_killed, a_shim_is_killed, a_rank_is_killed_at_the_start, ltd_is_killed, two_jobs_at_once, stopped_for_a_while,
+         stopped_for_ever, more_ranks_than_processors, another_number_of_ranks, killed_at_random], make)
