@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "engine/comm/comm.h"
 #include "base/problem.h"
 #include "base/str.h"
 #include "engine/data/order.h"
@@ -249,6 +250,7 @@ static int put_resolved(struct lt_trainer *t, struct lt_error *err)
         {"trainer.strategy", t->ranks.world > 1 ? "ddp" : "single_device",
          lt_str_eq(t->t->strategy, "auto")},
         {"job.resources.cpus", cpus, t->c->start->cpus > 0},
+        {"collectives", t->ranks.world > 1 ? lt_comm_kind(t->ranks.comm) : "", t->ranks.world > 1},
     };
     int rc = 0;
 

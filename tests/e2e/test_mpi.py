@@ -7,7 +7,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import BUILD, alive, check, equal, identity, run, wait_for
+from common import BUILD, alive, check, equal, identity, make, plan, read, result, run, same_result, wait_for
 
 PROGRAM = os.path.join(BUILD, "tests", "comm", "lt-mpi-program")
 random.seed(5)
@@ -146,6 +146,48 @@ def strangers_are_refused(w):
         s.close()
 
 
+def two_ranks(w):
+    """A plan of two ranks that have a core between them, if need be."""
+    text = read(plan(w, samples=2000, batch=32, epochs=2)).decode()
+    return w.file("two.yaml", text.replace("job: {", "job: {resources: {oversubscribe: true}, ")
+                  .replace("trainer: {", "trainer: {devices: 2, "))
+
+
+def collectives(w, job):
+    return [e["value"] for e in w.events(job, "resolved") if e["field"] == "collectives"]
+
+
+def shared_memory_and_mpi_have_the_same_bits(w):
+    before = segments()
+    got = {}
+    for kind in ("shm", "mpi"):
+        w.ltd(env={"LT_COMM": "mpi"} if kind == "mpi" else {})
+        job = w.submit(two_ranks(w))
+        equal(w.wait_done(job).returncode, 0, w.out("logs", job))
+        equal(collectives(w, job), [kind])
+        got[kind] = result(w, job)
+        w.kill_daemon()
+    same_result(got["mpi"], got["shm"])
+    equal(segments() - before, set(), "shared memory left")
+
+
+def a_killed_rank_of_a_plan_leaves_nothing(w):
+    before = segments()
+    for kind in ("shm", "mpi"):
+        w.ltd(env={"LT_COMM": "mpi"} if kind == "mpi" else {})
+        job = w.submit(two_ranks(w), "--set", "trainer.max_epochs=50")
+        wait_for(lambda: w.status(job).get("step", 0) > 20, "the job to train")
+        ranks = [identity(os.path.join(w.attempt_dir(job, 1, r), "worker")) for r in range(2)]
+        os.kill(ranks[1][0], signal.SIGKILL)
+        wait_for(lambda: not any(alive(r) for r in ranks), "the other rank to be ended")
+        wait_for(lambda: w.status(job)["attempt"] == 2 and w.status(job).get("step", 0) > 20, "the next attempt")
+        w.ctl("cancel", job)
+        w.wait_done(job)
+        w.kill_daemon()
+    equal(segments() - before, set(), "shared memory left")
+
+
 if __name__ == "__main__":
-    run([runs_without_mpirun, ltd_away_from_init_to_the_end_of_init, ltd_killed_between_the_requests_of_init,
-         ltd_away_at_finalize, a_killed_rank_ends_the_others_and_leaves_nothing, strangers_are_refused])
+    run([shared_memory_and_mpi_have_the_same_bits, a_killed_rank_of_a_plan_leaves_nothing,
+         runs_without_mpirun, ltd_away_from_init_to_the_end_of_init, ltd_killed_between_the_requests_of_init,
+         ltd_away_at_finalize, a_killed_rank_ends_the_others_and_leaves_nothing, strangers_are_refused], make)
