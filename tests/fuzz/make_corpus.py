@@ -338,5 +338,12 @@ def safetensors():
     put("safetensors", "invalid-utf8", file(b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4)))
 
 
-for make in (journal, idx, plan_text, plan_wire, plan_wire_from_examples, pmi, safetensors):
+def metric_lines():
+    put("metric_lines", "lines", "LTD_METRIC loss 0.5 1\nLTD_METRIC a/b.c-d:e@f -1e-3\r\n\n\tLTD_METRIC  x nan 18446744073709551615")
+    put("metric_lines", "garbage", b"LTD_METRIC\nLTD_METRIC x\nLTD_METRIC x 1 2 3\nLTD_METRIC step 1\n\x00\xff\nLTD_METRIC x 0x1p3\n")
+    put("metric_lines", "long", b"LTD_METRIC " + b"x" * 2000 + b" 1\nLTD_METRIC y 1" + b" " * 498 + b"\n" + b" " * 513 + b"\nLTD_METRIC z 1\n")
+    put("metric_lines", "many", b"LTD_METRIC x 1\n" * 6000)
+
+
+for make in (journal, idx, metric_lines, plan_text, plan_wire, plan_wire_from_examples, pmi, safetensors):
     make()
