@@ -27,7 +27,7 @@ struct lt_device_config {
     const char *profile;     /* an earlier execution profile to replay (JSON text); NULL: choose */
     bool allow_reference;    /* trainer.allow_reference_kernels */
     struct lt_comm *comm;    /* for nodes that start collectives; NULL: programs with such nodes can't run */
-    const char *measured;    /* folder where measurements of this machine are kept; NULL: they aren't */
+    const char *cache_dir;   /* where measurements of this machine are kept; NULL: they aren't */
 };
 
 struct lt_backend {

@@ -107,7 +107,7 @@ static int cpu_open(const struct lt_device_config *c, struct lt_device **out, st
     d->kern = kern;
     d->kern_f64 = lt_isa_float64(kern);
     d->low = choice.low;
-    d->measured = c->measured ? lt_strdup(c->measured) : NULL;
+    d->measured = c->cache_dir ? lt_format("%s/measured", c->cache_dir) : NULL;
     d->max_isa = c->max_isa ? lt_strdup(c->max_isa) : NULL;
     d->threads = choice.threads;
     d->allow_reference = c->allow_reference;

@@ -4,7 +4,7 @@
  * slower. So a matrix product and a convolution are timed in both types, about 20 ms in all, on the
  * threads that training will use. What was found is kept in a file, by node, build and set of cores:
  * jobs of one plan get one answer, and the same bits. A measurement in progress makes others wait.
- * The execution profile holds the answer, too; replaying that asks nobody.
+ * The execution profile holds the answer, too; replaying that asks nobody. Ranks of a job agree.
  */
 #include "engine/cpu/cpu.h"
 
@@ -21,6 +21,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
+#include "engine/comm/comm.h"
 #include "engine/cpu/isa.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -235,9 +236,20 @@ static enum lt_low measured(const struct lt_device *d)
     return low;
 }
 
+/* All ranks compute alike: emulated where one of them does so. */
+static enum lt_low agreed(struct lt_device *d, enum lt_low own)
+{
+    int64_t most = own;
+
+    if (!d->comm || lt_comm_world(d->comm) < 2)
+        return own;
+    lt_comm_max_i64(d->comm, &most, 1, "bfloat16", NULL); /* a rank that is lost is noticed in training */
+    return (enum lt_low)most;
+}
+
 void lt_low_decide(struct lt_device *d)
 {
     if (d->low != LT_LOW_UNKNOWN)
         return;
-    d->low = lt_isa_has_bfloat16(d->max_isa) ? measured(d) : LT_LOW_EMULATED;
+    d->low = agreed(d, lt_isa_has_bfloat16(d->max_isa) ? measured(d) : LT_LOW_EMULATED);
 }

@@ -314,3 +314,8 @@ void lt_session_profile(struct lt_session *s, struct lt_buf *json)
     else
         lt_buf_str(json, "{}");
 }
+
+const char *lt_session_slower(const struct lt_session *s)
+{
+    return s->c.backend->slower ? s->c.backend->slower(s->device) : NULL;
+}

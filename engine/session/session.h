@@ -118,5 +118,7 @@ void lt_session_report(const struct lt_session *s, struct lt_buf *json);
 /* Text of the graph after every pass (lt-worker --dump-passes). */
 int lt_session_dump_passes(const struct lt_session_config *c, struct lt_buf *out, struct lt_error *err);
 void lt_session_profile(struct lt_session *s, struct lt_buf *json);
+/* What the device does otherwise and slower than asked for, as a sentence; NULL: nothing. */
+const char *lt_session_slower(const struct lt_session *s);
 
 #endif

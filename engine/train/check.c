@@ -61,7 +61,8 @@ static struct lt_session_config session_config(const struct checker *k)
         .backend = k->c->backend,
         .device = {.threads = k->c->threads,
                    .allow_reference =
-                       k->plan->trainer && k->plan->trainer->allow_reference_kernels},
+                       k->plan->trainer && k->plan->trainer->allow_reference_kernels,
+                   .cache_dir = k->c->cache_dir},
         .plan_only = true,
         .world = k->shares.world,
     };
@@ -135,6 +136,9 @@ static void check_model(struct checker *k)
     }
     if (open_session(k, &err) < 0)
         lt_problem_add(k->problems, "model", NULL, "%s", err.text);
+    else if (lt_session_slower(k->session))
+        lt_problem_warn(k->problems, "trainer.precision", "32-true is faster here",
+                        "%s", lt_session_slower(k->session));
 }
 
 static void check_tensors(struct checker *k, const struct lt_safetensors *file, const char *name)
@@ -148,7 +152,7 @@ static void check_tensors(struct checker *k, const struct lt_safetensors *file, 
         if (!t || (info->kind != LT_VALUE_PARAM && info->kind != LT_VALUE_BUFFER))
             continue;
         matched++;
-        if (t->bytes != info->bytes || t->dtype != info->dtype)
+        if (!lt_tensor_fits(info, t))
             lt_problem_add(k->problems, "model.weights",
                            "weights of this very model, or `weights` left out",
                            "%s: tensor %s has another shape or type than the model's", name,

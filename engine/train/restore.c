@@ -23,15 +23,44 @@ static bool is_model(const struct lt_tensor_info *info)
     return info->kind == LT_VALUE_PARAM || info->kind == LT_VALUE_BUFFER;
 }
 
-static int check_shape(const struct lt_tensor_info *want, const struct lt_tensor *have,
-                       const char *path, struct lt_error *err)
+bool lt_tensor_fits(const struct lt_tensor_info *want, const struct lt_tensor *have)
 {
-    if (want->dtype == have->dtype && want->ndim == have->ndim &&
-        !memcmp(want->dim, have->dim, sizeof *want->dim * (size_t)want->ndim) &&
-        want->bytes == have->bytes)
-        return 0;
-    return lt_error_set(err, -EINVAL, "%s: tensor %s has another shape or type than the model's",
-                        path, want->name);
+    size_t elements = want->bytes / lt_dtype_sizes[want->dtype];
+    bool type = want->dtype == have->dtype ||
+                (lt_dtype_is_float(want->dtype) && lt_dtype_is_float(have->dtype));
+
+    return type && want->ndim == have->ndim &&
+           !memcmp(want->dim, have->dim, sizeof *want->dim * (size_t)want->ndim) &&
+           have->bytes == elements * lt_dtype_sizes[have->dtype];
+}
+
+/* Of another floating type than the session's. */
+static int write_converted(struct lt_session *s, int i, const struct lt_tensor *t,
+                           struct lt_error *err)
+{
+    const struct lt_tensor_info *info = lt_session_tensor(s, i);
+    void *data = calloc(1, info->bytes + 1);
+    int rc = data ? 0 : lt_error_set(err, -ENOMEM, "no memory to convert tensor %s", info->name);
+
+    for (size_t k = 0; !rc && k < info->bytes / lt_dtype_sizes[info->dtype]; k++)
+        lt_dtype_store(info->dtype, data, (int64_t)k,
+                       lt_dtype_load(t->dtype, t->data, (int64_t)k));
+    rc = rc ? rc : lt_session_write(s, i, data, err);
+    free(data);
+    return rc;
+}
+
+static int write_tensor(struct lt_session *s, int i, const struct lt_tensor *t, const char *path,
+                        struct lt_error *err)
+{
+    const struct lt_tensor_info *info = lt_session_tensor(s, i);
+
+    if (!lt_tensor_fits(info, t))
+        return lt_error_set(err, -EINVAL,
+                            "%s: tensor %s has another shape or type than the model's", path,
+                            info->name);
+    return t->dtype == info->dtype ? lt_session_write(s, i, t->data, err)
+                                   : write_converted(s, i, t, err);
 }
 
 /* Pages of zeros that are only read aren't held. */
@@ -70,9 +99,7 @@ static int load_tensors(struct lt_session *s, const char *path, bool model, bool
                 "%s: tensor %s is missing: it was made with another model or optimizer", path,
                 info->name);
         if (rc == 0)
-            rc = check_shape(info, t, path, err);
-        if (rc == 0)
-            rc = lt_session_write(s, i, t->data, err);
+            rc = write_tensor(s, i, t, path, err);
         n++;
     }
     return rc < 0 ? rc : n;
@@ -90,6 +117,29 @@ int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matc
     for (int i = 0; i < lt_session_n_tensors(s); i++)
         *total += is_model(lt_session_tensor(s, i));
     return 0;
+}
+
+/* For the log: a run in another precision goes on from rounded or widened numbers. */
+static void say_converted(const struct lt_trainer *t, const char *path)
+{
+    LT_AUTO(lt_safetensors_close) struct lt_safetensors *file = NULL;
+    const char *from = NULL, *to = NULL;
+    int n = 0;
+
+    if (lt_safetensors_open(path, &file, NULL) < 0)
+        return;
+    for (int i = 0; i < lt_session_n_tensors(t->session); i++) {
+        const struct lt_tensor_info *info = lt_session_tensor(t->session, i);
+        const struct lt_tensor *have = lt_safetensors_find(file, info->name);
+
+        if (!have || have->dtype == info->dtype)
+            continue;
+        from = lt_dtype_names[have->dtype];
+        to = lt_dtype_names[info->dtype];
+        n++;
+    }
+    if (n)
+        lt_trainer_say(t, "%s: %d tensors converted from %s to %s", path, n, from, to);
 }
 
 static int read_state(const char *dir, cJSON **out, struct lt_error *err)
@@ -118,7 +168,11 @@ static int load_folder(struct lt_trainer *t, const char *dir, cJSON **state, str
         rc = load_tensors(t->session, optimizer, false, true, err);
     if (rc >= 0 && !lt_ranks_first(&t->ranks))
         lt_session_clear(t->session); /* an open window was saved as rank 0's */
-    return rc < 0 ? rc : 0;
+    if (rc < 0)
+        return rc;
+    say_converted(t, model);
+    say_converted(t, optimizer);
+    return 0;
 }
 
 /* Verified and complete, or why not. */
@@ -225,6 +279,7 @@ static int load_weights(struct lt_trainer *t, bool told, struct lt_error *err)
         lt_train_file_named(err, path, file);
     if (rc < 0 || told)
         return rc;
+    say_converted(t, path);
     LT_AUTO(lt_free) char *text = lt_format("%d of %d tensors matched", matched, total);
     lt_trainer_say(t, "weights %s: %s", file, text);
     return lt_trainer_resolved(t, "model.weights", text, err);

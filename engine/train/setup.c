@@ -18,6 +18,7 @@
 #include "engine/data/order.h"
 #include "engine/train/json.h"
 #include "engine/train/trainer.h"
+#include "proto/plan.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 
@@ -188,7 +189,8 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
         .backend = t->c->backend,
         .device = {.profile = profile,
                    .allow_reference = t->t->allow_reference_kernels,
-                   .comm = t->ranks.comm},
+                   .comm = t->ranks.comm,
+                   .cache_dir = t->c->cache_dir},
         .world = t->ranks.world,
         .exchange = t->ranks.n,
     };
@@ -239,6 +241,7 @@ static int put_profile(struct lt_trainer *t, struct lt_error *err)
 /* What every `auto` became. */
 static int put_resolved(struct lt_trainer *t, struct lt_error *err)
 {
+    const char *slower = lt_session_slower(t->session);
     char cpus[16], devices[16];
     const struct {
         const char *field, *value;
@@ -249,11 +252,15 @@ static int put_resolved(struct lt_trainer *t, struct lt_error *err)
          !t->t->devices || t->t->devices->value_case != LT__V1__COUNT_OR_AUTO__VALUE_COUNT},
         {"trainer.strategy", t->ranks.world > 1 ? "ddp" : "single_device",
          lt_str_eq(t->t->strategy, "auto")},
+        {"trainer.precision", slower ? "bfloat16 is emulated" : "bfloat16 is native",
+         lt_plan_precision(t->plan) == LT_PLAN_BF16_MIXED},
         {"job.resources.cpus", cpus, t->c->start->cpus > 0},
         {"collectives", t->ranks.world > 1 ? lt_comm_kind(t->ranks.comm) : "", t->ranks.world > 1},
     };
     int rc = 0;
 
+    if (slower)
+        lt_trainer_say(t, "%s", slower);
     snprintf(cpus, sizeof cpus, "%" PRIu32, t->c->start->cpus);
     snprintf(devices, sizeof devices, "%d", t->ranks.world);
     for (size_t i = 0; i < LT_ARRAY_LEN(rows) && rc == 0; i++)

@@ -234,6 +234,9 @@ int lt_trainer_restore(struct lt_trainer *t, struct cJSON **state, bool *same_ru
 /* Tensors of t->rollback.to, or of where the job began, into the session; updates from there. *from
  * (the caller's): its name; NULL: the plan's own start. */
 int lt_trainer_rollback(struct lt_trainer *t, char **from, struct lt_error *err);
+/* Can the tensor of a file be loaded as this one? The same shape, and the same type or another
+ * floating one: such are converted, exactly where the new type is wider, else to the nearest. */
+bool lt_tensor_fits(const struct lt_tensor_info *want, const struct lt_tensor *have);
 /* model.safetensors into the session by name. `matched` of `total` parameters and buffers. strict:
  * all must be there. */
 int lt_load_model(struct lt_session *s, const char *path, bool strict, int *matched, int *total,
