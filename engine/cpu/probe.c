@@ -1,8 +1,9 @@
 /* probe.c - does bfloat16 pay here? Measured, not read off the processor's flags
  *
  * With AMX it is four to nine times faster than float32, with AVX512-BF16 alone between twice and
- * slower. So a matrix product and a convolution are timed in both types, about 20 ms in all, on the
- * threads that training will use. What was found is kept in a file, by node, build and set of cores:
+ * slower. So a matrix product and a convolution are timed in both types, about 20 ms in all, on one
+ * thread: on a busy machine several would measure how long they wait for each other. What was found
+ * is kept in a file, by node, build and set of cores:
  * jobs of one plan get one answer, and the same bits. A measurement in progress makes others wait.
  * The execution profile holds the answer, too; replaying that asks nobody. Ranks of a job agree.
  */
@@ -26,9 +27,10 @@
 #include "sys/clock.h"
 #include "sys/file.h"
 
-#define PAYS 0.9             /* of float32's time or less */
-#define CASE_NS 2500000      /* for each of the four; beside making them, and one run */
-#define RUNS_MAX 20
+#define PAYS 0.9           /* of float32's time or less */
+#define BUDGET_NS 12000000 /* beside making the primitives, and the first round */
+#define ROUNDS_MIN 5
+#define ROUNDS_MAX 40
 #define FILE_MAX 4096
 
 const char *const lt_low_names[] = {"unknown", "native", "emulated", NULL};
@@ -44,49 +46,45 @@ static void *zeros(size_t n)
     return memset(p, 0, n);
 }
 
-/* The primitive's own operands, all zero: these kernels take as long for any numbers. */
-static uint64_t prim_time(struct lt_prim *p)
-{
-    void *data[LT_PRIM_ARG_N] = {NULL};
-    uint64_t least = UINT64_MAX, end;
+/* A primitive with operands of its own, all zero: these kernels take as long for any numbers. */
+struct timed {
+    struct lt_prim *p;
+    void *data[LT_PRIM_ARG_N];
+    uint64_t least;
+};
 
-    for (int a = 0; a < LT_PRIM_ARG_N; a++) {
+static void timed_init(struct timed *t, struct lt_prim *p)
+{
+    *t = (struct timed){.p = p, .least = UINT64_MAX};
+    for (int a = 0; p && a < LT_PRIM_ARG_N; a++) {
         const struct lt_md *m = lt_prim_md(p, (enum lt_prim_arg)a);
 
         if (!m)
             continue;
-        data[a] = zeros(lt_md_bytes(m));
-        lt_prim_set(p, (enum lt_prim_arg)a, data[a]);
+        t->data[a] = zeros(lt_md_bytes(m));
+        lt_prim_set(p, (enum lt_prim_arg)a, t->data[a]);
     }
-    lt_prim_run(p);
-    end = lt_clock_mono_ns() + CASE_NS;
-    for (int i = 0; i < RUNS_MAX; i++) {
-        uint64_t start = lt_clock_mono_ns(), took;
-
-        lt_prim_run(p);
-        took = lt_clock_mono_ns() - start;
-        least = LT_MIN(least, took);
-        if (start + took > end)
-            break;
-    }
-    for (int a = 0; a < LT_PRIM_ARG_N; a++)
-        free(data[a]);
-    return least;
 }
 
-/* 0: the library can't. */
-static uint64_t matmul_time(enum lt_dtype t, int threads)
+static void timed_done(struct timed *t)
+{
+    for (int a = 0; a < LT_PRIM_ARG_N; a++)
+        free(t->data[a]);
+    lt_prim_free(t->p);
+}
+
+static struct lt_prim *matmul_make(enum lt_dtype t)
 {
     LT_AUTO(lt_md_free) struct lt_md *x = lt_md_strided(t, 2, (int64_t[]){128, 512}, NULL);
     LT_AUTO(lt_md_free) struct lt_md *w = lt_md_strided(t, 2, (int64_t[]){512, 512}, NULL);
     LT_AUTO(lt_md_free) struct lt_md *y = lt_md_strided(LT_F32, 2, (int64_t[]){128, 512}, NULL);
-    struct lt_matmul_spec s = {.src = x, .weights = w, .dst = y, .threads = threads};
-    LT_AUTO(lt_prim_free) struct lt_prim *p = NULL;
+    struct lt_matmul_spec s = {.src = x, .weights = w, .dst = y, .threads = 1};
+    struct lt_prim *p = NULL;
 
-    return lt_prim_matmul(&s, &p, NULL) < 0 ? 0 : prim_time(p);
+    return lt_prim_matmul(&s, &p, NULL) < 0 ? NULL : p;
 }
 
-static uint64_t conv_time(enum lt_dtype t, int threads)
+static struct lt_prim *conv_make(enum lt_dtype t)
 {
     const int64_t x[4] = {8, 32, 14, 14}, y[4] = {8, 64, 14, 14}, w[4] = {64, 32, 3, 3};
     const int64_t xs[4] = {32 * 196, 1, 14 * 32, 32}, ys[4] = {64 * 196, 1, 14 * 64, 64};
@@ -101,47 +99,68 @@ static uint64_t conv_time(enum lt_dtype t, int threads)
                              .dilation = {1, 1},
                              .pad_before = {1, 1},
                              .pad_after = {1, 1},
-                             .threads = threads};
-    LT_AUTO(lt_prim_free) struct lt_prim *p = NULL;
+                             .threads = 1};
+    struct lt_prim *p = NULL;
 
-    return lt_prim_conv(&s, &p, NULL) < 0 ? 0 : prim_time(p);
+    return lt_prim_conv(&s, &p, NULL) < 0 ? NULL : p;
 }
 
-/* Within a process the answer is found once for each number of threads. */
-static struct {
-    int threads;
-    enum lt_low low;
-} known[8];
-static int n_known;
-static pthread_mutex_t known_mutex = PTHREAD_MUTEX_INITIALIZER;
-
-/* The sum of both, so that what takes longer counts for more. */
-static enum lt_low time_both(int threads, uint64_t ns[2])
+/* All in turn, so that what disturbs one disturbs the others, too. */
+static void rounds(struct timed *t, int n)
 {
-    uint64_t low[2] = {matmul_time(LT_BF16, threads), conv_time(LT_BF16, threads)};
+    uint64_t end = 0;
 
-    ns[0] = matmul_time(LT_F32, threads) + conv_time(LT_F32, threads);
-    ns[1] = low[0] + low[1];
-    if (!low[0] || !low[1])
-        return LT_LOW_EMULATED;
-    return (double)ns[1] <= PAYS * (double)ns[0] ? LT_LOW_NATIVE : LT_LOW_EMULATED;
-}
+    for (int round = 0; round <= ROUNDS_MAX; round++) {
+        for (int i = 0; i < n; i++) {
+            uint64_t start = lt_clock_mono_ns(), took;
 
-static enum lt_low measure(int threads, uint64_t ns[2])
-{
-    enum lt_low low = LT_LOW_UNKNOWN;
-
-    pthread_mutex_lock(&known_mutex);
-    for (int i = 0; i < n_known; i++)
-        if (known[i].threads == threads)
-            low = known[i].low;
-    if (low == LT_LOW_UNKNOWN) {
-        low = time_both(threads, ns);
-        known[n_known].threads = threads;
-        known[n_known].low = low;
-        n_known = LT_MIN(n_known + 1, (int)LT_ARRAY_LEN(known) - 1);
+            lt_prim_run(t[i].p);
+            took = lt_clock_mono_ns() - start;
+            if (round) /* the first one warms up */
+                t[i].least = LT_MIN(t[i].least, took);
+        }
+        if (!round)
+            end = lt_clock_mono_ns() + BUDGET_NS;
+        else if (round >= ROUNDS_MIN && lt_clock_mono_ns() > end)
+            return;
     }
-    pthread_mutex_unlock(&known_mutex);
+}
+
+/* The sum of both, so that what takes longer counts for more. ns: float32's, bfloat16's. */
+static enum lt_low time_both(uint64_t ns[2])
+{
+    static const enum lt_dtype types[] = {LT_F32, LT_BF16};
+    struct timed t[4];
+    bool all = true;
+
+    for (int i = 0; i < 4; i++) {
+        timed_init(&t[i], i < 2 ? matmul_make(types[i % 2]) : conv_make(types[i % 2]));
+        all = all && t[i].p;
+    }
+    ns[0] = ns[1] = 0;
+    if (all)
+        rounds(t, 4);
+    for (int i = 0; i < 4; i++) {
+        ns[i % 2] += all ? t[i].least : 0;
+        timed_done(&t[i]);
+    }
+    return all && (double)ns[1] <= PAYS * (double)ns[0] ? LT_LOW_NATIVE : LT_LOW_EMULATED;
+}
+
+/* Within a process the answer is found once. */
+static enum lt_low measure(uint64_t ns[2])
+{
+    static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    static enum lt_low known;
+    static uint64_t took[2];
+    enum lt_low low;
+
+    pthread_mutex_lock(&mutex);
+    if (known == LT_LOW_UNKNOWN)
+        known = time_both(took);
+    low = known;
+    memcpy(ns, took, sizeof took);
+    pthread_mutex_unlock(&mutex);
     return low;
 }
 
@@ -158,15 +177,15 @@ static void processor_text(char out[49])
 }
 
 /* What the answer depends on, as one line. */
-static void key_text(const struct lt_device *d, struct lt_buf *out)
+static void key_text(struct lt_buf *out)
 {
     char host[256] = "", processor[49];
     cpu_set_t set;
 
     gethostname(host, sizeof host - 1);
     processor_text(processor);
-    lt_buf_printf(out, "bfloat16 1 | %s | %s | ltd %s | oneDNN %s | %d threads | cores", host,
-                  processor, LT_VERSION, lt_dnn_version(), d->threads);
+    lt_buf_printf(out, "bfloat16 1 | %s | %s | ltd %s | oneDNN %s | cores", host, processor,
+                  LT_VERSION, lt_dnn_version());
     if (sched_getaffinity(0, sizeof set, &set) == 0)
         for (int i = 0; i < CPU_SETSIZE; i++)
             if (CPU_ISSET(i, &set))
@@ -221,14 +240,14 @@ static enum lt_low measured(const struct lt_device *d)
     int fd;
 
     if (!d->measured)
-        return measure(d->threads, ns);
-    key_text(d, &key);
+        return measure(ns);
+    key_text(&key);
     path = lt_format("%s/bfloat16-%016llx", d->measured,
                      (unsigned long long)lt_hash64(key.data, key.len));
     fd = lock(d->measured);
     low = answer_read(path, &key);
     if (low == LT_LOW_UNKNOWN) {
-        low = measure(d->threads, ns);
+        low = measure(ns);
         answer_write(path, &key, low, ns);
     }
     if (fd >= 0)

@@ -1,5 +1,5 @@
-"""The worker's anonymous memory is what the plan said before it ran: after step 1 and at the end of every epoch, on six nets; and
-while evaluations of them run."""
+"""The worker's anonymous memory is what the plan said before it ran: after step 1 and at the end of every epoch, on six nets
+and on two of them in other precisions; and while evaluations of them run."""
 import os
 import sys
 
@@ -22,7 +22,7 @@ data:
   transforms: [scale]
 step: {{loss: cross_entropy, metrics: [accuracy]}}
 optimizer: {optimizer}
-trainer: {{max_epochs: 1000, limit_train_batches: {batches}, limit_val_batches: 4, gradient_clip_val: 1.0}}
+trainer: {{precision: {precision}, max_epochs: 1000, limit_train_batches: {batches}, limit_val_batches: 4, gradient_clip_val: 1.0}}
 callbacks: [{{model_checkpoint: {{monitor: val_loss, save_top_k: 1}}}}]
 """
 
@@ -57,11 +57,11 @@ def evaluate(w, name, parent, mode):
     return planned
 
 
-def watch(w, name, layers, batch, batches, optimizer="{adam: {lr: 1.0e-3}}"):
+def watch(w, name, layers, batch, batches, optimizer="{adam: {lr: 1.0e-3}}", precision="32-true"):
     if os.environ.get("LT_SANITIZED"):
         raise Skipped("a sanitizer's memory is in no plan")
     text = PLAN.format(name=name, layers="\n".join("    - " + layer for layer in layers), data=FASHION, batch=batch, batches=batches,
-                       optimizer=optimizer)
+                       optimizer=optimizer, precision=precision)
     w.ltd()
     job = w.submit(w.file(name + ".yaml", text))
     planned = int(w.events(job, "checked")[0]["memory_bytes"])
@@ -88,15 +88,37 @@ def tiny_mlp(w):
           "{sgd: {lr: 0.01}}")
 
 
+LARGE_MLP = ["flatten", "linear: {out_features: 4096}", "gelu", "linear: {out_features: 2048}", "gelu", "dropout",
+             "linear: {out_features: 10}"]
+
+
 def large_mlp(w):
-    watch(w, "large-mlp", ["flatten", "linear: {out_features: 4096}", "gelu", "linear: {out_features: 2048}", "gelu", "dropout",
-                           "linear: {out_features: 10}"], 128, 4)
+    watch(w, "large-mlp", LARGE_MLP, 128, 4)
+
+
+def large_mlp_mixed(w):
+    watch(w, "large-mlp-bf16", LARGE_MLP, 128, 4, precision="bf16-mixed")
+
+
+def large_mlp_double(w):
+    watch(w, "large-mlp-f64", LARGE_MLP, 16, 2, precision="64-true")
+
+
+CNN = ["conv2d: {out_channels: 16, kernel_size: 3, padding: 1}", "relu", "max_pool2d: {kernel_size: 2}",
+       "conv2d: {out_channels: 32, kernel_size: 3, padding: 1}", "relu", "max_pool2d: {kernel_size: 2}", "flatten",
+       "linear: {out_features: 64}", "relu", "linear: {out_features: 10}"]
 
 
 def cnn(w):
-    watch(w, "cnn", ["conv2d: {out_channels: 16, kernel_size: 3, padding: 1}", "relu", "max_pool2d: {kernel_size: 2}",
-                     "conv2d: {out_channels: 32, kernel_size: 3, padding: 1}", "relu", "max_pool2d: {kernel_size: 2}", "flatten",
-                     "linear: {out_features: 64}", "relu", "linear: {out_features: 10}"], 64, 10)
+    watch(w, "cnn", CNN, 64, 10)
+
+
+def cnn_mixed(w):
+    watch(w, "cnn-bf16", CNN, 64, 10, precision="bf16-mixed")
+
+
+def cnn_double(w):
+    watch(w, "cnn-f64", CNN, 64, 2, precision="64-true")
 
 
 def cnn_with_batch_norm(w):
@@ -119,4 +141,5 @@ def layer_norm_net(w):
                             "layer_norm: {}", "linear: {out_features: 10}"], 256, 10, "{adamw: {lr: 1.0e-3}}")
 
 
-run([tiny_mlp, large_mlp, cnn, cnn_with_batch_norm, residual_net, layer_norm_net], make)
+run([tiny_mlp, large_mlp, large_mlp_mixed, large_mlp_double, cnn, cnn_mixed, cnn_double, cnn_with_batch_norm, residual_net,
+     layer_norm_net], make)
