@@ -1,7 +1,8 @@
 /* engine_step.c - time of one training step, and the roofline of the machine it runs on
  *
- *   lt-bench-step CASE THREADS            CASE: mlp (784-128-10, batch 32) or cnn (1-32-64 3x3,
- * pools, 128, 10, batch 64) lt-bench-step roofline THREADS
+ *   lt-bench-step CASE THREADS       CASE: mlp (784-128-10, batch 32) or cnn (1-32-64 3x3, pools,
+ *                                    128, 10, batch 64); behind it -bf16 or -f64 for another precision
+ *   lt-bench-step roofline THREADS
  *
  * Reads lines "N" from stdin, runs N steps for each and answers "min median" in microseconds, so
  * that a driver can interleave it with a rival. The roofline line: GFLOP/s of the best matrix
@@ -17,6 +18,7 @@
 #include "base/mem.h"
 #include "base/philox.h"
 #include "base/problem.h"
+#include "base/str.h"
 #include "engine/cpu/dnn.h"
 #include "engine/cpu/program.h"
 #include "engine/session/session.h"
@@ -37,6 +39,10 @@ static const struct bench_case cases[] = {
      "{linear: {out_features: 128}}, relu, {linear: {out_features: 10}}]",
      64},
 };
+
+static const struct {
+    const char *suffix, *word;
+} precisions[] = {{"", "32-true"}, {"-bf16", "bf16-mixed"}, {"-f64", "64-true"}};
 
 static double now_us(void)
 {
@@ -79,16 +85,17 @@ static void batch_make(struct batch *b, int64_t n)
     }
 }
 
-static struct lt_session *session_open(const struct bench_case *c, int threads,
-                                       struct lt_arena *arena, struct lt_error *err)
+static struct lt_session *session_open(const struct bench_case *c, const char *precision,
+                                       int threads, struct lt_arena *arena, struct lt_error *err)
 {
     static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 28, 28}, 0},
                                              {"label", LT_I64, 0, {0}, 10}};
     struct lt_problems problems = {0};
     char *text =
         lt_format("seed: 1\nmodel: {layers: %s}\ndata: {source: {idx: {dir: x}}, batch_size: %d}\n"
-                  "step: {loss: cross_entropy}\noptimizer: {adam: {lr: 1.0e-3}}\n",
-                  c->layers, (int)c->batch);
+                  "step: {loss: cross_entropy}\noptimizer: {adam: {lr: 1.0e-3}}\n"
+                  "trainer: {precision: %s}\n",
+                  c->layers, (int)c->batch, precision);
     Lt__V1__JobSpec *spec = lt_text_parse_spec(text, strlen(text), NULL, NULL, 0, arena, &problems);
     struct lt_session_config config = {.fields = fields,
                                        .n_fields = 2,
@@ -160,12 +167,12 @@ static int step_rounds(struct lt_session *s, struct batch *b, int64_t n, struct 
     return 0;
 }
 
-static int bench_steps(const struct bench_case *c, int threads)
+static int bench_steps(const struct bench_case *c, const char *precision, int threads)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(1 << 24);
     struct lt_error err = {0};
     double start = now_us();
-    LT_AUTO(lt_session_close) struct lt_session *s = session_open(c, threads, arena, &err);
+    LT_AUTO(lt_session_close) struct lt_session *s = session_open(c, precision, threads, arena, &err);
     double opened = now_us();
     struct lt_session_cost cost;
     struct batch b;
@@ -176,7 +183,7 @@ static int bench_steps(const struct bench_case *c, int threads)
     fprintf(stderr, "opened in %.1f ms; planned: %.1f MiB persistent, %.1f MiB arena\n",
             (opened - start) / 1e3, (double)cost.persistent_bytes / 0x1p20,
             (double)cost.arena_bytes / 0x1p20);
-    printf("%s %d threads: %llu parameters, %llu FLOP a step\n", c->name, threads,
+    printf("%s %s %d threads: %llu parameters, %llu FLOP a step\n", c->name, precision, threads,
            (unsigned long long)cost.parameters, (unsigned long long)cost.flops_per_step);
     fflush(stdout);
     batch_make(&b, c->batch);
@@ -262,8 +269,10 @@ int main(int argc, char **argv)
     if (argc > 1 && !strcmp(argv[1], "roofline"))
         return bench_roofline(threads);
     for (size_t i = 0; i < LT_ARRAY_LEN(cases); i++)
-        if (argc > 1 && !strcmp(argv[1], cases[i].name))
-            return bench_steps(&cases[i], threads);
-    fprintf(stderr, "usage: lt-bench-step mlp|cnn|roofline THREADS\n");
+        for (size_t k = 0; argc > 1 && k < LT_ARRAY_LEN(precisions); k++)
+            if (lt_str_starts(argv[1], cases[i].name) &&
+                !strcmp(argv[1] + strlen(cases[i].name), precisions[k].suffix))
+                return bench_steps(&cases[i], precisions[k].word, threads);
+    fprintf(stderr, "usage: lt-bench-step mlp|cnn[-bf16|-f64]|roofline THREADS\n");
     return 2;
 }

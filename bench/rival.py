@@ -3,6 +3,8 @@
   rival.py eager CASE THREADS       answers each line "N" on stdin with "min median" microseconds of N steps
   rival.py lightning CASE THREADS   same; each line is one trainer.fit of N steps, timed from batch to batch
 
+CASE-bf16 is trained under torch.autocast (Lightning: bf16-mixed), CASE-f64 in float64 (64-true).
+
 Needs torch and lightning in the interpreter that runs it. Same shapes, batch size, optimiser and loss as ours; data
 are one random batch, so that neither side pays for loading.
 """
@@ -30,22 +32,32 @@ def batch(case):
     return torch.rand(n, 1, 28, 28) * 2 - 1, torch.randint(0, 10, (n,))
 
 
+def split(case):
+    """"cnn-bf16": the net, and Lightning's word for the precision."""
+    name, _, suffix = case.partition("-")
+    return name, {"": "32-true", "bf16": "bf16-mixed", "f64": "64-true"}[suffix]
+
+
 def answer(times):
     print(f"{min(times):.2f} {statistics.median(times):.2f}", flush=True)
 
 
 def eager(case):
+    case, precision = split(case)
     net = model(case)
+    x, y = batch(case)
+    if precision == "64-true":
+        net, x = net.double(), x.double()
     opt = torch.optim.Adam(net.parameters(), lr=1e-3)
     loss_fn = nn.CrossEntropyLoss()
-    x, y = batch(case)
 
     for line in sys.stdin:
         times = []
         for _ in range(max(int(line), 1)):
             start = time.perf_counter_ns()
             opt.zero_grad(set_to_none=True)
-            loss = loss_fn(net(x), y)
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
+                loss = loss_fn(net(x), y)
             loss.backward()
             opt.step()
             times.append((time.perf_counter_ns() - start) / 1000)
@@ -60,6 +72,7 @@ def lightning(case):
 
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    case, precision = split(case)
     fixed = batch(case)
 
     class Batches(torch.utils.data.IterableDataset):
@@ -87,7 +100,7 @@ def lightning(case):
         steps = max(int(line), 1) + 1
         net.starts.clear()
         trainer = L.Trainer(
-            accelerator="cpu", devices=1, max_steps=steps, logger=False, enable_checkpointing=False,
+            accelerator="cpu", devices=1, max_steps=steps, precision=precision, logger=False, enable_checkpointing=False,
             enable_progress_bar=False, enable_model_summary=False)
         trainer.fit(net, torch.utils.data.DataLoader(Batches(), batch_size=None))
         answer([(b - a) / 1000 for a, b in zip(net.starts, net.starts[1:])])

@@ -503,6 +503,32 @@ static unsigned conv_args(const struct lt_conv_spec *s)
     return sets[s->kind] | (s->bias && s->kind != LT_CONV_DATA ? 1u << bias : 0);
 }
 
+/* The same tensor in another type; the layout of weights is left open. */
+static struct lt_md *md_as(const struct lt_md *m, enum lt_dtype t, bool open)
+{
+    struct md_info i = md_info(m);
+
+    return open ? lt_md_any(t, i.ndim, i.dims) : lt_md_strided(t, i.ndim, i.dims, i.strides);
+}
+
+/* A backward convolution is made beside its forward, whose operands are bfloat16 where one of its
+ * own is. */
+static dnnl_status_t conv_hint(struct cursor *c, const struct lt_conv_spec *s)
+{
+    LT_AUTO(lt_md_free) struct lt_md *src = NULL;
+    LT_AUTO(lt_md_free) struct lt_md *weights = NULL;
+    LT_AUTO(lt_md_free) struct lt_md *dst = NULL;
+    struct lt_conv_spec like = *s;
+
+    if (lt_md_dtype(s->src) == LT_F32 && lt_md_dtype(s->dst) == LT_F32)
+        return conv_open(c, s, LT_CONV_FORWARD, NULL, NULL);
+    like.src = src = md_as(s->src, LT_BF16, false);
+    like.weights = weights = md_as(s->weights, LT_BF16, true);
+    like.dst = dst = md_as(s->dst, LT_BF16, false);
+    like.bias = NULL;
+    return conv_open(c, &like, LT_CONV_FORWARD, NULL, NULL);
+}
+
 int lt_prim_conv(const struct lt_conv_spec *s, struct lt_prim **out, struct lt_error *err)
 {
     struct cursor hint = {0}, c = {0};
@@ -514,7 +540,7 @@ int lt_prim_conv(const struct lt_conv_spec *s, struct lt_prim **out, struct lt_e
     threads = threads_set(s->threads);
     attr = attr_make(s->relu);
     if (s->kind != LT_CONV_FORWARD)
-        st = conv_open(&hint, s, LT_CONV_FORWARD, NULL, NULL);
+        st = conv_hint(&hint, s);
     if (st == dnnl_success)
         st = conv_open(&c, s, s->kind, attr, hint.pd);
     if (st == dnnl_success)

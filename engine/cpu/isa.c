@@ -11,7 +11,7 @@
 
 const char *const lt_kern_names[LT_KERN_N] = {
 #define X(name) [LT_KERN_##name] = #name,
-    LT_KERNELS(X)
+    LT_KERNELS(X) LT_KERNELS_32(X) LT_KERNELS_64(X)
 #undef X
 };
 
