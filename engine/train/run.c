@@ -63,6 +63,11 @@ static void say_start(const struct lt_trainer *t)
 {
     struct lt_session_cost cost;
 
+    if (!lt_ranks_first(&t->ranks) && !t->c->quiet) { /* all that the others' logs hold of a good run */
+        printf("rank %d of %d: step %" PRIu64 "; rank 0 tells the rest\n", t->ranks.rank,
+               t->ranks.world, t->pos.step);
+        fflush(stdout);
+    }
     lt_session_cost(t->session, &cost);
     lt_trainer_say(
         t, "%s: %" PRIu64 " parameters, %" PRIu64 " batches of %" PRId64 " an epoch, back end %s",

@@ -389,6 +389,45 @@ static void callbacks_against_each_other(void **state)
     CHECK_ROWS(rows);
 }
 
+static void ranks_against_batches(void **state)
+{
+    static const struct {
+        const char *sets[5], *want;
+    } cases[] = {
+        {{"trainer.devices=2", "data.batch_size=7"}, ""},
+        {{"trainer.devices=3", "data.batch_size=null", "data.global_batch_size=32"},
+         "0:0 data.global_batch_size: 32 samples can't be shared out evenly over 3 ranks (given by "
+         "--set) (make it a multiple of trainer.devices)\n"},
+        {{"trainer.reproducible=elastic", "trainer.logical_shards=4", "data.batch_size=null",
+          "data.global_batch_size=30"},
+         "0:0 data.global_batch_size: 30 samples can't be shared out evenly over 4 slices (given by "
+         "--set) (make it a multiple of trainer.logical_shards)\n"},
+        {{"trainer.reproducible=elastic", "trainer.logical_shards=4", "trainer.devices=3",
+          "data.batch_size=null", "data.global_batch_size=36"},
+         "0:0 trainer.logical_shards: 4 slices can't be shared out evenly over 3 ranks (given by "
+         "--set) (make it a multiple of trainer.devices)\n"},
+        {{"trainer.reproducible=elastic", "trainer.logical_shards=4", "trainer.devices=2",
+          "data.batch_size=null", "data.global_batch_size=36"},
+         ""},
+        {{"trainer.devices=4", "trainer.strategy=single_device"},
+         "0:0 trainer.strategy: single_device, but devices is 4 (given by --set) (write ddp or "
+         "auto)\n"},
+        {{"trainer.devices=4", "job.resources.cpus=2"},
+         "0:0 trainer.devices: 4 ranks on 2 processors (given by --set) (give job.resources.cpus as "
+         "many, or write job.resources.oversubscribe: true)\n"},
+        {{"trainer.devices=4", "job.resources={cpus: 2, oversubscribe: true}"}, ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LT_ARRAY_LEN(cases); i++) {
+        size_t n = 0;
+
+        while (n < 5 && cases[i].sets[n])
+            n++;
+        expect_problems_set(good_plan, cases[i].sets, n, cases[i].want);
+    }
+}
+
 static void switches_against_lists(void **state)
 {
     static const struct {
@@ -536,6 +575,7 @@ int main(void)
         cmocka_unit_test(optimizers_and_schedules),
         cmocka_unit_test(monitors_and_file_names),
         cmocka_unit_test(callbacks_against_each_other),
+        cmocka_unit_test(ranks_against_batches),
         cmocka_unit_test(switches_against_lists),
         cmocka_unit_test(jobs),
         cmocka_unit_test(everything_in_one_go),
