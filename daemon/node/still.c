@@ -27,6 +27,8 @@
 
 #define LOOKS 60           /* so many in the time that makes a hang */
 #define QUIET_LOOKS 3      /* without work: idle */
+#define LATE_LOOKS 4       /* a look that comes later than so many saw nothing meanwhile … */
+#define LATE_NS 1000000000u /* … and than this: the tick takes its time */
 #define BUSY_PART 20       /* of a processor's time */
 #define NS_PER_MS 1000000u
 
@@ -274,13 +276,29 @@ static void look_at_attempt(struct lt_node *n, const struct lt_rank *first, uint
     lt_free(ranks);
 }
 
-void lt_still_look(struct lt_node *n)
+/* The machine, or we, stood still: nobody was seen meanwhile, so nobody is told of it. */
+static void pass_over(struct lt_node *n, uint64_t gap_ns)
 {
-    uint64_t now = lt_clock_mono_ns();
     void *p;
 
-    if (now - n->looked_ns < n->hang_ns / LOOKS)
+    for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &p);) {
+        struct lt_still_since *s = &((struct lt_rank *)p)->still;
+
+        s->moved_ns += s->moved_ns ? gap_ns : 0;
+        s->busy_ns += gap_ns;
+        s->looked_ns += s->looked_ns ? gap_ns : 0;
+    }
+}
+
+void lt_still_look(struct lt_node *n)
+{
+    uint64_t now = lt_clock_mono_ns(), every = n->hang_ns / LOOKS;
+    void *p;
+
+    if (now - n->looked_ns < every)
         return;
+    if (n->looked_ns && now - n->looked_ns > LATE_LOOKS * every + LATE_NS)
+        pass_over(n, now - n->looked_ns);
     n->looked_ns = now;
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &p);) {
         const struct lt_rank *r = p;

@@ -25,6 +25,7 @@
 #include "sys/log.h"
 #include "sys/notify.h"
 #include "sys/paths.h"
+#include "sys/proc.h"
 #include "sys/rss.h"
 #include "sys/sha256.h"
 #include "tests/support/tmp.h"
@@ -299,9 +300,39 @@ static void cgroup_limits_counts_and_kills(void **state)
     lt_cgroup_free(g);
 }
 
+static void processes_are_seen_from_outside(void **state)
+{
+    int status, fd[2];
+    struct lt_proc p;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(fd), 0);
+    pid = fork();
+    if (pid == 0) {
+        char c;
+
+        close(fd[1]);
+        _exit(read(fd[0], &c, 1) == 0 ? 0 : 1);
+    }
+    kill(pid, SIGSTOP);
+    waitpid(pid, &status, WUNTRACED);
+    assert_int_equal(lt_proc_look(pid, &p), 0);
+    assert_int_equal(p.state, 'T');
+    assert_string_equal(lt_proc_state_name(p.state), "stopped");
+    kill(pid, SIGCONT);
+    close(fd[0]);
+    close(fd[1]);
+    waitpid(pid, NULL, 0);
+    assert_int_equal(lt_proc_look(pid, &p), -ESRCH);
+    assert_int_equal(lt_proc_look(getpid(), &p), 0);
+    assert_int_equal(p.state, 'R');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(processes_are_seen_from_outside),
         cmocka_unit_test(time_is_formatted_as_rfc3339),
         cmocka_unit_test(wall_clock_can_be_turned_back),
         cmocka_unit_test(a_log_message_is_one_line),
