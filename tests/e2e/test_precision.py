@@ -62,6 +62,17 @@ def double_has_the_same_bits_after_a_kill(w):
     the_same_bits_after_a_kill(w, "64-true")
 
 
+def two_ranks_have_the_same_bits_every_time(w):
+    w.ltd()
+    for precision in ("bf16-mixed", "64-true"):
+        text = plan(w, name=precision, samples=2048, epochs=1, batch=16,
+                    **{"trainer: {": "trainer: {devices: 2, precision: " + precision + ", "})
+        jobs = [w.submit(text) for _ in range(2)]
+        for job in jobs:
+            equal(w.wait_done(job).returncode, 0)
+        same_result(*(result(w, job) for job in jobs))
+
+
 def dtypes(w, job, file="model.safetensors"):
     folder = run_dir(w, job)
     data = read(folder, read(folder, "last").decode().strip(), file)
@@ -111,4 +122,4 @@ def emulation_is_said(w):
 
 
 run([mlp_is_as_accurate, cnn_is_as_accurate, mixed_has_the_same_bits_after_a_kill, double_has_the_same_bits_after_a_kill,
-     checkpoints_change_precision, emulation_is_said], make)
+     two_ranks_have_the_same_bits_every_time, checkpoints_change_precision, emulation_is_said], make)

@@ -1,6 +1,7 @@
 /* precision.c - casts, by each operator's row (run low / keep in float32 / follow the inputs)
  *
- * 64-true: every float32 value becomes float64, and inputs, which come in float32, are cast.
+ * 64-true: every float32 value becomes float64; inputs, which come in float32, are cast, and what
+ * the model gives outside is cast back.
  *
  * bf16-mixed, as torch.autocast: parameters, their gradients and all that updates them stay
  * float32. A contraction (LOW) takes its operands in bfloat16, sums in float32, and gives bfloat16,
@@ -92,6 +93,15 @@ static int widen_input(struct lt_graph *g, lt_id v, struct lt_error *err)
     return 0;
 }
 
+/* Predictions are float32, in whatever they were computed. */
+static int narrow_output(struct lt_graph *g, struct lt_output *o, struct lt_error *err)
+{
+    if (g->values[o->value].type.dtype != LT_F64 || !g->values[o->value].type.ndim)
+        return 0;
+    o->value = cast_add(g, o->value, LT_F32, err);
+    return o->value == LT_NONE ? -EINVAL : 0;
+}
+
 static int widen(struct lt_graph *g, struct lt_error *err)
 {
     int n_values = g->n_values, rc = 0;
@@ -106,6 +116,8 @@ static int widen(struct lt_graph *g, struct lt_error *err)
         else
             g->values[v].type.dtype = LT_F64;
     }
+    for (int i = 0; !rc && i < g->n_outputs; i++)
+        rc = narrow_output(g, &g->outputs[i], err);
     lt_graph_sweep(g); /* casts of inputs that nobody reads */
     return rc ? rc : lt_graph_sort(g, err);
 }
