@@ -83,31 +83,43 @@ static void on_start_failed(struct lt_turn *t, struct lt_node *node, const Lt__V
     lt_job_advance(t, job);
 }
 
-/* Kept as an event when the rank ends, so that an ended job still says how far it came. */
+static void emit_progress_saved(struct lt_turn *t, struct lt_job *job, size_t i,
+                                Lt__V1__ProgressSaved *p)
+{
+    const Lt__V1__Sample *s = job->ranks[i].sample;
+    Lt__V1__Event e = LT_EVENT_INIT;
+
+    if (s) {
+        LT_SET(p, step_ms, s->step_ms);
+        LT_SET(p, memory_bytes, s->memory_bytes);
+        LT_SET(p, total_steps, s->total_steps);
+        LT_SET(p, total_epochs, s->total_epochs);
+    }
+    e.type_case = LT__V1__EVENT__TYPE_PROGRESS_SAVED;
+    e.progress_saved = p;
+    LT_SET(&e, attempt, job->fold->attempt);
+    if (i != 0)
+        LT_SET(&e, rank, job->fold->ranks[i]->rank);
+    lt_emit(t, job->fold->id, &e);
+}
+
+/* Kept as an event when the rank ends, so that an ended job still says how far it came: rank 0 for
+ * the job, the others for themselves. */
 static void emit_progress(struct lt_turn *t, struct lt_job *job, size_t i)
 {
     Lt__V1__ProgressSaved p = LT__V1__PROGRESS_SAVED__INIT;
     const Lt__V1__Sample *s = job->ranks[i].sample;
-    const Lt__V1__Finished *f = job->fold->finished;
-    Lt__V1__Event e = LT_EVENT_INIT;
+    const Lt__V1__Finished *f = i == 0 ? job->fold->finished : NULL;
+    uint64_t reached = i == 0 ? job->reached_step : 0;
 
-    if (i != 0 || (!s && !f && !job->reached_step))
+    if (!s && !f && !reached)
         return;
     LT_SET(&p, epoch, f && f->has_epoch ? f->epoch : s ? s->epoch : 0);
     LT_SET(&p, step,
            f && f->has_step ? f->step
-           : s              ? LT_MAX(s->step, job->reached_step)
-                            : job->reached_step);
-    if (s) {
-        LT_SET(&p, step_ms, s->step_ms);
-        LT_SET(&p, memory_bytes, s->memory_bytes);
-        LT_SET(&p, total_steps, s->total_steps);
-        LT_SET(&p, total_epochs, s->total_epochs);
-    }
-    e.type_case = LT__V1__EVENT__TYPE_PROGRESS_SAVED;
-    e.progress_saved = &p;
-    LT_SET(&e, attempt, job->fold->attempt);
-    lt_emit(t, job->fold->id, &e);
+           : s              ? LT_MAX(s->step, reached)
+                            : reached);
+    emit_progress_saved(t, job, i, &p);
 }
 
 static void on_rank_gone(struct lt_turn *t, struct lt_node *node, const Lt__V1__RankGone *m)

@@ -265,8 +265,25 @@ int lt_apply_condition(Lt__V1__JobFold *f, Lt__V1__Event *e)
     return 0;
 }
 
+static int apply_rank_progress(Lt__V1__JobFold *f, Lt__V1__Event *e)
+{
+    for (size_t i = 0; i < f->n_ranks; i++) {
+        Lt__V1__RankFold *r = f->ranks[i];
+
+        if (r->rank != e->rank)
+            continue;
+        if (r->progress)
+            lt__v1__progress_saved__free_unpacked(r->progress, NULL);
+        r->progress = LT_TAKE(e->progress_saved);
+        return 0;
+    }
+    return -EPROTO;
+}
+
 int lt_apply_progress(Lt__V1__JobFold *f, Lt__V1__Event *e)
 {
+    if (e->has_rank && e->rank != 0)
+        return apply_rank_progress(f, e);
     if (f->progress)
         lt__v1__progress_saved__free_unpacked(f->progress, NULL);
     f->progress = LT_TAKE(e->progress_saved);

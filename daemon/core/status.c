@@ -31,6 +31,7 @@ static Lt__V1__RankStatus *rank_status(const struct lt_core *core, const struct 
 {
     Lt__V1__RankStatus *s = lt_arena_alloc(arena, sizeof *s);
     const Lt__V1__Sample *live = job->ranks[i].sample;
+    const Lt__V1__ProgressSaved *kept = i == 0 ? f->progress : f->ranks[i]->progress;
 
     lt__v1__rank_status__init(s);
     LT_SET(s, rank, f->ranks[i]->rank);
@@ -43,10 +44,10 @@ static Lt__V1__RankStatus *rank_status(const struct lt_core *core, const struct 
         LT_SET(s, step, live->step);
         LT_SET(s, step_ms, live->step_ms);
         LT_SET(s, memory_bytes, live->memory_bytes);
-    } else if (f->progress) {
-        LT_SET(s, step, f->progress->step);
-        LT_SET(s, step_ms, f->progress->step_ms);
-        LT_SET(s, memory_bytes, f->progress->memory_bytes);
+    } else if (kept) {
+        LT_SET(s, step, kept->step);
+        LT_SET(s, step_ms, kept->step_ms);
+        LT_SET(s, memory_bytes, kept->memory_bytes);
     }
     return s;
 }

@@ -344,6 +344,11 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 
     if (!fold)
         return;
+    if (fold->n_ranks > 0 && q->rank >= fold->n_ranks) {
+        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "job %s has no rank %u; its ranks are 0 to %zu",
+                      fold->id, q->rank, fold->n_ranks - 1);
+        return;
+    }
     s = lt_calloc(1, sizeof *s);
     s->call = call;
     s->follow = q->follow;
