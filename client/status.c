@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include "client/output.h"
 #include "proto/plan.h"
@@ -158,8 +159,7 @@ static void metric_lines(struct lt_buf *out, const char *key, Lt__V1__MetricValu
     }
 }
 
-/* A rank's last phase is no news once it has ended. */
-static const char *doing(const Lt__V1__RankStatus *r)
+const char *lt_status_doing(const Lt__V1__RankStatus *r)
 {
     bool running = !r->state || strcmp(r->state, "running") == 0;
 
@@ -168,17 +168,52 @@ static const char *doing(const Lt__V1__RankStatus *r)
     return r->state ? r->state : "?";
 }
 
+static void one_rank(struct lt_buf *out, const Lt__V1__RankStatus *r)
+{
+    char size[32];
+
+    lt_print_size(size, sizeof size, r->memory_bytes);
+    lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu, %.3g ms a step, %s\n", "rank",
+                  r->rank, r->node ? r->node : "?", r->pid, lt_status_doing(r),
+                  (unsigned long long)r->step, r->step_ms, size);
+}
+
+static const struct lt_column rank_columns[] = {
+    {"RANK", "rank", LT_COLUMN_NUMBER},   {"NODE", "node", LT_COLUMN_TEXT},
+    {"PID", "pid", LT_COLUMN_NUMBER},     {"PHASE", "doing", LT_COLUMN_TEXT},
+    {"STEP", "step", LT_COLUMN_NUMBER},   {"MS/STEP", "ms", LT_COLUMN_NUMBER},
+    {"MEMORY", "memory", LT_COLUMN_BYTES},
+};
+
+/* Several: a table, a row for each. */
+static void rank_table(struct lt_buf *out, const Lt__V1__JobStatus *s)
+{
+    cJSON *rows = cJSON_CreateArray();
+    LT_BUF_AUTO table = {0};
+    const char *line;
+
+    for (size_t i = 0; i < s->n_ranks; i++) {
+        cJSON *o = rank_json(s->ranks[i]);
+        char ms[32];
+
+        snprintf(ms, sizeof ms, "%.3g", s->ranks[i]->step_ms);
+        lt_json_text(o, "doing", lt_status_doing(s->ranks[i]));
+        lt_json_text(o, "ms", ms);
+        cJSON_AddItemToArray(rows, o);
+    }
+    lt_output_table(rows, rank_columns, LT_ARRAY_LEN(rank_columns), &table);
+    cJSON_Delete(rows);
+    for (line = table.data; line && *line; line += strcspn(line, "\n") + 1)
+        lt_buf_printf(out, "%-11s %.*s\n", line == table.data ? "ranks" : "",
+                      (int)strcspn(line, "\n"), line);
+}
+
 static void rank_lines(struct lt_buf *out, const Lt__V1__JobStatus *s)
 {
-    for (size_t i = 0; i < s->n_ranks; i++) {
-        const Lt__V1__RankStatus *r = s->ranks[i];
-        char size[32];
-
-        lt_print_size(size, sizeof size, r->memory_bytes);
-        lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu, %.3g ms a step, %s\n",
-                      i ? "" : "rank", r->rank, r->node ? r->node : "?", r->pid, doing(r),
-                      (unsigned long long)r->step, r->step_ms, size);
-    }
+    if (s->n_ranks == 1)
+        one_rank(out, s->ranks[0]);
+    else if (s->n_ranks > 1)
+        rank_table(out, s);
 }
 
 static void condition_lines(struct lt_buf *out, const Lt__V1__JobStatus *s)

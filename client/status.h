@@ -11,6 +11,8 @@ struct lt_buf;
 cJSON *lt_status_json(const Lt__V1__JobStatus *s);
 /* "running", "succeeded", "failed (oom)": the result once there is one. */
 void lt_status_word(const Lt__V1__JobStatus *s, struct lt_buf *out);
+/* What a rank is at: its phase while it runs, else its state. */
+const char *lt_status_doing(const Lt__V1__RankStatus *r);
 /* Several lines `key: value`. */
 void lt_status_text(const Lt__V1__JobStatus *s, struct lt_buf *out);
 /* run's, watch's, … exit code for a job that is done. */

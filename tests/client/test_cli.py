@@ -195,7 +195,7 @@ def status_has_the_promised_fields(w):
 def every_form_of_output(w):
     w.ltd()
     job = w.submit(plan(w, "step finish"), "--wait")
-    for args in (["ps", "--all"], ["status", job], ["events", job], ["metrics", job], ["checkpoints", job], ["nodes"]):
+    for args in (["ps", "--all"], ["status", job], ["events", job], ["metrics", job], ["checkpoints", job], ["nodes"], ["top", "--all"]):
         check(w.out(*args), args)
         equal(json.loads(w.out(*args, "-o", "json"))["version"], 1, args)
         check(w.out(*args, "-o", "yaml").startswith("version: 1"), args)
