@@ -159,9 +159,9 @@ static void ranks_know_their_places(void **state)
     int ids[2];
 
     (void)state;
-    world_start_ranks(&w, "p", 2, scripts);
-    gone("p", 0);
-    gone("p", 1);
+    world_start_ranks(&w, "ranks-p", 2, scripts);
+    gone("ranks-p", 0);
+    gone("ranks-p", 1);
     a = log_of(0, "out");
     b = log_of(1, "out");
     assert_has(a, "RANK=0\nWORLD_SIZE=2\nLOCAL_RANK=0\nLOCAL_WORLD_SIZE=2\n");
@@ -183,18 +183,18 @@ static void where_processors_are_shared_nobody_is_bound(void **state)
 
     (void)state;
     w.shares_cpus = true;
-    world_start_ranks(&w, "q", 2, scripts);
-    started("q", 0);
-    path = lt_format("/proc/%d/status", (int)started("q", 1));
+    world_start_ranks(&w, "ranks-q", 2, scripts);
+    started("ranks-q", 0);
+    path = lt_format("/proc/%d/status", (int)started("ranks-q", 1));
     theirs = lt_test_read(path, NULL);
     line = strstr(own, "Cpus_allowed_list:");
     line[strcspn(line, "\n")] = '\0';
     assert_has(theirs, line);
     free(theirs);
-    world_signal_rank(&w, "q", 0, CANCEL);
-    world_signal_rank(&w, "q", 1, CANCEL);
-    gone("q", 0);
-    gone("q", 1);
+    world_signal_rank(&w, "ranks-q", 0, CANCEL);
+    world_signal_rank(&w, "ranks-q", 1, CANCEL);
+    gone("ranks-q", 0);
+    gone("ranks-q", 1);
 }
 
 static void a_start_that_is_repeated_gives_the_same_port(void **state)
@@ -203,18 +203,18 @@ static void a_start_that_is_repeated_gives_the_same_port(void **state)
     char *a, *b;
 
     (void)state;
-    world_start_ranks(&w, "r", 1, scripts); /* rank 0 alone, then the agent dies */
-    started("r", 0);
+    world_start_ranks(&w, "ranks-r", 1, scripts); /* rank 0 alone, then the agent dies */
+    started("ranks-r", 0);
     agent_kill(&w);
     agent_start(&w);
     at = w.n;
     world_welcome(&w, &at);
-    world_start_ranks(&w, "r", 2, scripts); /* the first one is there */
-    started("r", 1);
-    world_signal_rank(&w, "r", 0, CANCEL);
-    world_signal_rank(&w, "r", 1, CANCEL);
-    gone("r", 0);
-    gone("r", 1);
+    world_start_ranks(&w, "ranks-r", 2, scripts); /* the first one is there */
+    started("ranks-r", 1);
+    world_signal_rank(&w, "ranks-r", 0, CANCEL);
+    world_signal_rank(&w, "ranks-r", 1, CANCEL);
+    gone("ranks-r", 0);
+    gone("ranks-r", 1);
     a = log_of(0, "out");
     b = log_of(1, "out");
     assert_string_equal(strstr(a, "MASTER_PORT="), strstr(b, "MASTER_PORT="));
@@ -228,15 +228,15 @@ static void the_first_to_die_is_known_by_its_time(void **state)
     const Lt__V1__RankExited *x, *y;
 
     (void)state;
-    world_start_ranks(&w, "k", 2, scripts);
-    started("k", 0);
-    kill(started("k", 1), SIGKILL);
-    x = gone("k", 1);
+    world_start_ranks(&w, "ranks-k", 2, scripts);
+    started("ranks-k", 0);
+    kill(started("ranks-k", 1), SIGKILL);
+    x = gone("ranks-k", 1);
     assert_string_equal(x->reason, "rank 1: killed by signal 9 (Killed)");
-    world_signal_rank(&w, "k", 0, KILL);
-    y = gone("k", 0);
+    world_signal_rank(&w, "ranks-k", 0, KILL);
+    y = gone("ranks-k", 0);
     assert_true(x->at_ns > 0 && x->at_ns < y->at_ns);
-    assert_int_equal(carriers("k"), 0);
+    assert_int_equal(carriers("ranks-k"), 0);
 }
 
 static void shims_death_has_a_time_too(void **state)
@@ -247,17 +247,17 @@ static void shims_death_has_a_time_too(void **state)
     struct lt_identity shim;
 
     (void)state;
-    world_start_ranks(&w, "s", 2, scripts);
-    started("s", 1);
-    started("s", 0);
+    world_start_ranks(&w, "ranks-s", 2, scripts);
+    started("ranks-s", 1);
+    started("ranks-s", 0);
     assert_int_equal(lt_attempt_read_identity(dir, "shim", &shim, NULL), 0);
     kill(shim.pid, SIGKILL);
-    x = gone("s", 1);
+    x = gone("ranks-s", 1);
     assert_has(x->reason, "lt-shim died");
     assert_true(x->at_ns > 0);
-    world_signal_rank(&w, "s", 0, KILL);
-    assert_true(gone("s", 0)->at_ns > x->at_ns);
-    assert_int_equal(carriers("s"), 0);
+    world_signal_rank(&w, "ranks-s", 0, KILL);
+    assert_true(gone("ranks-s", 0)->at_ns > x->at_ns);
+    assert_int_equal(carriers("ranks-s"), 0);
 }
 
 /* Killed while it is being started: not after the ladder's patience, but as soon as it is there. */
@@ -267,9 +267,9 @@ static void a_rank_can_be_killed_before_it_runs(void **state)
     bool over[2] = {false, false};
 
     (void)state;
-    world_start_ranks(&w, "d", 2, scripts);
-    world_signal_rank(&w, "d", 0, KILL);
-    world_signal_rank(&w, "d", 1, KILL);
+    world_start_ranks(&w, "ranks-d", 2, scripts);
+    world_signal_rank(&w, "ranks-d", 0, KILL);
+    world_signal_rank(&w, "ranks-d", 1, KILL);
     for (size_t i = 0; !over[0] || !over[1]; i++) {
         while (i >= w.n)
             world_spin(&w, 10);
@@ -278,7 +278,7 @@ static void a_rank_can_be_killed_before_it_runs(void **state)
         if (w.got[i]->message_case == FAILED_)
             over[w.got[i]->start_failed->rank] = true;
     }
-    assert_int_equal(carriers("d"), 0);
+    assert_int_equal(carriers("ranks-d"), 0);
 }
 
 static void a_short_stop_is_a_condition_that_passes(void **state)
@@ -288,20 +288,20 @@ static void a_short_stop_is_a_condition_that_passes(void **state)
     pid_t pid;
 
     (void)state;
-    world_start_ranks(&w, "c", 2, scripts);
-    pid = started("c", 1);
-    wait_for_step("c");
+    world_start_ranks(&w, "ranks-c", 2, scripts);
+    pid = started("ranks-c", 1);
+    wait_for_step("ranks-c");
     kill(pid, SIGSTOP);
-    c = condition("c", true);
+    c = condition("ranks-c", true);
     kill(pid, SIGCONT);
     assert_int_equal(c->rank, 1);
     assert_int_equal(c->condition->kind, LT__V1__CONDITION__KIND__STALLED);
     assert_has(c->condition->detail, "rank 1 is stopped: stopped");
-    condition("c", false);
-    world_signal_rank(&w, "c", 0, CANCEL);
-    world_signal_rank(&w, "c", 1, CANCEL);
-    assert_int_equal(gone("c", 1)->result, LT__V1__JOB_RESULT__CANCELLED);
-    assert_int_equal(gone("c", 0)->result, LT__V1__JOB_RESULT__CANCELLED);
+    condition("ranks-c", false);
+    world_signal_rank(&w, "ranks-c", 0, CANCEL);
+    world_signal_rank(&w, "ranks-c", 1, CANCEL);
+    assert_int_equal(gone("ranks-c", 1)->result, LT__V1__JOB_RESULT__CANCELLED);
+    assert_int_equal(gone("ranks-c", 0)->result, LT__V1__JOB_RESULT__CANCELLED);
 }
 
 static void expect_hang(const char *job, uint32_t rank, const char *what)
@@ -318,20 +318,20 @@ static void a_stop_for_good_is_a_hang(void **state)
     static const char *const scripts[] = {"loop", "loop"};
 
     (void)state;
-    world_start_ranks(&w, "h", 2, scripts);
-    wait_for_step("h");
-    kill(started("h", 1), SIGSTOP);
-    expect_hang("h", 1, "rank 1 is stopped: stopped");
-    assert_has(gone("h", 1)->reason, "for it wait in collectives: rank 0, in #");
-    assert_has(gone("h", 1)->reason, "(all_reduce of conv1.weight.grad)");
-    world_signal_rank(&w, "h", 0, KILL);
-    gone("h", 0);
+    world_start_ranks(&w, "ranks-h", 2, scripts);
+    wait_for_step("ranks-h");
+    kill(started("ranks-h", 1), SIGSTOP);
+    expect_hang("ranks-h", 1, "rank 1 is stopped: stopped");
+    assert_has(gone("ranks-h", 1)->reason, "for it wait in collectives: rank 0, in #");
+    assert_has(gone("ranks-h", 1)->reason, "(all_reduce of conv1.weight.grad)");
+    world_signal_rank(&w, "ranks-h", 0, KILL);
+    gone("ranks-h", 0);
     for (uint32_t i = 0; i < 2; i++) {
         log_has(i, "err", "seen from outside");
         log_has(i, "err", "  thread ");
     }
     log_has(1, "err", ": stopped");
-    assert_int_equal(carriers("h"), 0);
+    assert_int_equal(carriers("ranks-h"), 0);
 }
 
 /* The other one has left the common path, and sleeps. */
@@ -340,19 +340,19 @@ static void a_rank_that_sleeps_while_others_wait_is_named(void **state)
     static const char *const scripts[] = {"join step join", "join step hang"};
 
     (void)state;
-    world_start_ranks(&w, "i", 2, scripts);
-    started("i", 0);
-    expect_hang("i", 1, "rank 1 does nothing: sleeping");
-    assert_has(gone("i", 1)->reason, "which rank 1 has not begun");
-    world_signal_rank(&w, "i", 0, KILL);
-    gone("i", 0);
+    world_start_ranks(&w, "ranks-i", 2, scripts);
+    started("ranks-i", 0);
+    expect_hang("ranks-i", 1, "rank 1 does nothing: sleeping");
+    assert_has(gone("ranks-i", 1)->reason, "which rank 1 has not begun");
+    world_signal_rank(&w, "ranks-i", 0, KILL);
+    gone("ranks-i", 0);
 }
 
 static void a_single_rank_that_stands_still_is_a_hang(void **state)
 {
     (void)state;
-    world_start_rank(&w, "o", 1, "step hang");
-    expect_hang("o", 0, "rank 0 does nothing: sleeping");
+    world_start_rank(&w, "ranks-o", 1, "step hang");
+    expect_hang("ranks-o", 0, "rank 0 does nothing: sleeping");
     log_has(0, "err", "seen from outside");
 }
 
@@ -362,23 +362,23 @@ static void a_new_agent_says_again_that_a_rank_stands_still(void **state)
     pid_t pid;
 
     (void)state;
-    world_start_ranks(&w, "n", 2, scripts);
-    pid = started("n", 0);
-    started("n", 1);
-    wait_for_step("n");
+    world_start_ranks(&w, "ranks-n", 2, scripts);
+    pid = started("ranks-n", 0);
+    started("ranks-n", 1);
+    wait_for_step("ranks-n");
     kill(pid, SIGSTOP);
-    assert_int_equal(condition("n", true)->rank, 0);
+    assert_int_equal(condition("ranks-n", true)->rank, 0);
     agent_kill(&w);
     agent_start(&w);
     at = w.n;
     world_welcome(&w, &at);
-    assert_int_equal(condition("n", true)->rank, 0);
+    assert_int_equal(condition("ranks-n", true)->rank, 0);
     kill(pid, SIGCONT);
-    condition("n", false);
-    world_signal_rank(&w, "n", 0, CANCEL);
-    world_signal_rank(&w, "n", 1, CANCEL);
-    gone("n", 0);
-    gone("n", 1);
+    condition("ranks-n", false);
+    world_signal_rank(&w, "ranks-n", 0, CANCEL);
+    world_signal_rank(&w, "ranks-n", 1, CANCEL);
+    gone("ranks-n", 0);
+    gone("ranks-n", 1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
