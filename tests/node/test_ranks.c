@@ -242,7 +242,7 @@ static void the_first_to_die_is_known_by_its_time(void **state)
 static void shims_death_has_a_time_too(void **state)
 {
     static const char *const scripts[] = {"loop", "loop"};
-    LT_AUTO(lt_free) char *dir = lt_format("%s/node/attempts/s.1.1", w.dir);
+    LT_AUTO(lt_free) char *dir = lt_format("%s/node/attempts/ranks-s.1.1", w.dir);
     const Lt__V1__RankExited *x;
     struct lt_identity shim;
 
