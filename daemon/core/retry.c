@@ -83,6 +83,12 @@ static struct lt_verdict by_itself(const Lt__V1__JobFold *f)
                                                         : "the worker ended without saying how"};
 }
 
+/* A command's exit code 0 is how a polite one answers to SIGTERM: it doesn't say that it was through. */
+static bool through(const Lt__V1__JobFold *f)
+{
+    return f->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND || f->early_stopped;
+}
+
 /* A wish that was acknowledged is kept: nothing starts again, and the result says what was asked
  * for, unless the job was through, or failed for a reason of its own. */
 static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v)
@@ -98,7 +104,7 @@ static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v
 
     if (f->stop == LT__V1__STOP_KIND__STOP_CANCEL)
         return (struct lt_verdict){.result = R(CANCELLED)};
-    if (v.result == R(SUCCEEDED) || own_fault)
+    if ((v.result == R(SUCCEEDED) && through(f)) || own_fault)
         return v;
     return (struct lt_verdict){.result = wished[f->stop],
                                .reason = v.result == R(FAILED) ? v.reason : NULL};

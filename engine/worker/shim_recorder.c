@@ -3,11 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +18,8 @@
 
 #define PIPE_BYTES (1 << 20) /* so much may wait while another recorder starts */
 #define SECOND_NS 1000000000ull
-#define FINISH_MS 10000
+#define FINISH_NS (10 * SECOND_NS)
+#define PAUSE_NS 1000000
 
 /* Its environment is the shim's: without the rank's token, so that what kills a rank spares it. */
 static void become_recorder(const struct lt_shim_recorder *r, pid_t shim)
@@ -86,19 +85,21 @@ void lt_shim_recorder_leave_pipe(struct lt_shim_recorder *r)
     r->out = -1;
 }
 
+/* No pidfd: it isn't everywhere, and this wait is short. */
 void lt_shim_recorder_finish(struct lt_shim_recorder *r)
 {
-    int fd;
+    uint64_t until = lt_clock_mono_ns() + FINISH_NS;
 
     if (r->pid <= 0)
         return;
-    fd = (int)syscall(SYS_pidfd_open, r->pid, 0);
-    if (fd < 0 || poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, FINISH_MS) <= 0) {
-        lt_warning("%s: its recorder doesn't end; killed", r->dir);
-        kill(r->pid, SIGKILL);
+    while (waitpid(r->pid, NULL, WNOHANG) == 0) {
+        if (lt_clock_mono_ns() > until) {
+            lt_warning("%s: its recorder doesn't end; killed", r->dir);
+            kill(r->pid, SIGKILL);
+            waitpid(r->pid, NULL, 0);
+            break;
+        }
+        nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
     }
-    if (fd >= 0)
-        close(fd);
-    waitpid(r->pid, NULL, 0);
     r->pid = 0;
 }

@@ -223,6 +223,17 @@ def stopped(w):
     equal(w.out("logs", job), "saving")
 
 
+def a_stop_reaches_its_children(w):
+    """SIGTERM is for the whole process group, as Ctrl-C is: what a shell has started has the grace, too."""
+    w.ltd()
+    script = program(w, "signal.signal(signal.SIGTERM, lambda *a: (print('child saves'), sys.exit()))\ntouch('up')\nwait('never')")
+    job = w.out("submit", "-q", "--", "sh", "-c", f"trap 'echo shell waits' TERM; {PYTHON} {script} & wait; wait; echo shell ends")
+    there(w, "up")
+    w.ctl("stop", job)
+    w.wait_done(job, code=107)  # although the shell made a good end of it
+    equal(sorted(w.out("logs", job).split("\n")), ["child saves", "shell ends", "shell waits"])
+
+
 def deaf_to_sigterm(w):
     """SIGKILL when the grace is over; children of its own are gone, too."""
     w.ltd()
@@ -631,7 +642,7 @@ def torch_with_gloo(w):
 
 
 run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secrets_stay_in_their_files, what_cant_be_run_is_refused,
-     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, resumed, ends_by_a_signal, stopped, deaf_to_sigterm,
+     gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, resumed, ends_by_a_signal, stopped, a_stop_reaches_its_children, deaf_to_sigterm,
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
      daemon_killed, metrics_of_a_command, the_example_of_the_page, metrics_again_after_a_retry, early_stopping, floods_of_metrics, metrics_on_a_full_disk, the_recorder_is_killed,
      several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
