@@ -2,6 +2,9 @@
  *
  *   lt-bench-step CASE THREADS       CASE: mlp (784-128-10, batch 32) or cnn (1-32-64 3x3, pools,
  *                                    128, 10, batch 64); behind it -bf16 or -f64 for another precision
+ *   lt-bench-step CASE THREADS RANKS STEPS
+ *                                    the same batch on each of so many ranks that train as one, on
+ *                                    a processor each; prints the times of rank 0's steps, once
  *   lt-bench-step roofline THREADS
  *
  * Reads lines "N" from stdin, runs N steps for each and answers "min median" in microseconds, so
@@ -9,6 +12,7 @@
  * product, GB/s from memory, GB/s from the second-level cache. Data are random; the plan is what a
  * user would write.
  */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,10 +23,12 @@
 #include "base/philox.h"
 #include "base/problem.h"
 #include "base/str.h"
+#include "engine/comm/comm.h"
 #include "engine/cpu/dnn.h"
 #include "engine/cpu/program.h"
 #include "engine/session/session.h"
 #include "proto/text/text.h"
+#include "tests/support/ranks.h"
 
 struct bench_case {
     const char *name, *layers;
@@ -86,7 +92,8 @@ static void batch_make(struct batch *b, int64_t n)
 }
 
 static struct lt_session *session_open(const struct bench_case *c, const char *precision,
-                                       int threads, struct lt_arena *arena, struct lt_error *err)
+                                       int threads, struct lt_comm *comm, struct lt_arena *arena,
+                                       struct lt_error *err)
 {
     static const struct lt_field fields[] = {{"image", LT_F32, 3, {1, 28, 28}, 0},
                                              {"label", LT_I64, 0, {0}, 10}};
@@ -100,7 +107,8 @@ static struct lt_session *session_open(const struct bench_case *c, const char *p
     struct lt_session_config config = {.fields = fields,
                                        .n_fields = 2,
                                        .backend = &lt_backend_cpu,
-                                       .device = {.threads = threads},
+                                       .device = {.threads = threads, .comm = comm},
+                                       .world = comm ? lt_comm_world(comm) : 1,
                                        .programs = 1u << LT_PROGRAM_STEP};
     struct lt_session *s = NULL;
 
@@ -140,31 +148,81 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int step_rounds(struct lt_session *s, struct batch *b, int64_t n, struct lt_error *err)
+static int steps(struct lt_session *s, struct batch *b, int64_t n, int count, bool says,
+                 struct lt_error *err)
 {
     const void *in[16] = {NULL};
-    char line[64];
+    double *t = lt_calloc((size_t)count, sizeof *t);
 
     inputs_point(s, b, in);
-    while (fgets(line, sizeof line, stdin)) {
-        int count = LT_MAX(atoi(line), 1);
-        double *t = lt_calloc((size_t)count, sizeof *t);
+    for (int i = 0; i < count; i++) {
+        double start = now_us();
 
-        for (int i = 0; i < count; i++) {
-            double start = now_us();
-
-            b->opt_step++;
-            b->rng_step++;
-            if (lt_session_run(s, LT_PROGRAM_STEP, n, in, err) < 0)
-                return fail("step", err);
-            t[i] = now_us() - start;
-        }
-        qsort(t, (size_t)count, sizeof *t, by_value);
-        printf("%.2f %.2f\n", t[0], t[count / 2]);
-        fflush(stdout);
-        lt_free(t);
+        b->opt_step++;
+        b->rng_step++;
+        if (lt_session_run(s, LT_PROGRAM_STEP, n, in, err) < 0)
+            return fail("step", err);
+        t[i] = now_us() - start;
     }
+    qsort(t, (size_t)count, sizeof *t, by_value);
+    if (says)
+        printf("%.2f %.2f\n", t[0], t[count / 2]);
+    fflush(stdout);
+    lt_free(t);
     return 0;
+}
+
+static int step_rounds(struct lt_session *s, struct batch *b, int64_t n, struct lt_error *err)
+{
+    char line[64];
+    int rc = 0;
+
+    while (rc == 0 && fgets(line, sizeof line, stdin))
+        rc = steps(s, b, n, LT_MAX(atoi(line), 1), true, err);
+    return rc;
+}
+
+/* ---- of several ranks */
+
+struct ranks {
+    const struct bench_case *c;
+    const char *precision;
+    int threads, count;
+};
+
+static int rank_main(struct lt_comm *comm, void *arg)
+{
+    const struct ranks *r = arg;
+    LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(1 << 24);
+    LT_AUTO(lt_session_close) struct lt_session *s = NULL;
+    struct lt_error err = {0};
+    cpu_set_t all, own;
+    struct batch b;
+
+    CPU_ZERO(&own);
+    if (sched_getaffinity(0, sizeof all, &all) == 0 &&
+        CPU_COUNT(&all) >= lt_comm_world(comm) * r->threads) {
+        for (int cpu = 0, seen = 0; cpu < CPU_SETSIZE; cpu++)
+            if (CPU_ISSET(cpu, &all) && seen++ / r->threads == lt_comm_rank(comm))
+                CPU_SET(cpu, &own);
+        sched_setaffinity(0, sizeof own, &own);
+    }
+    s = session_open(r->c, r->precision, r->threads, comm, arena, &err);
+    if (!s)
+        return fail(r->c->name, &err);
+    batch_make(&b, r->c->batch);
+    return steps(s, &b, r->c->batch, 10, false, &err) ||
+           steps(s, &b, r->c->batch, r->count, lt_comm_rank(comm) == 0, &err);
+}
+
+static int bench_ranks(const struct ranks *r, int world)
+{
+    struct lt_test_ranks t = {
+        .world = world, .fn = rank_main, .arg = (void *)(uintptr_t)r, .timeout_s = 600};
+
+    if (world < 1 || world > LT_TEST_RANKS_MAX || lt_test_ranks_run(&t) < 0)
+        return 1;
+    return t.first_status;
 }
 
 static int bench_steps(const struct bench_case *c, const char *precision, int threads)
@@ -172,7 +230,7 @@ static int bench_steps(const struct bench_case *c, const char *precision, int th
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(1 << 24);
     struct lt_error err = {0};
     double start = now_us();
-    LT_AUTO(lt_session_close) struct lt_session *s = session_open(c, precision, threads, arena, &err);
+    LT_AUTO(lt_session_close) struct lt_session *s = session_open(c, precision, threads, NULL, arena, &err);
     double opened = now_us();
     struct lt_session_cost cost;
     struct batch b;
@@ -272,7 +330,10 @@ int main(int argc, char **argv)
         for (size_t k = 0; argc > 1 && k < LT_ARRAY_LEN(precisions); k++)
             if (lt_str_starts(argv[1], cases[i].name) &&
                 !strcmp(argv[1] + strlen(cases[i].name), precisions[k].suffix))
-                return bench_steps(&cases[i], precisions[k].word, threads);
-    fprintf(stderr, "usage: lt-bench-step mlp|cnn[-bf16|-f64]|roofline THREADS\n");
+                return argc > 4 ? bench_ranks(&(struct ranks){&cases[i], precisions[k].word, threads,
+                                                              LT_MAX(atoi(argv[4]), 1)},
+                                              atoi(argv[3]))
+                                : bench_steps(&cases[i], precisions[k].word, threads);
+    fprintf(stderr, "usage: lt-bench-step mlp|cnn[-bf16|-f64]|roofline THREADS [RANKS STEPS]\n");
     return 2;
 }
