@@ -1,8 +1,8 @@
 /* connect.c - finding the daemon
  *
- * --socket, $LTD_SOCKET, the user's socket, /run/ltd/ltd.sock, in this order; the first two are the
- * only place that is looked at when given. Somebody must answer: a socket that nobody listens on is
- * as good as none.
+ * --server or --socket, $LTD_SERVER, $LTD_SOCKET, the user's socket, /run/ltd/ltd.sock, in this
+ * order; what is named is the only place that is looked at. Somebody must answer: a socket that
+ * nobody listens on is as good as none. (connect_tcp.c: servers.)
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 #include "client/ctl.h"
 #include "client/embedded.h"
 #include "rpc/client.h"
+#include "sys/address.h"
 #include "sys/file.h"
 #include "sys/paths.h"
 
@@ -87,10 +88,18 @@ static int explain(const struct lt_ctl *ctl, int rc)
 
 int lt_ctl_connect(struct lt_ctl *ctl)
 {
+    const char *server = lt_ctl_server(ctl);
     struct lt_error err = {0};
     bool asked;
     int rc;
 
+    if (lt_ctl_string(ctl, "server") && lt_ctl_string(ctl, "socket"))
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE, "--server and --socket name two daemons; say one");
+    if (server)
+        return lt_ctl_connect_tcp(ctl, server);
+    if (lt_ctl_string(ctl, "token-file"))
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE,
+                           "--token-file is for a server; name it with --server HOST:PORT");
     ctl->socket = choose(ctl, &asked);
     rc = try_socket(ctl->socket);
     if (rc == -ENOENT || rc == -ECONNREFUSED) {
@@ -104,6 +113,8 @@ int lt_ctl_connect(struct lt_ctl *ctl)
 
 bool lt_ctl_reconnect(struct lt_ctl *ctl)
 {
+    if (ctl->tcp)
+        return lt_address_try(ctl->tcp) == 0;
     if (try_socket(ctl->socket) == 0)
         return true;
     return lt_embedded_wanted(ctl->socket) && lt_embedded_start(ctl->socket, isatty(2), NULL) == 0;

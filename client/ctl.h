@@ -10,6 +10,7 @@
 #include "client/verb.h"
 #include "lt/v1/jobs.pb-c.h"
 
+struct lt_address;
 struct lt_arena;
 struct lt_client;
 struct lt_ctl_file;
@@ -32,7 +33,8 @@ struct lt_ctl {
     bool program;             /* they are a program's, behind -- (LT_VERB_COMMAND) */
     struct lt_arena *arena;   /* lives as long as the call */
     struct lt_client *client; /* when LT_VERB_DAEMON; NULL before lt_ctl_connect() */
-    char *socket;             /* path that is used */
+    char *socket;             /* path, or HOST:PORT, that is used */
+    struct lt_address *tcp;   /* in the arena; NULL: a Unix socket */
     const char *plan_path;    /* the plan that was read (plan_file.c), in the arena */
     const char *plan_text;
     size_t plan_len;
@@ -59,6 +61,10 @@ int lt_ctl_connect(struct lt_ctl *ctl);
 /* Again, after the connection was lost: also restarts a daemon that was embedded. Quiet; false:
  * still nobody there. */
 bool lt_ctl_reconnect(struct lt_ctl *ctl);
+/* HOST:PORT from --server, or $LTD_SERVER where no socket is named; NULL: a socket. */
+const char *lt_ctl_server(const struct lt_ctl *ctl);
+/* Opens ctl->client to that server, with the token; 0, or an exit code with the reason printed. */
+int lt_ctl_connect_tcp(struct lt_ctl *ctl, const char *server);
 
 /* ---- calls (call.c) */
 #define LT_CTL_TIMEOUT_MS 30000

@@ -15,6 +15,9 @@
 static const struct lt_option common[] = {
     {"socket", 0, LT_OPTION_STRING, "PATH",
      "the daemon's socket (else $LTD_SOCKET, the user's, /run/ltd/ltd.sock)"},
+    {"server", 0, LT_OPTION_STRING, "HOST:PORT", "the daemon's TCP address (else $LTD_SERVER)"},
+    {"token-file", 0, LT_OPTION_STRING, "FILE",
+     "whose first token is shown there (else $LTD_TOKEN_FILE)"},
     {"help", 'h', LT_OPTION_FLAG, NULL, "show this page"},
 };
 static const struct lt_option output = {"output", 'o', LT_OPTION_STRING, "table|json|jsonl|yaml",
@@ -31,7 +34,7 @@ const struct lt_option *lt_verb_option(const struct lt_verb *v, size_t i)
         i--;
     }
     if (!(v->flags & LT_VERB_DAEMON))
-        i++; /* no socket */
+        i += LT_ARRAY_LEN(common) - 1; /* help alone */
     return i < LT_ARRAY_LEN(common) ? &common[i] : NULL;
 }
 

@@ -43,7 +43,7 @@ static const struct {
     {LT_RPC_PERMISSION_DENIED, LT_EXIT_NOT_PERMITTED,
      "jobs are their owner's; ask whoever submitted it, or root"},
     {LT_RPC_UNAUTHENTICATED, LT_EXIT_NOT_PERMITTED,
-     "only the daemon's own user and root may talk to it"},
+     "is --token-file (LTD_TOKEN_FILE) the file that it was started with?"},
     {LT_RPC_UNAVAILABLE, LT_EXIT_UNREACHABLE,
      "is `ltd` running? `ltctl run` and `ltctl submit` start one"},
     {LT_RPC_DEADLINE_EXCEEDED, LT_EXIT_UNREACHABLE,

@@ -96,6 +96,7 @@ static const struct {
     {"lt.v1.DaemonConfig", "socket"},
     {"lt.v1.DaemonConfig", "state_dir"},
     {"lt.v1.DaemonConfig", "runs_dir"},
+    {"lt.v1.DaemonConfig", "token_file"},
 };
 
 bool lt_field_is_path(const ProtobufCMessageDescriptor *d, const ProtobufCFieldDescriptor *f)

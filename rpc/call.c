@@ -183,18 +183,24 @@ static void ended(struct lt_rpc_op *op, int ok)
 /* Cancelled, not finished: a status that waits to be read would keep the call for as long as its
  * client likes, and there is no end to how many such a client opens. The core sends code and text
  * if the connection takes them. */
-static void turn_away(struct lt_rpc_call *c, const char *text)
+static void turn_away(struct lt_rpc_call *c, enum lt_rpc_code code, const char *text)
 {
     char *peer = grpc_call_get_peer(c->core);
 
     c->finishing = c->status_sent = true;
     unlink_call(c); /* it counts no more */
-    grpc_call_cancel_with_status(c->core, GRPC_STATUS_RESOURCE_EXHAUSTED, text, NULL);
+    grpc_call_cancel_with_status(c->core, (grpc_status_code)code, text, NULL);
     lt_rpc_peer_turned_away(peer);
     gpr_free(peer);
 }
 
 /* One program that opens calls without end must leave room for its user's others. */
+static bool same_program(const struct lt_rpc_peer *a, const struct lt_rpc_peer *b)
+{
+    return a->by_token ? a->connection == b->connection : a->pid == b->pid;
+}
+
+/* Those who come by a token are as one more user: its calls leave the Unix socket's room. */
 static bool has_too_many(struct lt_rpc_call *call)
 {
     const struct lt_rpc_server *s = call->server;
@@ -203,10 +209,14 @@ static bool has_too_many(struct lt_rpc_call *call)
     char text[64];
 
     for (const struct lt_rpc_call *c = s->calls; c; c = c->next) {
-        by_uid += c->peer.uid == peer->uid;
-        by_pid += c->peer.uid == peer->uid && c->peer.pid == peer->pid;
+        bool same = c->peer.uid == peer->uid && c->peer.by_token == peer->by_token;
+
+        by_uid += same;
+        by_pid += same && same_program(&c->peer, peer);
     }
-    if (by_pid > s->config.calls_per_pid)
+    if (by_pid > s->config.calls_per_pid && peer->by_token)
+        snprintf(text, sizeof text, "this connection has %u calls open", s->config.calls_per_pid);
+    else if (by_pid > s->config.calls_per_pid)
         snprintf(text, sizeof text, "process %d has %u calls open", (int)peer->pid,
                  s->config.calls_per_pid);
     else if (by_uid > s->config.calls_per_uid)
@@ -214,7 +224,7 @@ static bool has_too_many(struct lt_rpc_call *call)
                  s->config.calls_per_uid);
     else
         return false;
-    turn_away(call, text);
+    turn_away(call, LT_RPC_RESOURCE_EXHAUSTED, text);
     return true;
 }
 
@@ -224,9 +234,14 @@ static bool admit(struct lt_rpc_call *c)
     struct lt_rpc_server *s = c->server;
     char *peer = grpc_call_get_peer(c->core);
     bool known = lt_rpc_peer_find(peer, &c->peer);
+    const char *refused = known && c->peer.by_token ? lt_rpc_token_refused(s, &c->metadata) : NULL;
     unsigned have;
 
     gpr_free(peer);
+    if (refused) {
+        turn_away(c, LT_RPC_UNAUTHENTICATED, refused);
+        return false;
+    }
     if (!c->method) {
         lt_rpc_finish(c, LT_RPC_UNIMPLEMENTED, "this server has no such method");
         return false;

@@ -28,6 +28,8 @@ struct lt_client {
     grpc_channel *channel;
     grpc_completion_queue *cq;
     struct lt_client_stream *streams;
+    grpc_metadata token; /* authorization */
+    size_t n_metadata;   /* 1 with a token, else 0 */
 };
 
 /* Any call; a unary one is a stream that is opened and closed inside lt_client_call(). */
@@ -93,12 +95,39 @@ int lt_client_open(const char *target, struct lt_client **out, struct lt_error *
     return 0;
 }
 
+static void drop_token(struct lt_client *c)
+{
+    if (c->n_metadata) {
+        grpc_slice_unref(c->token.key);
+        grpc_slice_unref(c->token.value);
+    }
+    c->n_metadata = 0;
+}
+
+void lt_client_set_token(struct lt_client *c, const char *token)
+{
+    LT_AUTO(lt_free) char *value = lt_format("Bearer %s", token);
+
+    drop_token(c);
+    c->token.key = grpc_slice_from_copied_string("authorization");
+    c->token.value = grpc_slice_from_copied_string(value);
+    c->n_metadata = 1;
+}
+
+static void send_metadata(const struct lt_client_stream *s, grpc_op *op)
+{
+    op->op = GRPC_OP_SEND_INITIAL_METADATA;
+    op->data.send_initial_metadata.count = s->client->n_metadata;
+    op->data.send_initial_metadata.metadata = &s->client->token;
+}
+
 void lt_client_close(struct lt_client *c)
 {
     if (!c)
         return;
     while (c->streams)
         lt_client_stream_close(c->streams);
+    drop_token(c);
     if (c->channel)
         grpc_channel_destroy(c->channel);
     grpc_completion_queue_shutdown(c->cq);
@@ -143,7 +172,7 @@ static void stream_begin(struct lt_client_stream *s, const ProtobufCMessage *req
     size_t n = 0, len;
     grpc_byte_buffer *b = NULL;
 
-    ops[n++].op = GRPC_OP_SEND_INITIAL_METADATA;
+    send_metadata(s, &ops[n++]);
     if (request) {
         b = lt_bytes_encode(request, &len);
         ops[n].op = GRPC_OP_SEND_MESSAGE;
@@ -275,11 +304,12 @@ int lt_client_upload_open(struct lt_client *c, const char *method,
                           struct lt_client_stream **stream, struct lt_rpc_status *status)
 {
     struct lt_client_stream *s = stream_new(c, method, out, timeout_ms);
-    grpc_op op = {.op = GRPC_OP_SEND_INITIAL_METADATA};
+    grpc_op op = {0};
     grpc_op in = {.op = GRPC_OP_RECV_INITIAL_METADATA,
                   .data.recv_initial_metadata.recv_initial_metadata = &s->headers};
 
     lt_rpc_status_done(status);
+    send_metadata(s, &op);
     start(s, &op, 1, &s->write);
     start(s, &in, 1, &s->start);
     read_start(s);

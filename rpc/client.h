@@ -20,6 +20,8 @@ struct lt_client_stream;
 
 /* target: unix:/path, or host:port. Nothing is sent yet. */
 int lt_client_open(const char *target, struct lt_client **out, struct lt_error *err);
+/* Every call shows it from now on. */
+void lt_client_set_token(struct lt_client *c, const char *token);
 void lt_client_close(struct lt_client *c); /* NULL is fine; close streams first */
 LT_DEFINE_AUTO(struct lt_client *, lt_client_close)
 

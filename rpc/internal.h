@@ -47,6 +47,7 @@ struct lt_rpc_server {
     size_t outbox_total; /* bytes queued in all calls */
     uint64_t last_call_ns;
     struct lt_rpc_listener *listeners;
+    struct lt_tokens *tokens; /* NULL: no TCP */
     unsigned handles; /* uv handles and armed requests not yet gone */
     bool closing, serving, held;
     struct lt_health_watch *health_watches;
@@ -62,6 +63,8 @@ void lt_rpc_calls_drain(struct lt_rpc_server *s); /* end the streams */
 struct lt_rpc_server *lt_rpc_call_server(const struct lt_rpc_call *c);
 /* listen.c */
 bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out); /* "fd:N" → credentials */
+/* token.c: has the call shown a token? NULL, or what is wrong. */
+const char *lt_rpc_token_refused(struct lt_rpc_server *s, const grpc_metadata_array *metadata);
 /* Counts a call that was one too many; a connection that doesn't stop asking is closed. */
 void lt_rpc_peer_turned_away(const char *peer);
 void lt_rpc_listeners_close(struct lt_rpc_server *s);

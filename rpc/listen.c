@@ -1,13 +1,18 @@
-/* listen.c - our own Unix listener, so that we know who is at the other end
+/* listen.c - our own listeners, so that we know who is at the other end
  *
  * gRPC's own unix: listener takes a live daemon's path away, and doesn't say who connected. We
  * accept, ask the kernel for the peer's credentials and hand the connection to the core under a
  * number from a range that is walked in a circle: grpc_call_get_peer() says "fd:N", the key to our
  * table. A number comes back only after the whole range was used once, so a call that still waits
  * when its connection dies can't be given the credentials of the next one.
+ *
+ * TCP connections, which any user of this machine can make, have numbers of their own: however many
+ * there are, the Unix socket's users have theirs. Who is there shows by the call's token.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_posix.h>
 #include <grpc/grpc_security.h>
@@ -23,12 +28,15 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "rpc/internal.h"
+#include "sys/address.h"
 #include "sys/clock.h"
 #include "sys/lock.h"
 #include "sys/log.h"
+#include "sys/token.h"
 
 #define RANGE_FIRST 1024
 #define RANGE_END 16384
+#define TCP_NUMBERS 2048 /* behind the range, or the last quarter of it where files are few */
 #define BACKLOG SOMAXCONN
 #define WARN_EVERY_NS UINT64_C(10000000000)
 #define ACCEPTS_PER_TURN 64
@@ -39,6 +47,7 @@ struct lt_rpc_listener {
     struct lt_rpc_server *server;
     uv_poll_t poll;
     int fd, lock; /* lock: -1 when the socket isn't ours to remove */
+    bool tcp;
     char *path;
 };
 
@@ -47,9 +56,14 @@ struct connection {
     unsigned turned_away; /* calls that it had too many */
 };
 
+struct numbers {
+    int first, end, next;
+};
+
 /* Of the whole process, as numbers of files are. Touched by the loop's thread alone. */
 static struct {
-    int first, end, next;
+    int first, end; /* of all */
+    struct numbers local, tcp;
     struct connection *peers; /* [number - first] */
     uint64_t warned_ns;       /* monotonic; 0: never */
     unsigned dropped;         /* since then */
@@ -63,29 +77,46 @@ static int range_init(struct lt_error *err)
         return 0;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return lt_error_set(err, -errno, "getrlimit: %s", strerror(errno));
-    range.end = (int)LT_MIN(limit.rlim_cur, (rlim_t)RANGE_END);
-    range.first = LT_MIN(RANGE_FIRST, range.end / 2);
-    range.next = range.first;
+    range.end = (int)LT_MIN(limit.rlim_cur, (rlim_t)RANGE_END + TCP_NUMBERS);
+    range.local.end = LT_MIN(range.end, RANGE_END);
+    range.first = range.local.first = range.local.next =
+        LT_MIN(RANGE_FIRST, range.local.end / 2);
     range.peers = lt_calloc((size_t)(range.end - range.first), sizeof *range.peers);
     return 0;
 }
 
-/* Moves fd to the next free number of the range; -1: none is free. */
-static int range_take(int fd)
+static void range_share_with_tcp(void)
 {
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, range.next);
+    const struct numbers *local = &range.local;
+    int spare = range.end - local->end;
 
-    if (moved < 0 || moved >= range.end) {
+    if (range.tcp.end)
+        return;
+    range.tcp = (struct numbers){.first = local->end, .end = range.end};
+    if (spare < TCP_NUMBERS) {
+        range.tcp.first = range.end - LT_MIN((range.end - local->first) / 4, TCP_NUMBERS);
+        range.local.end = range.tcp.first;
+        range.local.next = local->first;
+    }
+    range.tcp.next = range.tcp.first;
+}
+
+/* Moves fd to the next free number; -1: none is free. */
+static int numbers_take(struct numbers *r, int fd)
+{
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, r->next);
+
+    if (moved < 0 || moved >= r->end) {
         if (moved >= 0)
             close(moved);
-        moved = fcntl(fd, F_DUPFD_CLOEXEC, range.first);
-        if (moved >= range.end) {
+        moved = fcntl(fd, F_DUPFD_CLOEXEC, r->first);
+        if (moved >= r->end) {
             close(moved);
             moved = -1;
         }
     }
     if (moved >= 0)
-        range.next = moved + 1 < range.end ? moved + 1 : range.first;
+        r->next = moved + 1 < r->end ? moved + 1 : r->first;
     close(fd);
     return moved;
 }
@@ -117,42 +148,63 @@ void lt_rpc_peer_turned_away(const char *peer)
 
     if (!c || ++c->turned_away != TURNED_AWAY_MAX)
         return;
-    lt_warning("the connection of pid %d is closed: it asks on and on", (int)c->who.pid);
+    if (c->who.by_token)
+        lt_warning("a TCP connection is closed: it asks on and on");
+    else
+        lt_warning("the connection of pid %d is closed: it asks on and on", (int)c->who.pid);
     shutdown(fd, SHUT_RDWR); /* the core sees its end, and closes it */
 }
 
 /* A flood must not become one of the log. */
-static void warn_of_drop(pid_t pid)
+static void warn_of_drop(const struct numbers *r, pid_t pid)
 {
     uint64_t now = lt_clock_mono_ns();
+    char from[32] = "TCP";
 
     range.dropped++;
     if (range.warned_ns && now - range.warned_ns < WARN_EVERY_NS)
         return;
-    lt_warning("%u connection%s dropped, the last from pid %d: %d are open", range.dropped,
-               range.dropped == 1 ? "" : "s", (int)pid, range.end - range.first);
+    if (pid)
+        snprintf(from, sizeof from, "pid %d", (int)pid);
+    lt_warning("%u connection%s dropped, the last from %s: %d are open", range.dropped,
+               range.dropped == 1 ? "" : "s", from, r->end - r->first);
     range.warned_ns = now;
     range.dropped = 0;
 }
 
+/* Of TCP: who a token stands for. */
+static int credentials(const struct lt_rpc_listener *l, int fd, struct ucred *who)
+{
+    socklen_t n = sizeof *who;
+    int on = 1;
+
+    if (!l->tcp)
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &n);
+    *who = (struct ucred){.uid = geteuid(), .gid = getegid()};
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 static void hand_over(struct lt_rpc_listener *l, int fd)
 {
-    struct ucred who;
-    socklen_t n = sizeof who;
+    struct numbers *numbers = l->tcp ? &range.tcp : &range.local;
     grpc_server_credentials *plain;
+    struct ucred who;
     int number;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) < 0) {
+    if (credentials(l, fd, &who) < 0) {
         close(fd);
         return;
     }
-    number = range_take(fd);
+    number = numbers_take(numbers, fd);
     if (number < 0) {
-        warn_of_drop(who.pid);
+        warn_of_drop(numbers, who.pid);
         return;
     }
-    range.peers[number - range.first] =
-        (struct connection){.who = {.uid = who.uid, .gid = who.gid, .pid = who.pid}};
+    range.peers[number - range.first] = (struct connection){.who = {.uid = who.uid,
+                                                                    .gid = who.gid,
+                                                                    .pid = who.pid,
+                                                                    .by_token = l->tcp,
+                                                                    .connection = number}};
     plain = grpc_insecure_server_credentials_create();
     grpc_server_add_channel_from_fd(l->server->core, number, plain);
     grpc_server_credentials_release(plain);
@@ -248,6 +300,27 @@ int lt_rpc_server_listen(struct lt_rpc_server *s, const char *path, struct lt_er
     l = listener_new(s, fd);
     l->lock = lock;
     l->path = lt_strdup(path);
+    return 0;
+}
+
+int lt_rpc_server_listen_tcp(struct lt_rpc_server *s, const char *address, const char *token_file,
+                             char *bound, struct lt_error *err)
+{
+    struct lt_address a;
+    int fd, rc = range_init(err);
+
+    if (rc == 0)
+        rc = lt_address_local(address, &a, err);
+    if (rc == 0)
+        rc = lt_tokens_open(token_file, &s->tokens, err);
+    if (rc < 0)
+        return rc;
+    fd = lt_address_listen(&a, err);
+    if (fd < 0)
+        return fd;
+    range_share_with_tcp();
+    listener_new(s, fd)->tcp = true;
+    lt_address_print(&a, bound);
     return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "base/mem.h"
 #include "rpc/internal.h"
 #include "sys/clock.h"
+#include "sys/token.h"
 
 #define OUTBOX_BYTES (256u << 10)
 #define OUTBOX_TOTAL (32u << 20)
@@ -73,6 +74,7 @@ void lt_rpc_server_unref(struct lt_rpc_server *s)
         return;
     if (s->done)
         s->done(s->arg);
+    lt_tokens_close(s->tokens);
     lt_free(s);
 }
 

@@ -1,4 +1,4 @@
-/* server.h - a gRPC server as a table of methods, on a Unix socket of our own
+/* server.h - a gRPC server as a table of methods, on sockets of our own
  *
  * Everything here runs on the loop's thread. A row of the table says who may call (`need`), how
  * requests are decoded and who handles them; the server does the rest: limits, identity of the
@@ -52,9 +52,11 @@ struct lt_rpc_method {
 };
 
 struct lt_rpc_peer {
-    uid_t uid;
+    uid_t uid; /* by a token: the server's own user */
     gid_t gid;
-    pid_t pid;
+    pid_t pid;      /* by a token: 0 */
+    bool by_token;  /* came over TCP and showed a token */
+    int connection; /* its number; one that is closed gives it to another one only after thousands */
 };
 
 struct lt_rpc_server_config {
@@ -65,7 +67,7 @@ struct lt_rpc_server_config {
     size_t outbox_bytes;    /* per call; 0: 256 KiB */
     size_t outbox_total;    /* of all calls; 0: 32 MiB */
     unsigned calls_per_uid; /* open at a time; 0: 4096 */
-    unsigned calls_per_pid; /* of them, from one process; 0: 256 */
+    unsigned calls_per_pid; /* of them, from one process (TCP: one connection); 0: 256 */
 };
 
 int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_server **out,
@@ -73,6 +75,11 @@ int lt_rpc_server_open(const struct lt_rpc_server_config *config, struct lt_rpc_
 /* Owns path: takes PATH.lock (-EADDRINUSE with the holder's pid in err), replaces what lies there,
  * mode 0600, removes it at the end. */
 int lt_rpc_server_listen(struct lt_rpc_server *s, const char *path, struct lt_error *err);
+/* TCP on this machine's own addresses, HOST:PORT (sys/address.h); 0 is any free port, and bound
+ * (LT_ADDRESS_TEXT bytes) says which. Every call must carry `authorization: Bearer T` with a token of
+ * the file (sys/token.h); who has none isn't even told which methods there are. Once per server. */
+int lt_rpc_server_listen_tcp(struct lt_rpc_server *s, const char *address, const char *token_file,
+                             char *bound, struct lt_error *err);
 /* A listening socket that somebody else made (socket activation); s owns fd. */
 int lt_rpc_server_listen_fd(struct lt_rpc_server *s, int fd, struct lt_error *err);
 /* No new connections and calls; streams end with UNAVAILABLE, running calls have grace_ms, then

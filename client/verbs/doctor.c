@@ -107,7 +107,7 @@ static void check_machine(void)
     say(available > 0, "memory", memory);
 }
 
-static void check_daemon(const struct lt_ctl *ctl)
+static void check_socket(const struct lt_ctl *ctl)
 {
     LT_AUTO(lt_free) char *users = lt_path_user_socket();
     const char *asked =
@@ -121,6 +121,30 @@ static void check_daemon(const struct lt_ctl *ctl)
                ? lt_format("nobody answers at %s; the next `run` or `submit` starts one", socket)
                : lt_format("none at %s; `run` and `submit` start one", socket);
     say(true, "daemon", text);
+}
+
+/* A real call: the token must be good, too. What is wrong has been said on stderr. */
+static void check_server(struct lt_ctl *ctl, const char *server)
+{
+    Lt__V1__ListRequest q = LT__V1__LIST_REQUEST__INIT;
+    Lt__V1__ListResponse *r;
+    LT_AUTO(lt_free) char *text = NULL;
+    bool good = lt_ctl_connect(ctl) == 0 &&
+                lt_ctl_call(ctl, "List", &q, &lt__v1__list_response__descriptor, &r) == 0;
+
+    text = good ? lt_format("answers at %s, and takes the token", server)
+                : lt_format("%s: nobody lets us in", server);
+    say(good, "daemon", text);
+}
+
+static void check_daemon(struct lt_ctl *ctl)
+{
+    const char *server = lt_ctl_server(ctl);
+
+    if (server)
+        check_server(ctl, server);
+    else
+        check_socket(ctl);
 }
 
 static int run(struct lt_ctl *ctl)

@@ -35,6 +35,8 @@ static const struct {
     {"socket", "PATH",
      "listen here (default: $LTD_SOCKET, else ltd.sock in the user's runtime folder)"},
     {"state_dir", "DIR", "keep jobs and attempts here (default: ltd in the user's state folder)"},
+    {"listen", "HOST:PORT", "also listen on TCP here, on this machine alone (127.0.0.1:0: any free port)"},
+    {"token_file", "FILE", "tokens, one a line, for who comes over TCP; mode 600"},
     {"runs_dir", "DIR", "make run directories here (default: ltd/runs in the user's data folder)"},
     {"role", "ROLE", "coordinator, agent or both (default)"},
     {"coordinator", "ADDR", "where an agent finds its coordinator: a socket's path, or HOST:PORT"},
@@ -207,6 +209,10 @@ static int complete(Lt__V1__DaemonConfig *c, struct lt_arena *arena)
     if (c->role != LT__V1__DAEMON_CONFIG__ROLE__AGENT && c->coordinator)
         return usage("--coordinator is for --role agent; this is `%s`",
                      c->role == LT__V1__DAEMON_CONFIG__ROLE__BOTH ? "both" : "coordinator");
+    if (!c->listen != !c->token_file)
+        return usage("--listen and --token-file go together; without a token nobody gets in");
+    if (c->listen && c->role == LT__V1__DAEMON_CONFIG__ROLE__AGENT)
+        return usage("--listen is the coordinator's; this is `%s`", "agent");
     if (c->coordinator && c->coordinator[0] == '/')
         c->coordinator = lt_arena_format(arena, "unix:%s", c->coordinator);
     else if (!c->coordinator)

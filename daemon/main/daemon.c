@@ -24,6 +24,7 @@
 #include "daemon/rpc/methods.h"
 #include "rpc/loop.h"
 #include "rpc/server.h"
+#include "sys/address.h"
 #include "sys/clock.h"
 #include "sys/file.h"
 #include "sys/log.h"
@@ -49,6 +50,8 @@ struct lt_daemon {
     uv_timer_t late; /* not ready in time; later: not down in time */
     uv_timer_t care;
     char *mark; /* an embedded one's file that tells of a crash */
+    char *listen; /* file with the TCP address, while there is one */
+    char bound[LT_ADDRESS_TEXT];
     bool ready, going;
 };
 
@@ -118,6 +121,8 @@ static void go_down(struct lt_daemon *d, const char *why)
         lt_file_unlink(d->mark, NULL);
     if (d->server)
         lt_rpc_server_set_serving(d->server, false);
+    if (d->listen)
+        lt_file_unlink(d->listen, NULL);
     uv_timer_start(&d->late, too_late, DOWN_WITHIN_MS, 0);
     if (d->node)
         lt_node_close(d->node, node_gone, d);
@@ -132,6 +137,18 @@ static void on_signal(uv_signal_t *s, int number)
 
 /* ---- ready ---- */
 
+/* For scripts: on stdout, and in <state>/listen. */
+static void tell_address(struct lt_daemon *d)
+{
+    LT_AUTO(lt_free) char *line = lt_format("%s\n", d->bound);
+    struct lt_error err = {0};
+
+    if (lt_file_replace(d->listen, line, strlen(line), 0600, &err) < 0)
+        lt_warning("%s", err.text);
+    printf("ltd listens on %s\n", d->bound);
+    fflush(stdout);
+}
+
 static void ready(void *arg)
 {
     struct lt_daemon *d = arg;
@@ -144,6 +161,8 @@ static void ready(void *arg)
         lt_rpc_server_hold(d->server, false);
         lt_rpc_server_set_serving(d->server, true);
         lt_info("ltd %s ready on %s", LT_VERSION, d->config->socket);
+        if (d->bound[0])
+            tell_address(d);
     } else {
         lt_info("ltd %s ready, agent of %s", LT_VERSION, d->config->coordinator);
     }
@@ -226,7 +245,14 @@ static int start_coordinator(struct lt_daemon *d, struct lt_error *err)
     if (rc < 0)
         return rc;
     lt_rpc_server_hold(d->server, true);
-    return lt_rpc_server_listen(d->server, d->config->socket, err);
+    rc = lt_rpc_server_listen(d->server, d->config->socket, err);
+    if (rc < 0)
+        return rc;
+    d->listen = lt_path_join(d->config->state_dir, "listen");
+    lt_file_unlink(d->listen, NULL); /* of one that crashed */
+    return d->config->listen ? lt_rpc_server_listen_tcp(d->server, d->config->listen,
+                                                        d->config->token_file, d->bound, err)
+                             : 0;
 }
 
 static int start_agent(struct lt_daemon *d, const char *runtime_dir, struct lt_error *err)
@@ -289,6 +315,7 @@ int lt_daemon_run(const Lt__V1__DaemonConfig *config, struct lt_error *err)
     uv_loop_close(&d->uv);
     lt_rpc_shutdown();
     lt_free(d->mark);
+    lt_free(d->listen);
     lt_free(d);
     lt_info("gone");
     return 0;

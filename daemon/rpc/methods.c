@@ -21,6 +21,7 @@ const struct lt_rpc_method *const lt_methods[] = {
 unsigned lt_service_rights(void *service, const struct lt_rpc_peer *peer)
 {
     const struct lt_service *s = service;
+    unsigned all = peer->by_token ? ~(unsigned)LT_RIGHT_AGENT : ~0u;
 
-    return peer->uid == s->owner || peer->uid == 0 ? ~0u : 0;
+    return peer->uid == s->owner || peer->uid == 0 ? all : 0;
 }

@@ -12,7 +12,8 @@
 
 struct lt_coord;
 
-/* Bits of lt_rpc_method.need. In user mode the owner and root have all, everybody else none. */
+/* Bits of lt_rpc_method.need. In user mode the owner and root have all, everybody else none; who
+ * shows a token acts as the owner, but can't be a node. */
 enum lt_right {
     LT_RIGHT_READ = 2,    /* look at jobs and nodes, read logs and results */
     LT_RIGHT_SUBMIT = 4,  /* make jobs */

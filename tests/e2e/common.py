@@ -45,7 +45,9 @@ class TwoProcesses(World):
     """Coordinator and agent as two processes beside each other, as on two nodes; killed and started together."""
 
     def ltd(self, *args, **kwargs):
-        agent = super().ltd("--role", "agent", "--coordinator", "unix:" + self.socket, *args, **{**kwargs, "wait": False})
+        tcp = [i for i, a in enumerate(args) if a in ("--listen", "--token-file")]  # the coordinator's alone
+        both = [a for i, a in enumerate(args) if i not in tcp and i - 1 not in tcp]
+        agent = super().ltd("--role", "agent", "--coordinator", "unix:" + self.socket, *both, **{**kwargs, "wait": False})
         return [super().ltd("--role", "coordinator", *args, **kwargs), agent]
 
     def kill_daemon(self):

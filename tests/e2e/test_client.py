@@ -39,11 +39,26 @@ finally:
     shutil.rmtree(stubs)
 
 
+class Token(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamUnaryClientInterceptor,
+            grpc.StreamStreamClientInterceptor):
+    """Shows a token with each call."""
+
+    def __init__(self, token):
+        self.metadata = [("authorization", "Bearer " + token)]
+
+    def shown(self, go_on, details, request):
+        return go_on(details._replace(metadata=(details.metadata or []) + self.metadata), request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_unary = intercept_stream_stream = shown
+
+
 class Client:
     """All services on one channel."""
 
-    def __init__(self, w):
-        self.channel = grpc.insecure_channel("unix:" + w.socket)
+    def __init__(self, w, target=None, token=None):
+        self.channel = grpc.insecure_channel(target or "unix:" + w.socket)
+        if token:
+            self.channel = grpc.intercept_channel(self.channel, Token(token))
         self.jobs = jobs_pb2_grpc.JobsStub(self.channel)
         self.nodes = nodes_pb2_grpc.NodesStub(self.channel)
         self.blobs = blobs_pb2_grpc.BlobsStub(self.channel)
@@ -450,6 +465,35 @@ def a_reader_that_stops_disturbs_nobody(w):
     stuck.cancel()
 
 
+def over_tcp_with_a_token(w):
+    """Submit, follow, download and health by TCP; without the token not even health."""
+    token = "a-token-of-this-test"
+    path = w.file("tokens", token + "\n")
+    os.chmod(path, 0o600)
+    w.ltd("--listen", "127.0.0.1:0", "--token-file", path)
+    with open(os.path.join(w.state, "listen")) as f:
+        target = f.read().strip()
+    c = Client(w, target, token)
+    equal(c.health.Check(health_pb2.HealthCheckRequest()).status, health_pb2.HealthCheckResponse.SERVING)
+    wait_for(lambda: c.nodes.List(nodes_pb2.NodesListRequest()).nodes, "a node")
+    job = c.submit(spec())
+    equal(c.wait(job).result, ev.SUCCEEDED)
+    log = b"".join(r.chunk.data for r in c.jobs.Logs(pb.LogsRequest(job_id=job, follow=True)) if r.WhichOneof("frame") == "chunk")
+    check(log, "a log")
+    check(list(c.jobs.Download(pb.DownloadRequest(job_id=job, checkpoint="last")))[-1].end)
+    put = c.blobs.Put(iter([blobs_pb2.PutRequest(data=b"abc")]))
+    equal(put.size, 3)
+    for stranger in (Client(w, target), Client(w, target, "wrong"), Client(w, target, token + " ")):
+        refusal("UNAUTHENTICATED", stranger.get, job)
+        refusal("UNAUTHENTICATED", stranger.health.Check, health_pb2.HealthCheckRequest())
+        refusal("UNAUTHENTICATED", list, stranger.jobs.Watch(pb.WatchRequest(job_id=job)))
+        stranger.channel.close()
+    session = c.channel.stream_stream("/lt.v1.Agent/Session", request_serializer=bytes, response_deserializer=bytes)
+    refusal("PERMISSION_DENIED", list, session(iter([b""])))
+    c.channel.close()
+
+
 run([check_plan, submit_is_idempotent, watched_to_its_end, logs_resume_at_a_cursor, events_resume_at_a_cursor,
      metrics_as_they_come, cancelled, stopped_downloaded_resumed, held_released_explained, refused_on_the_node, nodes, blobs,
-     health, reflection, errors_carry_details, hostile_bytes, a_reader_that_stops_disturbs_nobody], make)
+     health, reflection, errors_carry_details, hostile_bytes, a_reader_that_stops_disturbs_nobody,
+     over_tcp_with_a_token], make)

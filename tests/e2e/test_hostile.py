@@ -73,6 +73,16 @@ def connect(w):
     return s
 
 
+def listen(w, **kwargs):
+    """A daemon that listens on TCP, too. Returns how to connect there."""
+    path = w.file("tokens", "a-token-of-this-test\n")
+    os.chmod(path, 0o600)
+    w.ltd("--listen", "127.0.0.1:0", "--token-file", path, **kwargs)
+    with open(os.path.join(w.state, "listen")) as f:
+        host, port = f.read().strip().split(":")
+    return lambda w: socket.create_connection((host, int(port)), 5)
+
+
 def tell(s, data):
     """As much of it as the daemon takes: it may hang up in the middle."""
     s.settimeout(2)
@@ -114,8 +124,8 @@ def undisturbed(w, job, page):
     wait_for(lambda: int(w.status(job)["step"]) > before, "a newer step in status")
 
 
-def rude_bytes(w):
-    w.ltd()
+def rude_bytes(w, connect=connect):
+    w.daemons or w.ltd()
     job, page = training(w)
     pid = w.daemon_pid("coord")
     undisturbed(w, job, page)
@@ -140,9 +150,38 @@ def rude_bytes(w):
     equal(w.wait_done(job).returncode, 103, p.stderr)
 
 
-def calls_without_end(w):
+def rude_bytes_over_tcp(w):
+    """The same from anybody on this machine, without a token."""
+    rude_bytes(w, listen(w))
+
+
+def calls_without_end_over_tcp(w):
+    calls_without_end(w, listen(w))
+
+
+def connections_over_tcp_leave_the_sockets_room(w):
+    """More connections than TCP has numbers for: the newest are dropped, the socket's users notice nothing."""
+    tcp = listen(w, files=1024)
+    job, page = training(w)
+    pid = w.daemon_pid("coord")
+    before, held = descriptors(pid), [tcp(w) for _ in range(400)]
+    undisturbed(w, job, page)
+    wait_for(lambda: "from TCP" in w.log(), "a line in the log")
+    check(descriptors(pid) - before < 200, "TCP took", descriptors(pid) - before, "descriptors")
+    check(w.log().count(" dropped") < 5, "a flood of connections became one of the log")
+    local = [connect(w) for _ in range(100)]
+    undisturbed(w, job, page)
+    for s in held + local:
+        s.close()
+    wait_for(lambda: descriptors(pid) <= before + 3, "ltd to close what was left")
+    late = tcp(w)
+    tell(late, HELLO)
+    check(late.recv(9), "TCP answers again")
+
+
+def calls_without_end(w, connect=connect):
     """More and more calls on one connection, whose answers nobody reads: ltd hangs up, and has time for others."""
-    w.ltd()
+    w.daemons or w.ltd()
     job, page = training(w)
     pid = w.daemon_pid("coord")
     undisturbed(w, job, page)
@@ -263,4 +302,5 @@ def readers_that_go_away(w):
     undisturbed(w, job, page)
 
 
-run([rude_bytes, calls_without_end, thousands_of_connections, more_connections_than_descriptors, readers_that_stop, readers_that_go_away], make)
+run([rude_bytes, rude_bytes_over_tcp, calls_without_end, calls_without_end_over_tcp,
+     connections_over_tcp_leave_the_sockets_room, thousands_of_connections, more_connections_than_descriptors, readers_that_stop, readers_that_go_away], make)

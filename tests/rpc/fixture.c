@@ -1,5 +1,6 @@
 /* fixture.c - the echo service */
 #include "fixture.h"
+#include "sys/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -144,7 +145,7 @@ static unsigned rights(void *context, const struct lt_rpc_peer *peer)
 {
     struct fixture *f = context;
 
-    return !f->deny && peer->uid == getuid() && peer->pid == getpid() ? 1 : 0;
+    return !f->deny && peer->uid == getuid() && (peer->by_token || peer->pid == getpid()) ? 1 : 0;
 }
 
 static void server_gone(void *arg)
@@ -183,7 +184,8 @@ static void *run(void *arg)
         abort();
     config.loop = f->loop;
     if (lt_rpc_server_open(&config, &f->server, &err) < 0 ||
-        lt_rpc_server_listen(f->server, f->path, &err) < 0) {
+        lt_rpc_server_listen(f->server, f->path, &err) < 0 ||
+        lt_rpc_server_listen_tcp(f->server, "127.0.0.1:0", f->tokens, f->bound, &err) < 0) {
         fprintf(stderr, "%s\n", err.text);
         abort();
     }
@@ -222,6 +224,9 @@ void fixture_start(struct fixture *f)
     assert_non_null(mkdtemp(f->dir));
     snprintf(f->path, sizeof f->path, "%s/sock", f->dir);
     snprintf(f->target, sizeof f->target, "unix:%s", f->path);
+    snprintf(f->tokens, sizeof f->tokens, "%s/tokens", f->dir);
+    assert_int_equal(
+        lt_file_replace(f->tokens, FIXTURE_TOKEN "\n", sizeof FIXTURE_TOKEN, 0600, NULL), 0);
     begin(f);
 }
 
@@ -238,6 +243,7 @@ void fixture_stop(struct fixture *f)
     end(f);
     snprintf(lock, sizeof lock, "%s.lock", f->path);
     unlink(lock);
+    unlink(f->tokens);
     rmdir(f->dir);
 }
 

@@ -14,6 +14,7 @@
 #include "rpc/loop.h"
 #include "rpc/server.h"
 
+#define FIXTURE_TOKEN "a-token-of-the-fixture"
 #define FIXTURE_CALLS 64 /* that one process may have open */
 
 enum ask {
@@ -25,6 +26,7 @@ enum ask {
 
 struct fixture {
     char dir[64], path[96], target[112];
+    char tokens[96], bound[64]; /* TCP: the token file, HOST:PORT */
     pthread_t thread;
     uv_loop_t uv;
     uv_async_t wake;
