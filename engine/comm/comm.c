@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "base/mem.h"
@@ -15,6 +16,10 @@
 
 #define ASK_EVERY 256 /* polls between two questions whether to give up */
 #define SPIN 64       /* polls before a wait gives its core away: peers are often that near */
+#define PATIENCE_NS 200000 /* so long it polls and yields, then it sleeps */
+#define CROWDED_NS 20000   /* a yield that took so long: somebody else wants the core */
+#define REMEMBER 500       /* naps before yielding is tried again */
+#define NAP_NS 50000
 #define MIB ((size_t)1 << 20)
 
 const char *const lt_coll_names[LT_COLL_N] = {
@@ -282,6 +287,32 @@ static void pause_a_moment(void)
 #endif
 }
 
+static void nap(struct lt_comm *c)
+{
+    if (c->impl->sleep)
+        c->impl->sleep(c);
+    else
+        nanosleep(&(struct timespec){0, NAP_NS}, NULL);
+}
+
+/* The i-th time that a wait found nothing done. Peers are near on an idle machine, where sleeping costs more than it
+ * waits; with other work on it, who yields comes behind all others' time slices, and who sleeps before them. */
+static void let_others(struct lt_comm *c, unsigned i, uint64_t began_ns)
+{
+    uint64_t before = lt_clock_mono_ns();
+
+    if (i <= SPIN) {
+        pause_a_moment();
+    } else if (c->crowded || before - began_ns > PATIENCE_NS) {
+        c->crowded -= c->crowded > 0;
+        nap(c);
+    } else {
+        sched_yield();
+        if (lt_clock_mono_ns() - before > CROWDED_NS)
+            c->crowded = REMEMBER;
+    }
+}
+
 int lt_comm_wait(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
 {
     uint64_t from;
@@ -291,10 +322,7 @@ int lt_comm_wait(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
         return rc < 0 ? rc : 0;
     from = lt_clock_mono_ns();
     for (unsigned i = 1; rc == 0; i++) {
-        if (i > SPIN)
-            sched_yield();
-        else
-            pause_a_moment();
+        let_others(c, i, from);
         rc = lt_comm_test(c, k, err);
         if (rc == 0 && i % ASK_EVERY == 0 && c->config.give_up && c->config.give_up(c->config.arg))
             rc = give_up(c, k, err);

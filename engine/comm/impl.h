@@ -22,6 +22,7 @@ struct lt_comm {
     void *library; /* of a plug-in */
     struct lt_coll *head, *tail; /* under way, oldest first */
     uint64_t seq;                /* of the newest */
+    unsigned crowded;            /* naps to come: somebody else wants our core */
     int failed;                  /* -errno of the first failure: nothing works any more */
     struct lt_comm_stats stats;
 };
@@ -34,9 +35,12 @@ struct lt_comm_impl {
     int (*begin)(struct lt_comm *c, struct lt_coll *k);
     /* 1: done; 0: not yet; -errno. Never blocks. */
     int (*progress)(struct lt_comm *c, struct lt_coll *k);
+    /* The core is wanted by others: sleeps until there may be progress, a few milliseconds at most. NULL: for a fixed
+     * moment. */
+    void (*sleep)(struct lt_comm *c);
 };
 
-#define LT_COMM_PLUGIN_ABI 1
+#define LT_COMM_PLUGIN_ABI 2
 
 struct lt_comm_plugin {
     uint32_t abi;

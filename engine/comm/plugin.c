@@ -30,7 +30,7 @@ int lt_comm_plugin_load(struct lt_comm *c, const char *name, const char *package
 
     if (access(path, R_OK) < 0)
         return lt_error_set(err, -ENOENT,
-                            "%s: %s; more than one rank needs it (package %s, with ltd "
+                            "%s: %s; ranks on several nodes need it (package %s, with ltd "
                             "built where libmpich-dev is)",
                             path, strerror(errno), package);
     c->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

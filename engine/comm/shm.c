@@ -201,4 +201,5 @@ const struct lt_comm_impl lt_comm_shm = {
     .close = shm_close,
     .begin = begin,
     .progress = progress,
+    .sleep = shm_sleep,
 };

@@ -14,6 +14,8 @@ struct shm_marks {
     _Alignas(128) _Atomic uint64_t in; /* what it brings of chunk n lies in its slot n % SLOTS */
     _Atomic uint64_t reduced;          /* its slice of chunk n is in the result's slot */
     _Atomic uint64_t out;              /* it needs nothing of chunk n any more */
+    _Alignas(128) _Atomic uint32_t asleep; /* it waits for the bell; others set it to 0 when they ring */
+    _Atomic uint32_t bell;             /* a futex: goes up when another one's marks did */
 };
 
 struct shm_header {
@@ -46,5 +48,6 @@ struct shm {
 /* ---- shm_move.c */
 void shm_begin(struct shm *s, const struct lt_coll *k);
 bool shm_progress(struct shm *s, const struct lt_coll *k); /* done? */
+void shm_sleep(struct lt_comm *c); /* until another rank got on, or a moment is over */
 
 #endif

@@ -13,10 +13,15 @@
  * does the next chunk's put meanwhile. A rank never copies its own slice. Small all_reduces have no
  * second step: everybody adds everything up, which is one meeting less, and the same bits.
  */
+#include <linux/futex.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "engine/comm/shm.h"
 
+#define SLEEP_NS 2000000
 #define DIRECT_BYTES ((size_t)8 << 10) /* at most so much in all is added up by everybody */
 
 /* ---- where things are */
@@ -250,9 +255,36 @@ static const struct row {
 
 /* ---- steps */
 
-static void mark(_Atomic uint64_t *m, uint64_t number)
+/* Who sleeps has said so before it looked at the marks for the last time, and we look behind our
+ * mark: one of us sees the other. */
+static void mark(struct shm *s, _Atomic uint64_t *m, uint64_t number)
 {
     atomic_store_explicit(m, number, memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    for (int r = 0; r < s->world; r++) {
+        struct shm_marks *other = &s->marks[r];
+
+        if (r == s->rank || !atomic_load_explicit(&other->asleep, memory_order_relaxed))
+            continue;
+        atomic_store(&other->asleep, 0);
+        atomic_fetch_add(&other->bell, 1);
+        syscall(SYS_futex, &other->bell, FUTEX_WAKE, 1, NULL, NULL, 0);
+    }
+}
+
+void shm_sleep(struct lt_comm *c)
+{
+    const struct shm *s = c->own;
+    struct shm_marks *me = &s->marks[s->rank];
+    const struct lt_coll *head = c->head;
+    uint32_t bell = atomic_load(&me->bell);
+
+    atomic_store(&me->asleep, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    lt_comm_poke(c);
+    if (c->head && c->head == head)
+        syscall(SYS_futex, &me->bell, FUTEX_WAIT, bell, &(struct timespec){0, SLEEP_NS}, NULL, 0);
+    atomic_store(&me->asleep, 0);
 }
 
 static bool do_put(struct shm *s, const struct lt_coll *k)
@@ -263,7 +295,7 @@ static bool do_put(struct shm *s, const struct lt_coll *k)
         (c.number > SHM_SLOTS && !all_are(s, SHM_OUT, c.number - SHM_SLOTS)))
         return false;
     rows[k->kind].put(s, k, c);
-    mark(&s->marks[s->rank].in, c.number);
+    mark(s, &s->marks[s->rank].in, c.number);
     s->put++;
     return true;
 }
@@ -279,7 +311,7 @@ static bool do_reduce(struct shm *s, const struct lt_coll *k)
     if (s->reduced == s->put || !all_are(s, SHM_IN, c.number))
         return false;
     rows[k->kind].reduce(s, k, c);
-    mark(&s->marks[s->rank].reduced, c.number);
+    mark(s, &s->marks[s->rank].reduced, c.number);
     s->reduced++;
     return true;
 }
@@ -292,7 +324,7 @@ static bool do_take(struct shm *s, const struct lt_coll *k)
     if (s->taken == s->reduced || !all_are(s, reduces ? SHM_REDUCED : SHM_IN, c.number))
         return false;
     rows[k->kind].take(s, k, c);
-    mark(&s->marks[s->rank].out, c.number);
+    mark(s, &s->marks[s->rank].out, c.number);
     s->taken++;
     return true;
 }
