@@ -337,7 +337,7 @@ static void leftovers_go_and_what_is_used_stays(void **state)
     lt_shim_remove_leftovers(1);
     assert_int_equal(access(path, F_OK), 0); /* mapped */
     munmap(map, 4096);
-    assert_true(lt_shim_remove_leftovers(1) >= 1);
+    lt_shim_remove_leftovers(1); /* or another job's shim, in this very moment */
     assert_int_equal(access(path, F_OK), -1);
 
     pid = fork();
