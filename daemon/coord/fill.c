@@ -243,7 +243,7 @@ static void add_journal(struct lt_coord_fill *f, const char *name)
     char rest;
 
     if (sscanf(name, "%u.%u%c", &j.attempt, &j.rank, &rest) != 2 || j.attempt <= f->whole ||
-        j.attempt > f->ended)
+        j.attempt > f->ended || j.rank != 0) /* which speaks for the job */
         return;
     LT_GROW(f->journals, f->n, f->cap);
     f->journals[f->n++] = j;

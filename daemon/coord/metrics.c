@@ -47,7 +47,7 @@ static int look_at_present(struct lt_coord *c, const Lt__V1__JobFold *f)
         uint64_t stored;
         int rc;
 
-        if (r->exited || !r->started)
+        if (r->rank != 0 || r->exited || !r->started) /* others have no metrics */
             continue;
         rc = lt_metrics_offset(c->metrics, f->id, f->attempt, r->rank, &stored, NULL);
         if (rc < 0)
@@ -180,7 +180,7 @@ void lt_coord_metrics_hello(struct lt_coord *c, uint64_t session, const Lt__V1__
             f->attempt != k->attempt)
             continue;
         attempt_over(c, f->id); /* its node is here */
-        if (stored[i] > 0 || k->journal_offset == 0 || f->ended)
+        if (k->rank != 0 || stored[i] > 0 || k->journal_offset == 0 || f->ended)
             continue;
         LT_GROW(c->again, c->n_again, c->cap_again);
         c->again[c->n_again++] = (struct lt_coord_again){.session = session,

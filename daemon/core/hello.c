@@ -32,7 +32,7 @@ static size_t fill_stored(const struct lt_turn *t, const struct lt_node *n, cons
         struct lt_job *job;
         size_t i;
 
-        if (stored[k] >= a->journal_offset ||
+        if (a->rank != 0 || stored[k] >= a->journal_offset || /* rank 0 has the metrics */
             !lt_find_rank(t->core, n, a->job, a->attempt, a->generation, a->rank, &job, &i) ||
             job->fold->ranks[i]->exited)
             continue;
