@@ -58,10 +58,10 @@ static void look_at_process(struct lt_rank *r, uint64_t now, uint64_t look_ns)
     s->io = p.io;
     s->state = p.state;
     memcpy(s->wchan, p.wchan, sizeof s->wchan);
-    s->how = p.state == 'T' || p.state == 't'             ? LT_STILL_STOPPED
-             : now - s->busy_ns > QUIET_LOOKS * look_ns   ? LT_STILL_IDLE
-             : s->mark.v[5] > s->mark.v[6]                ? LT_STILL_WAITS
-                                                          : LT_STILL_BUSY;
+    s->how = p.state == 'T' || p.state == 't'           ? LT_STILL_STOPPED
+             : s->mark.v[5] > s->mark.v[6]              ? LT_STILL_WAITS /* busily, or asleep */
+             : now - s->busy_ns > QUIET_LOOKS * look_ns ? LT_STILL_IDLE
+                                                        : LT_STILL_BUSY;
 }
 
 static void look_at(struct lt_rank *r, uint64_t now, uint64_t look_ns)
