@@ -174,6 +174,21 @@ static void stopped_on_the_fast_back_end(void **state)
     cut_everywhere(&lt_backend_cpu, full, false, 1);
 }
 
+static void stopped_in_other_precisions(void **state)
+{
+    static const char *const words[] = {"bf16-mixed", "64-true"};
+    const char *trainer = strstr(full, "trainer: {") + strlen("trainer: {");
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        LT_AUTO(lt_free)
+        char *plan =
+            lt_format("%.*sprecision: %s, %s", (int)(trainer - full), full, words[i], trainer);
+
+        cut_everywhere(&lt_backend_cpu, plan, false, 1);
+    }
+}
+
 static void two_ranks_stopped_wherever_they_agree(void **state)
 {
     (void)state;
@@ -199,6 +214,7 @@ int main(void)
         cmocka_unit_test(stopped_at_every_boundary),
         cmocka_unit_test(crashed_at_every_boundary),
         cmocka_unit_test(stopped_on_the_fast_back_end),
+        cmocka_unit_test(stopped_in_other_precisions),
         cmocka_unit_test(cut_around_rollbacks),
         cmocka_unit_test(two_ranks_stopped_wherever_they_agree),
         cmocka_unit_test(two_ranks_crashed_wherever_they_agree),
