@@ -7,7 +7,6 @@
 #include "tests/graph/plan_text.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include "engine/session/session.h"
 #include "tests/support/team.h"
@@ -172,8 +171,6 @@ static void step(struct lt_session *s, const struct job *j, int rank, int i, str
     memcpy(r->exchange[i], got, sizeof r->exchange[i]);
 }
 
-static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
-
 static void rank_main(void *arg, struct lt_comm *comm)
 {
     const struct job *j = arg;
@@ -191,9 +188,7 @@ static void rank_main(void *arg, struct lt_comm *comm)
     double exchange[64 * EXCHANGE] = {0};
     int rc;
 
-    pthread_mutex_lock(&opening);
     rc = lt_session_open(&c, &s, &err);
-    pthread_mutex_unlock(&opening);
     if (rc < 0 || lt_session_init(s, &err) < 0)
         fail_msg("%s", err.text);
     for (int i = 0; i < STEPS; i++)
