@@ -3,9 +3,9 @@
  * With AMX it is four to nine times faster than float32, with AVX512-BF16 alone between twice and
  * slower. So a matrix product and a convolution are timed in both types, about 20 ms in all, on one
  * thread: on a busy machine several would measure how long they wait for each other. What was found
- * is kept in a file, by node, build and set of cores:
- * jobs of one plan get one answer, and the same bits. A measurement in progress makes others wait.
- * The execution profile holds the answer, too; replaying that asks nobody. Ranks of a job agree.
+ * is kept in a file, by node and build: jobs of one plan, and the ranks of a job on a node, get one
+ * answer, and the same bits. A measurement in progress makes others wait. The execution profile
+ * holds the answer, too; replaying that asks nobody.
  */
 #include "engine/cpu/cpu.h"
 
@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,6 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/str.h"
-#include "engine/comm/comm.h"
 #include "engine/cpu/isa.h"
 #include "sys/clock.h"
 #include "sys/file.h"
@@ -176,21 +174,16 @@ static void processor_text(char out[49])
     out[48] = '\0';
 }
 
-/* What the answer depends on, as one line. */
+/* What the answer depends on, as one line. Not on the cores that are ours: one thread measures, and
+ * the ranks of a job, each with cores of its own, are to compute alike. */
 static void key_text(struct lt_buf *out)
 {
     char host[256] = "", processor[49];
-    cpu_set_t set;
 
     gethostname(host, sizeof host - 1);
     processor_text(processor);
-    lt_buf_printf(out, "bfloat16 1 | %s | %s | ltd %s | oneDNN %s | cores", host, processor,
-                  LT_VERSION, lt_dnn_version());
-    if (sched_getaffinity(0, sizeof set, &set) == 0)
-        for (int i = 0; i < CPU_SETSIZE; i++)
-            if (CPU_ISSET(i, &set))
-                lt_buf_printf(out, " %d", i);
-    lt_buf_char(out, '\n');
+    lt_buf_printf(out, "bfloat16 1 | %s | %s | ltd %s | oneDNN %s\n", host, processor, LT_VERSION,
+                  lt_dnn_version());
 }
 
 static enum lt_low answer_read(const char *path, const struct lt_buf *key)
@@ -263,20 +256,9 @@ static enum lt_low measured(const struct lt_device *d)
     return low == LT_LOW_NATIVE && !library_can() ? LT_LOW_EMULATED : low;
 }
 
-/* All ranks compute alike: emulated where one of them does so. */
-static enum lt_low agreed(struct lt_device *d, enum lt_low own)
-{
-    int64_t most = own;
-
-    if (!d->comm || lt_comm_world(d->comm) < 2)
-        return own;
-    lt_comm_max_i64(d->comm, &most, 1, "bfloat16", NULL); /* a rank that is lost is noticed in training */
-    return (enum lt_low)most;
-}
-
 void lt_low_decide(struct lt_device *d)
 {
     if (d->low != LT_LOW_UNKNOWN)
         return;
-    d->low = agreed(d, lt_isa_has_bfloat16(d->max_isa) ? measured(d) : LT_LOW_EMULATED);
+    d->low = lt_isa_has_bfloat16(d->max_isa) ? measured(d) : LT_LOW_EMULATED;
 }
