@@ -17,7 +17,7 @@ import traceback
 
 SOURCE = os.environ.get("LT_SOURCE_ROOT", os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 BUILD = os.environ.get("LT_BUILD_ROOT", os.path.join(SOURCE, "build"))
-PATIENCE = float(os.environ.get("LT_PATIENCE", "60"))
+PATIENCE = float(os.environ.get("LT_PATIENCE", "180" if os.environ.get("LT_SANITIZED") else "60"))
 
 
 class Failed(Exception):
