@@ -199,13 +199,14 @@ static void on_timer(uv_timer_t *t)
     (void)t;
 }
 
-/* One turn that ends within 10 ms. */
+/* One turn that ends within some 10 ms; again and again, since the first may be due before the loop
+ * begins to wait. */
 static void turn(struct world *w)
 {
     uv_timer_t t;
 
     uv_timer_init(&w->loop, &t);
-    uv_timer_start(&t, on_timer, 10, 0);
+    uv_timer_start(&t, on_timer, 10, 10);
     uv_run(&w->loop, UV_RUN_ONCE);
     uv_close((uv_handle_t *)&t, NULL);
     uv_run(&w->loop, UV_RUN_NOWAIT);
