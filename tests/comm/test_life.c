@@ -183,8 +183,10 @@ static void the_peers_of_a_dead_rank_can_be_ended(void **state)
 
         assert_int_equal(lt_test_ranks_run(&t), 0);
         assert_int_equal(t.status[1], 128 + SIGKILL);
-        assert_int_equal(t.first_status, 128 + SIGKILL);
-        /* UCX aborts a rank whose peer dies while it reads the peer's memory. */
+        /* UCX aborts a rank whose peer dies while it reads the peer's memory; both may be there
+         * when the harness looks. */
+        assert_true(t.first_status == 128 + SIGKILL ||
+                    (i / 2 && t.first_status == 128 + SIGABRT));
         assert_true(t.status[0] == 9 || t.status[0] == 128 + SIGABRT);
         assert_true(t.status[2] == 9 || t.status[2] == 128 + SIGABRT);
     }
