@@ -16,10 +16,11 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from harness import SOURCE, Failed, World, check, run, wait_for  # noqa: E402
 
-PAGES = {"tutorial_says_what_happens": "tutorial.md", "commands_say_what_happens": "tutorial-commands.md"}
+PAGES = {"tutorial_says_what_happens": "tutorial.md", "ranks_say_what_happens": "tutorial-ranks.md",
+         "commands_say_what_happens": "tutorial-commands.md"}
 HOME = "/home/you"
 JOBS = ["m4k7q2xz", "t9b3w6hd", "c8v5n1pr", "g2f6j9sk", "w7d4x3bm", "h5r8t2qc", "n3z6k1vg", "b9p4s7wf", "x1c5h8jd", "q6m3v9tn"]
-PIDS = ["4101", "4102", "4103", "4104", "4105", "4106", "4107", "4108", "4109"]
+PIDS = [str(4101 + i) for i in range(40)]
 
 
 class TutorialWorld(World):
@@ -48,7 +49,7 @@ class Shell:
         for program, place in (("ltd", "bin"), ("ltctl", "bin"), ("lt-shim", "libexec/ltd"), ("lt-worker", "libexec/ltd"),
                                ("lt-recorder", "libexec/ltd")):
             self.names[w.program(program)] = f"{HOME}/ltd/build/stage/{place}/{program}"
-        self.jobs, self.pids = list(JOBS), list(PIDS)
+        self.jobs, self.pids, self.known_pids = list(JOBS), list(PIDS), {}
 
     def command(self, text):
         """Exit code and output."""
@@ -71,12 +72,17 @@ class Shell:
         for job in known.stdout.split():
             if job not in self.names:
                 self.names[job] = self.jobs.pop(0)
-        for pid in re.findall(r"\bpid (\d+)", text):
-            if f"pid {pid}" not in self.names:
-                self.names[f"pid {pid}"] = f"pid {self.pids.pop(0)}"
+        text = re.sub(rf"\b(pid |{re.escape(os.uname().nodename)} +)(\d+)\b", self.pid_stand_in, text)
         for real, name in self.names.items():
             text = re.sub(rf"(?<![\w-]){re.escape(real)}(?![\w-])", name, text)
         return text
+
+    def pid_stand_in(self, found):
+        """Of a pid behind the word, or behind the node's name in a table, whose columns stay where they are."""
+        if found[2] not in self.known_pids:
+            self.known_pids[found[2]] = self.pids.pop(0)
+        pid = self.known_pids[found[2]]
+        return f"pid {pid}" if found[1] == "pid " else "node1" + pid.rjust(len(found[0]) - len("node1"))
 
 
 def compared(text, kind):
@@ -87,6 +93,7 @@ def compared(text, kind):
     text = re.sub(r"\d+(\.\d+)? s  \d+ steps/s", "SPEED", text)
     text = re.sub(r"\b\d+[smh]$", "AGE", text, flags=re.M)
     text = re.sub(r"\d+(\.\d+)? ms a step", "SPEED", text)
+    text = re.sub(r"[\d.e+]+(?= +[\d.]+ ([KMGT]i)?B$)", "SPEED", text, flags=re.M)  # of a rank, before its memory
     text = re.sub(r"\d+(\.\d+)? ([KMGT]i)?B\b", "SIZE", text)
     text = re.sub(r"\d*\.\d+(e[-+]?\d+)?|\b\d+e[-+]?\d+\b", "REAL", text)
     if kind == "numbers":
