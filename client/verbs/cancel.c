@@ -12,8 +12,9 @@ const struct lt_verb lt_verb_cancel = {
     .arguments = "JOB…",
     .summary = "End a job without a checkpoint",
     .details = "Asks at the next step boundary, after 10 s with SIGTERM, after another 10 s with "
-               "SIGKILL. Returns at once; `ltctl watch`\n"
-               "waits for the end.",
+               "SIGKILL.\n"
+               "A command gets SIGTERM at once, SIGKILL after 10 s. Returns at once; `ltctl watch` waits "
+               "for the end.",
     .min_args = 1,
     .max_args = -1,
     .flags = LT_VERB_DAEMON,
