@@ -94,6 +94,8 @@ class World:
             self.env[f"XDG_{name.upper()}_HOME"] = os.path.join(self.dir, name)
         os.mkdir(os.path.join(self.dir, "rt"), 0o700)
         self.env.update(XDG_RUNTIME_DIR=os.path.join(self.dir, "rt"), LT_PROGRAM_PATH=path, HOME=self.dir, TERM="xterm")
+        if os.environ.get("LT_SANITIZED"):  # what it keeps of freed memory counts against a rank's limit
+            self.env["ASAN_OPTIONS"] = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=32"]))
         self.path = path
 
     # ---- programs
