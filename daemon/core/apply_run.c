@@ -140,6 +140,27 @@ static void count_retry(Lt__V1__JobFold *f, const Lt__V1__AttemptEnded *a)
         LT_SET(f, job_used, f->job_used + 1);
 }
 
+/* What is said of ranks, or of where they are, ends with them. */
+static bool of_ranks(Lt__V1__Condition__Kind kind)
+{
+    return kind == LT__V1__CONDITION__KIND__CHECKPOINTING ||
+           kind == LT__V1__CONDITION__KIND__STALLED ||
+           kind == LT__V1__CONDITION__KIND__NODE_UNKNOWN ||
+           kind == LT__V1__CONDITION__KIND__MISSING;
+}
+
+static void end_conditions(Lt__V1__JobFold *f)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < f->n_conditions; i++)
+        if (of_ranks(f->conditions[i]->kind))
+            lt__v1__condition__free_unpacked(f->conditions[i], NULL);
+        else
+            f->conditions[kept++] = f->conditions[i];
+    f->n_conditions = kept;
+}
+
 int lt_apply_attempt_ended(Lt__V1__JobFold *f, Lt__V1__Event *e)
 {
     if (f->ended)
@@ -149,6 +170,7 @@ int lt_apply_attempt_ended(Lt__V1__JobFold *f, Lt__V1__Event *e)
             return -EPROTO;
     f->ended = LT_TAKE(e->attempt_ended);
     LT_SET(f, attempt_ended_ns, e->time_ns);
+    end_conditions(f);
     if (f->ended->retry) {
         count_retry(f, f->ended);
         LT_SET(f, state, S(RECOVERING));

@@ -317,6 +317,22 @@ static void what_the_node_sees_becomes_a_condition_once(void **state)
     assert_int_equal(fold(w, "a")->n_conditions, 0);
 }
 
+static void what_is_said_of_ranks_ends_with_them(void **state)
+{
+    struct world *w = *state;
+
+    run_job(w, "a", OPTIONS(.ranks = 2));
+    w->rank = 1;
+    told_condition(w, 0, "a", 1, KIND(STALLED), true, "rank 1 stands still");
+    w->exit_result = RESULT(SUCCEEDED);
+    rank_gone(w, 1, "a", 1, CLASS(NONE), 0, 10);
+    finished(w, 0, "a", 1, 20, RESULT(SUCCEEDED), CLASS(NONE));
+    assert_int_equal(fold(w, "a")->n_conditions, 1);
+    rank_gone(w, 0, "a", 1, CLASS(NONE), 0, 20);
+    assert_int_equal(fold(w, "a")->state, STATE(DONE));
+    assert_int_equal(fold(w, "a")->n_conditions, 0);
+}
+
 /* Rank 1's record of its start was lost with the session: only it is started again. */
 static void a_lost_start_is_repeated_for_that_rank(void **state)
 {
@@ -350,6 +366,7 @@ int main(void)
         T(wishes_go_to_all_ranks),
         T(strict_keeps_the_number_of_ranks),
         T(what_the_node_sees_becomes_a_condition_once),
+        T(what_is_said_of_ranks_ends_with_them),
         T(a_lost_start_is_repeated_for_that_rank),
     };
 

@@ -178,8 +178,10 @@ def two_jobs_at_once(w):
 
 
 def stopped_for_a_while(w):
-    """A condition that passes."""
-    job = prepare(w, "--hang-after", "30")
+    """A condition that passes. The job is long enough for its end to be told."""
+    w.segments = segments()
+    w.ltd("--hang-after", "30")
+    job = w.submit(ranks_plan(w, "long", epochs=400))
     victim = who(w, job, 1)
     stepping(w, job)
     os.kill(victim[0], signal.SIGSTOP)
@@ -187,7 +189,10 @@ def stopped_for_a_while(w):
     os.kill(victim[0], signal.SIGCONT)
     check("rank 1 is stopped" in found[0]["detail"], found)
     wait_for(lambda: stalled(w, job, False), "its end")
-    finish(w, job, 1)
+    stepping(w, job)
+    w.ctl("cancel", job)
+    equal(w.wait_done(job, code=103).returncode, 103)
+    equal(w.status(job)["attempt"], 1)
     nothing_left(w, job)
 
 
