@@ -1,4 +1,8 @@
-/* list.c - the jobs, in the order of submission; ended ones only when asked for */
+/* list.c - the jobs, in the order of submission; ended ones only when asked for
+ *
+ * Running ones have their metrics, which are few jobs' and in the database; who wants those of others
+ * asks for the job.
+ */
 #include "base/arena.h"
 #include "base/mem.h"
 #include "daemon/rpc/common.h"
@@ -40,8 +44,12 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
         if (!wanted(fold, all) || (skip > 0 && skip--))
             continue;
         status = lt_arena_alloc(arena, sizeof *status);
-        lt__v1__job_status__init(status);
-        lt_core_status(core, fold, status, arena);
+        if (fold->state == LT__V1__JOB_STATE__RUNNING) {
+            lt_job_status(lt_call_coord(call), fold, status, arena);
+        } else {
+            lt__v1__job_status__init(status);
+            lt_core_status(core, fold, status, arena);
+        }
         r.jobs[r.n_jobs++] = status;
     }
     lt_rpc_reply(call, &r.base);

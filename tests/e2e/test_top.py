@@ -68,6 +68,10 @@ def a_trained_plans_ranks(w):
     rows = [line.split() for line in w.out("top").splitlines()]
     for r in s["ranks"]:
         check(any(str(r["pid"]) in row and "training" in row for row in rows), "a row of top for", r, rows)
+    wait_for(lambda: "train_loss" in w.status(job)["metrics"], "a loss", pause=0.05)
+    rows = [line.split() for line in w.out("top").splitlines()]
+    loss = [row[rows[3].index("LOSS")] for row in rows if row and row[0] == job]
+    check(len(loss) == 1 and float(loss[0]) > 0, "top has the loss:", loss, rows)
     w.ctl("stop", job)
     w.wait_done(job, code=107)
     before = w.status(job)["ranks"]
