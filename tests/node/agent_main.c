@@ -35,6 +35,7 @@ int main(int argc, char **argv)
 
     if (argc != 7)
         return 2;
+    signal(SIGPIPE, SIG_IGN); /* as ltd does: who asked may be gone before the answer */
     lt_log_init("agent", LT_LOG_INFO);
     if (lt_rpc_loop_open(loop, &rpc, &err) < 0)
         return 1;

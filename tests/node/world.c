@@ -28,7 +28,7 @@
 #include "sys/paths.h"
 #include "tests/support/tmp.h"
 
-#define PATIENCE_NS 20000000000ull
+#define PATIENCE_NS 60000000000ull
 
 static void on_message(struct lt_rpc_call *c, ProtobufCMessage *m)
 {
@@ -101,6 +101,26 @@ void world_open(struct world *w)
     w->run = lt_path_join(w->dir, "run");
     w->ack = true;
     assert_int_equal(lt_rpc_loop_open(&w->loop, &w->rpc, NULL), 0);
+    server_open(w);
+}
+
+static void on_server_left(void *arg)
+{
+    struct world *w = arg;
+
+    w->server = NULL;
+}
+
+void world_leave(struct world *w)
+{
+    lt_rpc_server_close(w->server, 0, on_server_left, w);
+    while (w->server)
+        world_spin(w, 10);
+    w->call = NULL;
+}
+
+void world_return(struct world *w)
+{
     server_open(w);
 }
 
@@ -225,7 +245,13 @@ static void give_up(struct world *w, int kind, const char *job)
 {
     LT_AUTO(lt_free) char *log = lt_path_join(w->dir, "agent.log");
     char *text = lt_test_read(log, NULL);
+    int status = 0;
 
+    if (w->agent > 0 && waitpid(w->agent, &status, WNOHANG) == w->agent) {
+        print_error("the agent died: %s %d\n", WIFSIGNALED(status) ? "signal" : "exit code",
+                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        w->agent = 0;
+    }
     for (size_t i = 0; i < w->n; i++)
         print_error("got kind %d job %s\n", (int)w->got[i]->message_case,
                     job_of(w->got[i]) ? job_of(w->got[i]) : "-");
@@ -234,24 +260,44 @@ static void give_up(struct world *w, int kind, const char *job)
     fail_msg("no message of kind %d for job %s", kind, job ? job : "(any)");
 }
 
-const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from,
-                                       Lt__V1__AgentMessage__MessageCase kind, const char *job)
+static bool is_one_of(const Lt__V1__AgentMessage *m, const int *kinds, size_t n, const char *job)
+{
+    for (size_t i = 0; i < n; i++)
+        if ((int)m->message_case == kinds[i] && (!job || strcmp(job_of(m), job) == 0))
+            return true;
+    return false;
+}
+
+static const Lt__V1__AgentMessage *wait_any(struct world *w, size_t *from, const int *kinds,
+                                            size_t n, const char *job)
 {
     uint64_t deadline = lt_clock_mono_ns() + PATIENCE_NS;
 
     for (;;) {
-        for (; *from < w->n; (*from)++) {
-            const Lt__V1__AgentMessage *m = w->got[*from];
+        while (*from < w->n) {
+            const Lt__V1__AgentMessage *m = w->got[(*from)++];
 
-            if (m->message_case == kind && (!job || strcmp(job_of(m), job) == 0)) {
-                (*from)++;
+            if (is_one_of(m, kinds, n, job))
                 return m;
-            }
         }
         if (lt_clock_mono_ns() > deadline)
-            give_up(w, (int)kind, job);
+            give_up(w, kinds[0], job);
         turn(w);
     }
+}
+
+const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from,
+                                       Lt__V1__AgentMessage__MessageCase kind, const char *job)
+{
+    return wait_any(w, from, (const int[]){(int)kind}, 1, job);
+}
+
+const Lt__V1__AgentMessage *world_wait_over(struct world *w, size_t *from, const char *job)
+{
+    static const int kinds[] = {LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE,
+                                LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED};
+
+    return wait_any(w, from, kinds, LT_ARRAY_LEN(kinds), job);
 }
 
 void world_send(struct world *w, Lt__V1__CoordinatorMessage__MessageCase kind, void *payload)

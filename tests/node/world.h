@@ -26,13 +26,17 @@ struct world {
 
 void world_open(struct world *w);
 void world_close(struct world *w); /* kills what still runs */
+void world_leave(struct world *w);  /* the coordinator goes away … */
+void world_return(struct world *w); /* … and is back; the agent's hello follows */
 void agent_start(struct world *w);
 void agent_kill(struct world *w); /* SIGKILL */
 int agent_stop(struct world *w);  /* SIGTERM; its exit code */
 /* Turns the loop until a message of that kind for that job (NULL: any) is there at or behind *from,
- * moves *from behind it and returns it; fails the test after 20 s. */
+ * moves *from behind it and returns it; fails the test after a minute. */
 const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from,
                                        Lt__V1__AgentMessage__MessageCase kind, const char *job);
+/* A rank's end, or that it could not be started. */
+const Lt__V1__AgentMessage *world_wait_over(struct world *w, size_t *from, const char *job);
 void world_send(struct world *w, Lt__V1__CoordinatorMessage__MessageCase kind, void *payload);
 void world_welcome(struct world *w, size_t *from); /* waits for the hello first */
 void world_spin(struct world *w, unsigned turns_ms);
