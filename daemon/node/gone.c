@@ -26,9 +26,8 @@
 #define HUNG_MAX 4096
 #define INFRASTRUCTURE LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE
 
-/* The last record was acknowledged in an earlier agent's life, so it wasn't sent, and read, by us.
- */
-static void find_finish(struct lt_rank *r)
+/* The journal's last record, when it is a worker's last word. */
+static void look_for_finish(struct lt_rank *r, uint64_t from)
 {
     LT_AUTO(lt_free) char *path = lt_attempt_path(r->dir, "journal");
     LT_AUTO(lt_journal_reader_close) struct lt_journal_reader *reader = NULL;
@@ -36,7 +35,7 @@ static void find_finish(struct lt_rank *r)
     uint64_t end;
     size_t n;
 
-    if (r->finished || r->sent == 0 || lt_journal_reader_open(path, 0, &reader, NULL) < 0)
+    if (lt_journal_reader_open(path, from, &reader, NULL) < 0)
         return;
     while (lt_journal_read(reader, &payload, &n, &end, NULL) > 0) {
         LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
@@ -51,8 +50,18 @@ static void find_finish(struct lt_rank *r)
         r->finished = true;
         r->result = j->finished->result;
         r->class = j->finished->class_;
+        lt_free(r->reason);
         r->reason = j->finished->reason ? lt_strdup(j->finished->reason) : NULL;
     }
+}
+
+/* It may not have been sent, and read, yet; or it was acknowledged in an earlier agent's life. */
+static void find_finish(struct lt_rank *r)
+{
+    if (!r->finished)
+        look_for_finish(r, r->sent);
+    if (!r->finished && r->sent > 0)
+        look_for_finish(r, 0);
 }
 
 static void set(Lt__V1__RankExited *x, Lt__V1__FailureClass class, char *reason)
@@ -127,6 +136,18 @@ static void classify(struct lt_rank *r, Lt__V1__RankExited *x)
     } else {
         classify_exit(r, &e, x);
     }
+}
+
+/* As the coordinator sees it (lt_exit_failed in daemon/core). */
+bool lt_rank_failed(struct lt_rank *r)
+{
+    Lt__V1__RankExited x = LT__V1__RANK_EXITED__INIT;
+
+    find_finish(r);
+    classify(r, &x);
+    lt_free(x.reason);
+    return x.class_ != LT__V1__FAILURE_CLASS__CLASS_NONE || !x.has_result ||
+           x.result == LT__V1__JOB_RESULT__RESULT_NONE || x.result == LT__V1__JOB_RESULT__FAILED;
 }
 
 /* Of several ranks, which one it was. */

@@ -82,6 +82,7 @@ struct lt_rank {
     char *stalled;    /* what was said of it; NULL: nothing */
     unsigned hung;    /* descriptions under way, then it is killed */
     bool doomed;      /* to be killed, also if it only starts */
+    bool bereft;      /* killed since another rank of its generation failed */
     uint64_t gone_ns; /* when its shim was seen to be gone; monotonic */
     uv_work_t keep; /* copies the journal */
     bool keeping, kept;
@@ -125,6 +126,9 @@ void lt_rank_acked(struct lt_rank *r, uint64_t offset);
 void lt_rank_save_ack(struct lt_rank *r);
 uint64_t lt_rank_read_ack(const struct lt_rank *r);
 void lt_rank_tell_gone(struct lt_rank *r);                         /* gone.c */
+bool lt_rank_failed(struct lt_rank *r); /* r is ENDING or ENDED (gone.c) */
+/* r is ENDING or ENDED: when it failed, the others of its generation are killed (peers.c). */
+void lt_rank_end_peers(struct lt_rank *r);
 void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal); /* signal.c */
 void lt_rank_signal_again(struct lt_rank *r); /* what an earlier agent had begun */
 void lt_rank_ladder_stop(struct lt_rank *r);

@@ -197,6 +197,16 @@ static void adopt(struct lt_node *n, const char *dir)
         lt_rank_signal_again(r);
 }
 
+/* Those that died while there was no agent, or whose peers weren't in the table yet. */
+static void end_peers_of_ended(struct lt_node *n)
+{
+    void *r;
+
+    for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);)
+        if (((struct lt_rank *)r)->state > LT_RANK_RUNNING)
+            lt_rank_end_peers(r);
+}
+
 int lt_ranks_scan(struct lt_node *n, struct lt_error *err)
 {
     DIR *d = opendir(n->attempts_dir);
@@ -211,5 +221,6 @@ int lt_ranks_scan(struct lt_node *n, struct lt_error *err)
             adopt(n, dir);
     }
     closedir(d);
+    end_peers_of_ended(n);
     return 0;
 }

@@ -111,12 +111,14 @@ void lt_rank_shim_gone(struct lt_rank *r)
     if (lt_attempt_read_exit(r->dir, &record, NULL) < 0) {
         lt_rank_set_state(r, LT_RANK_ENDING);
         lt_rank_kill_all(r);
+        lt_rank_end_peers(r);
         if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 &&
             watch(r, &worker) == 0)
             return;
     }
     lt_rank_ladder_stop(r);
     lt_rank_set_state(r, LT_RANK_ENDED);
+    lt_rank_end_peers(r);
     lt_node_pmi_ended(r->node->pmi, r);
     lt_rank_cgroup_remove(r);
     lt_rank_tail(r);

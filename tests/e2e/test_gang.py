@@ -5,7 +5,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (Page, RECOVERY, alive, check, equal, identity, make, plan, read, result, run, run_dir, same_result, wait_for)
+from common import (Page, RECOVERY, Skipped, World, alive, check, equal, identity, make, plan, read, result, run, run_dir, same_result,
+                    wait_for)
 
 RANKS = 2
 EVERY = 200  # optimiser steps between the system's checkpoints
@@ -164,6 +165,30 @@ def ltd_is_killed(w):
     nothing_left(w, job)
 
 
+def a_rank_is_killed_while_the_coordinator_is_away(w):
+    """The node ends the other rank by itself; the coordinator hears of both, and of the first, when it is back."""
+    if make is World:
+        raise Skipped("one process is both")
+    job = prepare(w)
+    victim, other = who(w, job, 1), who(w, job, 0)
+    stepping(w, job)
+    saved(w, job)
+    coordinator = w.daemon_pid("coord")
+    os.kill(coordinator, signal.SIGKILL)
+    for p in w.daemons:
+        if p.pid == coordinator:
+            p.wait()
+    kill(victim)
+    wait_for(lambda: not alive(other), "the other rank to be ended")
+    equal(carriers(job), [], "processes of the generation")
+    World.ltd(w, "--role", "coordinator")
+    recovered(w, job)
+    end = w.events(job, "attempt_ended")[0]
+    check("rank 1: killed by signal 9" in end["reason"], "the first failure is the reason:", end)
+    finish(w, job, 2)
+    nothing_left(w, job)
+
+
 def two_jobs_at_once(w):
     a = prepare(w)
     b = w.submit(ranks_plan(w))
@@ -264,5 +289,6 @@ def killed_at_random(w):
 
 
 if __name__ == "__main__":
-    run([a_rank_is_killed, a_shim_is_killed, a_rank_is_killed_at_the_start, ltd_is_killed, two_jobs_at_once, stopped_for_a_while,
-         stopped_for_ever, more_ranks_than_processors, another_number_of_ranks, killed_at_random], make)
+    run([a_rank_is_killed, a_shim_is_killed, a_rank_is_killed_at_the_start, ltd_is_killed,
+         a_rank_is_killed_while_the_coordinator_is_away, two_jobs_at_once, stopped_for_a_while, stopped_for_ever,
+         more_ranks_than_processors, another_number_of_ranks, killed_at_random], make)

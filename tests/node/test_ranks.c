@@ -22,7 +22,6 @@
 #include "tests/support/tmp.h"
 
 #define STARTED LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED
-#define FAILED_ LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED
 #define GONE LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE
 #define CONDITION LT__V1__AGENT_MESSAGE__MESSAGE_RANK_CONDITION
 #define KILL LT__V1__RANK_SIGNAL__SIGNAL_KILL
@@ -233,10 +232,99 @@ static void the_first_to_die_is_known_by_its_time(void **state)
     kill(started("ranks-k", 1), SIGKILL);
     x = gone("ranks-k", 1);
     assert_string_equal(x->reason, "rank 1: killed by signal 9 (Killed)");
-    world_signal_rank(&w, "ranks-k", 0, KILL);
     y = gone("ranks-k", 0);
     assert_true(x->at_ns > 0 && x->at_ns < y->at_ns);
     assert_int_equal(carriers("ranks-k"), 0);
+}
+
+/* Its folder says so; messages may not come. */
+static pid_t worker_of(const char *job, uint32_t rank)
+{
+    LT_AUTO(lt_free) char *dir = lt_format("%s/node/attempts/%s.1.%u", w.dir, job, rank);
+    struct lt_identity worker;
+
+    assert_int_equal(lt_attempt_read_identity(dir, "worker", &worker, NULL), 0);
+    return worker.pid;
+}
+
+static void wait_for_end(const char *job)
+{
+    for (unsigned i = 0; i < 2000 && carriers(job); i++)
+        world_spin(&w, 10);
+    assert_int_equal(carriers(job), 0);
+}
+
+static void come_back(void)
+{
+    at = w.n;
+    world_return(&w);
+    world_welcome(&w, &at);
+}
+
+/* What the coordinator hears when it is back. */
+static void expect_rank_1_was_first(const char *job)
+{
+    const Lt__V1__RankExited *x = gone(job, 1), *y = gone(job, 0);
+
+    assert_string_equal(x->reason, "rank 1: killed by signal 9 (Killed)");
+    assert_string_equal(y->reason, "rank 0: killed by signal 9 (Killed)");
+    assert_true(x->at_ns > 0 && x->at_ns < y->at_ns);
+}
+
+static void a_failed_rank_ends_the_others_without_a_coordinator(void **state)
+{
+    static const char *const scripts[] = {"child loop", "child loop"};
+
+    (void)state;
+    world_start_ranks(&w, "ranks-a", 2, scripts);
+    started("ranks-a", 0);
+    started("ranks-a", 1);
+    world_leave(&w);
+    kill(worker_of("ranks-a", 1), SIGKILL);
+    wait_for_end("ranks-a");
+    come_back();
+    expect_rank_1_was_first("ranks-a");
+}
+
+static void what_failed_before_the_agent_came_ends_the_others_too(void **state)
+{
+    static const char *const scripts[] = {"loop", "loop"};
+
+    (void)state;
+    world_start_ranks(&w, "ranks-b", 2, scripts);
+    started("ranks-b", 0);
+    started("ranks-b", 1);
+    world_leave(&w);
+    agent_kill(&w);
+    kill(worker_of("ranks-b", 1), SIGKILL);
+    agent_start(&w);
+    wait_for_end("ranks-b");
+    come_back();
+    expect_rank_1_was_first("ranks-b");
+}
+
+static void a_rank_that_says_it_failed_ends_the_others(void **state)
+{
+    static const char *const scripts[] = {"hang", "step fail"};
+
+    (void)state;
+    world_start_ranks(&w, "ranks-f", 2, scripts);
+    assert_string_equal(gone("ranks-f", 1)->reason, "rank 1: label out of range");
+    gone("ranks-f", 0);
+    assert_int_equal(carriers("ranks-f"), 0);
+}
+
+/* Who was to be killed is so before the other's end is told. */
+static void a_rank_that_ends_well_leaves_the_others_alone(void **state)
+{
+    static const char *const scripts[] = {"step finish", "wait"};
+
+    (void)state;
+    world_start_ranks(&w, "ranks-e", 2, scripts);
+    started("ranks-e", 1);
+    assert_int_equal(gone("ranks-e", 0)->result, LT__V1__JOB_RESULT__SUCCEEDED);
+    world_signal_rank(&w, "ranks-e", 1, CANCEL);
+    assert_int_equal(gone("ranks-e", 1)->result, LT__V1__JOB_RESULT__CANCELLED);
 }
 
 static void shims_death_has_a_time_too(void **state)
@@ -255,7 +343,6 @@ static void shims_death_has_a_time_too(void **state)
     x = gone("ranks-s", 1);
     assert_has(x->reason, "lt-shim died");
     assert_true(x->at_ns > 0);
-    world_signal_rank(&w, "ranks-s", 0, KILL);
     assert_true(gone("ranks-s", 0)->at_ns > x->at_ns);
     assert_int_equal(carriers("ranks-s"), 0);
 }
@@ -270,13 +357,10 @@ static void a_rank_can_be_killed_before_it_runs(void **state)
     world_start_ranks(&w, "ranks-d", 2, scripts);
     world_signal_rank(&w, "ranks-d", 0, KILL);
     world_signal_rank(&w, "ranks-d", 1, KILL);
-    for (size_t i = 0; !over[0] || !over[1]; i++) {
-        while (i >= w.n)
-            world_spin(&w, 10);
-        if (w.got[i]->message_case == GONE)
-            over[w.got[i]->rank_gone->exited->rank] = true;
-        if (w.got[i]->message_case == FAILED_)
-            over[w.got[i]->start_failed->rank] = true;
+    while (!over[0] || !over[1]) {
+        const Lt__V1__AgentMessage *m = world_wait_over(&w, &at, "ranks-d");
+
+        over[m->message_case == GONE ? m->rank_gone->exited->rank : m->start_failed->rank] = true;
     }
     assert_int_equal(carriers("ranks-d"), 0);
 }
@@ -324,7 +408,6 @@ static void a_stop_for_good_is_a_hang(void **state)
     expect_hang("ranks-h", 1, "rank 1 is stopped: stopped");
     assert_has(gone("ranks-h", 1)->reason, "for it wait in collectives: rank 0, in #");
     assert_has(gone("ranks-h", 1)->reason, "(all_reduce of conv1.weight.grad)");
-    world_signal_rank(&w, "ranks-h", 0, KILL);
     gone("ranks-h", 0);
     for (uint32_t i = 0; i < 2; i++) {
         log_has(i, "err", "seen from outside");
@@ -344,7 +427,6 @@ static void a_rank_that_sleeps_while_others_wait_is_named(void **state)
     started("ranks-i", 0);
     expect_hang("ranks-i", 1, "rank 1 does nothing: sleeping");
     assert_has(gone("ranks-i", 1)->reason, "which rank 1 has not begun");
-    world_signal_rank(&w, "ranks-i", 0, KILL);
     gone("ranks-i", 0);
 }
 
@@ -391,6 +473,10 @@ int main(void)
         TEST(where_processors_are_shared_nobody_is_bound),
         TEST(a_start_that_is_repeated_gives_the_same_port),
         TEST(the_first_to_die_is_known_by_its_time),
+        TEST(a_failed_rank_ends_the_others_without_a_coordinator),
+        TEST(what_failed_before_the_agent_came_ends_the_others_too),
+        TEST(a_rank_that_says_it_failed_ends_the_others),
+        TEST(a_rank_that_ends_well_leaves_the_others_alone),
         TEST(shims_death_has_a_time_too),
         TEST(a_rank_can_be_killed_before_it_runs),
         HANGS(a_short_stop_is_a_condition_that_passes),
