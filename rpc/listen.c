@@ -36,6 +36,7 @@
 
 #define RANGE_FIRST 1024
 #define RANGE_END 16384
+#define TCP_UNREAD_MAX 65536 /* bytes of a connection; the kernel doubles it */
 #define TCP_NUMBERS 2048 /* behind the range, or the last quarter of it where files are few */
 #define BACKLOG SOMAXCONN
 #define WARN_EVERY_NS UINT64_C(10000000000)
@@ -141,6 +142,16 @@ bool lt_rpc_peer_find(const char *peer, struct lt_rpc_peer *out)
     return fd >= 0;
 }
 
+/* The core sees its end, and closes it. TCP is reset (connect(2), AF_UNSPEC): behind a shutdown the
+ * peer would wait for the core to read what is still there. */
+static void hang_up(int fd, const struct connection *c)
+{
+    const struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+    if (!c->who.by_token || connect(fd, &none, sizeof none) < 0)
+        shutdown(fd, SHUT_RDWR);
+}
+
 void lt_rpc_peer_turned_away(const char *peer)
 {
     int fd = number_of(peer);
@@ -152,7 +163,7 @@ void lt_rpc_peer_turned_away(const char *peer)
         lt_warning("a TCP connection is closed: it asks on and on");
     else
         lt_warning("the connection of pid %d is closed: it asks on and on", (int)c->who.pid);
-    shutdown(fd, SHUT_RDWR); /* the core sees its end, and closes it */
+    hang_up(fd, c);
 }
 
 /* A flood must not become one of the log. */
@@ -172,22 +183,63 @@ static void warn_of_drop(const struct numbers *r, pid_t pid)
     range.dropped = 0;
 }
 
-/* Of TCP: who a token stands for. */
+/* Of TCP: who a token stands for. The kernel would let a TCP connection's receive buffer grow to
+ * megabytes: tens of thousands of calls, which the core reads through before it sees that the
+ * connection was closed. */
 static int credentials(const struct lt_rpc_listener *l, int fd, struct ucred *who)
 {
     socklen_t n = sizeof *who;
-    int on = 1;
+    int on = 1, bytes = TCP_UNREAD_MAX;
 
     if (!l->tcp)
         return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &n);
     *who = (struct ucred){.uid = geteuid(), .gid = getegid()};
-    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes) < 0
+               ? -1
+               : setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+/* A connection on its way to the core. */
+struct adoption {
+    uv_work_t work;
+    struct lt_rpc_server *server;
+    int number;
+};
+
+static void adopt(uv_work_t *w)
+{
+    const struct adoption *a = w->data;
+    grpc_server_credentials *plain = grpc_insecure_server_credentials_create();
+
+    grpc_server_add_channel_from_fd(a->server->core, a->number, plain);
+    grpc_server_credentials_release(plain);
+}
+
+static void adopted(uv_work_t *w, int status)
+{
+    struct adoption *a = w->data;
+
+    (void)status;
+    lt_rpc_server_unref(a->server);
+    lt_free(a);
+}
+
+/* In a thread of the pool: the core reads what the peer sent before it gives the thread back, and
+ * goes on for as long as there is more. */
+static void to_core(struct lt_rpc_server *s, int number)
+{
+    struct adoption *a = lt_calloc(1, sizeof *a);
+
+    a->work.data = a;
+    a->server = s;
+    a->number = number;
+    s->handles++;
+    uv_queue_work(lt_rpc_loop_uv(s->config.loop), &a->work, adopt, adopted);
 }
 
 static void hand_over(struct lt_rpc_listener *l, int fd)
 {
     struct numbers *numbers = l->tcp ? &range.tcp : &range.local;
-    grpc_server_credentials *plain;
     struct ucred who;
     int number;
 
@@ -205,9 +257,7 @@ static void hand_over(struct lt_rpc_listener *l, int fd)
                                                                     .pid = who.pid,
                                                                     .by_token = l->tcp,
                                                                     .connection = number}};
-    plain = grpc_insecure_server_credentials_create();
-    grpc_server_add_channel_from_fd(l->server->core, number, plain);
-    grpc_server_credentials_release(plain);
+    to_core(l->server, number);
 }
 
 static void acceptable(uv_poll_t *h, int status, int events)
