@@ -34,9 +34,10 @@ static void product_kernel(const struct lt_device_config *c, char *kernel, size_
     bed_close(&t);
 }
 
+/* By oneDNN's name of it: avx512_core_bf16, avx512_core_bf16_amx_bf16 (2.6), avx10_1_512_amx (3.7). */
 static bool is_native(const char *kernel)
 {
-    return strstr(kernel, "bf16") != NULL;
+    return strstr(kernel, "bf16") || strstr(kernel, "amx");
 }
 
 /* The one file of the folder whose name begins so. */
