@@ -73,10 +73,15 @@ static void end(struct events *s, const Lt__V1__JobFold *fold)
 {
     Lt__V1__EventsResponse r = LT__V1__EVENTS_RESPONSE__INIT;
     Lt__V1__End over;
+    uint8_t cursor[sizeof s->seq];
 
     s->over = true;
     lt_end_of(fold, &over);
     r.end = &over;
+    for (size_t i = 0; i < sizeof cursor; i++)
+        cursor[i] = (uint8_t)(s->seq >> (8 * i));
+    r.has_cursor = true;
+    r.cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
     lt_rpc_send(s->call, &r.base);
     lt_rpc_finish(s->call, LT_RPC_OK, "%s", "");
 }

@@ -70,20 +70,27 @@ static int add_point(void *arg, const struct lt_metric_point *p)
     return 0;
 }
 
-static void send_points(struct metrics *s)
+/* Whatever a client got last, it can go on from there. */
+static void send_with_cursor(struct metrics *s, Lt__V1__MetricsResponse *r)
 {
-    Lt__V1__MetricsResponse r = LT__V1__METRICS_RESPONSE__INIT;
     uint8_t cursor[CURSOR_LEN];
 
     for (size_t i = 0; i < 8; i++)
         cursor[i] = (uint8_t)(s->row >> (8 * i));
     for (size_t i = 0; i < 4; i++)
         cursor[8 + i] = (uint8_t)(s->attempt >> (8 * i));
+    r->has_cursor = true;
+    r->cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
+    lt_rpc_send(s->call, &r->base);
+}
+
+static void send_points(struct metrics *s)
+{
+    Lt__V1__MetricsResponse r = LT__V1__METRICS_RESPONSE__INIT;
+
     r.points = s->points;
     r.n_points = s->n;
-    r.has_cursor = true;
-    r.cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
-    lt_rpc_send(s->call, &r.base);
+    send_with_cursor(s, &r);
 }
 
 /* The step that the present attempt began at; earlier attempts' are known to nobody who follows
@@ -101,7 +108,7 @@ static void send_rewound(struct metrics *s)
                           ? s->next_step /* nobody else knows where its attempts begin */
                           : fold->from_step;
     r.rewound = &rewound;
-    lt_rpc_send(s->call, &r.base);
+    send_with_cursor(s, &r);
 }
 
 /* Points read (whether wanted or not), or <0: the database is in need of help. */
@@ -124,10 +131,10 @@ static int send_batch(struct metrics *s)
         send_points(s);
     }
     if (rc >= 0 && s->next_attempt) {
-        send_rewound(s);
         s->attempt = s->next_attempt;
         s->row = 0;
         s->seen++;
+        send_rewound(s);
     }
     lt_arena_free(s->arena);
     s->arena = NULL;
@@ -156,7 +163,7 @@ static void end(struct metrics *s, const Lt__V1__JobFold *fold)
     s->over = true;
     lt_end_of(fold, &over);
     r.end = &over;
-    lt_rpc_send(s->call, &r.base);
+    send_with_cursor(s, &r);
     lt_rpc_finish(s->call, LT_RPC_OK, "%s", "");
 }
 

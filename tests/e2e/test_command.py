@@ -226,7 +226,7 @@ def stopped(w):
 def a_stop_reaches_its_children(w):
     """SIGTERM is for the whole process group, as Ctrl-C is: what a shell has started has the grace, too."""
     w.ltd()
-    script = program(w, "signal.signal(signal.SIGTERM, lambda *a: (print('child saves'), sys.exit()))\ntouch('up')\nwait('never')")
+    script = program(w, "signal.signal(signal.SIGTERM, lambda *a: (sys.stdout.write('child saves\\n'), sys.exit()))\ntouch('up')\nwait('never')")
     job = w.out("submit", "-q", "--", "sh", "-c", f"trap 'echo shell waits' TERM; {PYTHON} {script} & wait; wait; echo shell ends")
     there(w, "up")
     w.ctl("stop", job)
