@@ -53,7 +53,7 @@ def evaluate(w, name, parent, mode):
     planned = int(w.events(job, "checked")[0]["memory_bytes"])
     print(f"# {name} {mode}: planned {planned / MIB:.1f} MiB, held {page.memory / MIB:.1f}, at most {max(held, default=0) / MIB:.1f}", flush=True)
     check(agrees(page.memory, planned), f"{name} {mode}: planned {planned / MIB:.1f} MiB, held {page.memory / MIB:.1f} MiB")
-    check(max(held, default=0) <= planned + 8 * MIB, f"{name} {mode}: planned {planned / MIB:.1f} MiB, at most {max(held) / MIB:.1f} MiB")
+    check(max(held, default=0) <= planned + 8 * MIB, f"{name} {mode}: planned {planned / MIB:.1f} MiB, at most {max(held, default=0) / MIB:.1f} MiB")
     return planned
 
 
