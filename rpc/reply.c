@@ -104,15 +104,20 @@ bool lt_rpc_room(struct lt_rpc_call *c)
     return false;
 }
 
-int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m)
+int lt_rpc_send_always(struct lt_rpc_call *c, const ProtobufCMessage *m)
 {
     if (c->closed || c->told || c->finishing)
         return -EPIPE;
-    if (!lt_rpc_room(c))
-        return -EAGAIN;
     c->server->outbox_total += lt_outbox_put(&c->outbox, m);
     pump(c);
     return 0;
+}
+
+int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m)
+{
+    if (!c->closed && !c->told && !c->finishing && !lt_rpc_room(c))
+        return -EAGAIN;
+    return lt_rpc_send_always(c, m);
 }
 
 int lt_rpc_send_packed(struct lt_rpc_call *c, const void *data, size_t n)

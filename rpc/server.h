@@ -110,8 +110,9 @@ void lt_rpc_reply(struct lt_rpc_call *c, const ProtobufCMessage *m);
 /* Streams. 0: queued. -EAGAIN: outbox full, not queued; writable() follows. -EPIPE: the call is
  * over. */
 int lt_rpc_send(struct lt_rpc_call *c, const ProtobufCMessage *m);
-/* The same for a message that is packed already, without a look at the outbox: for what mustn't be
- * lost. The caller watches lt_rpc_queued(). */
+/* Without a look at the outbox: for the few small messages that mustn't be lost (END, GAP, …). */
+int lt_rpc_send_always(struct lt_rpc_call *c, const ProtobufCMessage *m);
+/* The same for a message that is packed already. The caller watches lt_rpc_queued(). */
 int lt_rpc_send_packed(struct lt_rpc_call *c, const void *data, size_t n);
 size_t lt_rpc_queued(const struct lt_rpc_call *c); /* bytes in the outbox */
 /* Would lt_rpc_send() take a message now? When not, writable() follows. */

@@ -36,7 +36,7 @@ static void finish(struct download *d)
 
     d->over = true;
     r.has_end = r.end = true;
-    lt_rpc_send(d->call, &r.base);
+    lt_rpc_send_always(d->call, &r.base);
     lt_rpc_finish(d->call, LT_RPC_OK, "%s", "");
 }
 
@@ -79,7 +79,7 @@ static void take_bytes(struct download *d, const Lt__V1__ReadReply *reply)
     r.has_data = reply->data.len > 0;
     r.data = reply->data;
     if (!d->begun || reply->data.len > 0)
-        lt_rpc_send(d->call, &r.base);
+        lt_rpc_send_always(d->call, &r.base);
     d->begun = true;
     d->offset += reply->data.len;
     if (d->offset >= reply->size || reply->data.len == 0) {

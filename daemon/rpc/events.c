@@ -82,7 +82,7 @@ static void end(struct events *s, const Lt__V1__JobFold *fold)
         cursor[i] = (uint8_t)(s->seq >> (8 * i));
     r.has_cursor = true;
     r.cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
-    lt_rpc_send(s->call, &r.base);
+    lt_rpc_send_always(s->call, &r.base);
     lt_rpc_finish(s->call, LT_RPC_OK, "%s", "");
 }
 
@@ -120,7 +120,7 @@ static void check_cursor(struct events *s)
     gap.missing = s->seq - last;
     r.gap = &gap;
     s->seq = 0;
-    lt_rpc_send(s->call, &r.base);
+    lt_rpc_send_always(s->call, &r.base);
 }
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)

@@ -74,7 +74,8 @@ static uint64_t get_le(const uint8_t *p, size_t n)
     return v;
 }
 
-/* Sends one frame with the present cursor. */
+/* Sends one frame with the present cursor. Chunks are sent where there is room; what stands between them
+ * must not be lost for want of it. */
 static void send_frame(struct logs *s, Lt__V1__LogsResponse *r)
 {
     uint8_t cursor[CURSOR_LEN];
@@ -86,7 +87,7 @@ static void send_frame(struct logs *s, Lt__V1__LogsResponse *r)
     put_le(cursor + 17, s->files[1].pos, 8);
     r->has_cursor = true;
     r->cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
-    lt_rpc_send(s->call, &r->base);
+    lt_rpc_send_always(s->call, &r->base);
     s->sent_ns = lt_clock_mono_ns();
 }
 

@@ -81,7 +81,7 @@ static void send_with_cursor(struct metrics *s, Lt__V1__MetricsResponse *r)
         cursor[8 + i] = (uint8_t)(s->attempt >> (8 * i));
     r->has_cursor = true;
     r->cursor = (ProtobufCBinaryData){sizeof cursor, cursor};
-    lt_rpc_send(s->call, &r->base);
+    lt_rpc_send_always(s->call, &r->base);
 }
 
 static void send_points(struct metrics *s)
