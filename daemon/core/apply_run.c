@@ -140,26 +140,28 @@ static void count_retry(Lt__V1__JobFold *f, const Lt__V1__AttemptEnded *a)
         LT_SET(f, job_used, f->job_used + 1);
 }
 
-/* What is said of ranks, or of where they are, ends with them. */
-static bool of_ranks(Lt__V1__Condition__Kind kind)
-{
-    return kind == LT__V1__CONDITION__KIND__CHECKPOINTING ||
-           kind == LT__V1__CONDITION__KIND__STALLED ||
-           kind == LT__V1__CONDITION__KIND__NODE_UNKNOWN ||
-           kind == LT__V1__CONDITION__KIND__MISSING;
-}
-
-static void end_conditions(Lt__V1__JobFold *f)
+/* Takes conditions of these kinds out. */
+static void drop_conditions(Lt__V1__JobFold *f, const Lt__V1__Condition__Kind *kinds, size_t n)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < f->n_conditions; i++)
-        if (of_ranks(f->conditions[i]->kind))
+    for (size_t i = 0; i < f->n_conditions; i++) {
+        bool drop = false;
+
+        for (size_t k = 0; k < n; k++)
+            drop |= f->conditions[i]->kind == kinds[k];
+        if (drop)
             lt__v1__condition__free_unpacked(f->conditions[i], NULL);
         else
             f->conditions[kept++] = f->conditions[i];
+    }
     f->n_conditions = kept;
 }
+
+/* What is said of ranks, or of where they are, ends with them. */
+static const Lt__V1__Condition__Kind of_ranks[] = {
+    LT__V1__CONDITION__KIND__CHECKPOINTING, LT__V1__CONDITION__KIND__STALLED,
+    LT__V1__CONDITION__KIND__NODE_UNKNOWN, LT__V1__CONDITION__KIND__MISSING};
 
 int lt_apply_attempt_ended(Lt__V1__JobFold *f, Lt__V1__Event *e)
 {
@@ -170,7 +172,7 @@ int lt_apply_attempt_ended(Lt__V1__JobFold *f, Lt__V1__Event *e)
             return -EPROTO;
     f->ended = LT_TAKE(e->attempt_ended);
     LT_SET(f, attempt_ended_ns, e->time_ns);
-    end_conditions(f);
+    drop_conditions(f, of_ranks, LT_ARRAY_LEN(of_ranks));
     if (f->ended->retry) {
         count_retry(f, f->ended);
         LT_SET(f, state, S(RECOVERING));
@@ -272,16 +274,10 @@ int lt_apply_rewound(Lt__V1__JobFold *f, Lt__V1__Event *e)
 /* At most one of a kind; inactive ones are not kept. */
 int lt_apply_condition(Lt__V1__JobFold *f, Lt__V1__Event *e)
 {
-    size_t kept = 0;
-
-    for (size_t i = 0; i < f->n_conditions; i++)
-        if (f->conditions[i]->kind == e->condition->kind)
-            lt__v1__condition__free_unpacked(f->conditions[i], NULL);
-        else
-            f->conditions[kept++] = f->conditions[i];
-    f->n_conditions = kept;
+    drop_conditions(f, &e->condition->kind, 1);
     if (e->condition->active) {
-        f->conditions = lt_realloc(f->conditions, kept + 1, sizeof *f->conditions);
+        f->conditions =
+            lt_realloc(f->conditions, f->n_conditions + 1, sizeof *f->conditions);
         f->conditions[f->n_conditions++] = LT_TAKE(e->condition);
     }
     return 0;
