@@ -19,6 +19,15 @@ struct counting {
     bool endless;
 };
 
+static void insist(struct lt_rpc_call *c)
+{
+    Lt__V1__LogChunk m = LT__V1__LOG_CHUNK__INIT;
+
+    m.has_attempt = true;
+    m.attempt = ASK_INSIST;
+    lt_rpc_send_always(c, &m.base);
+}
+
 static void count_on(struct lt_rpc_call *c)
 {
     struct counting *n = lt_rpc_call_get(c);
@@ -27,7 +36,8 @@ static void count_on(struct lt_rpc_call *c)
         return;
     while (n->endless || n->left > 0) {
         if (lt_rpc_send(c, &n->chunk.base) < 0) {
-            n->f->refused_room++;
+            if (n->f->refused_room++ == 0 && n->f->insists)
+                insist(c);
             return;
         }
         n->f->sent++;

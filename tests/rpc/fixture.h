@@ -21,6 +21,7 @@ enum ask {
     ASK_ECHO = 0,
     ASK_FAIL = 1,  /* NOT_FOUND with two problems */
     ASK_NEVER = 2, /* don't answer */
+    ASK_INSIST = 99,
     ASK_COUNT = 3, /* stream: `offset` messages with the request's data, without end when 0 */
 };
 
@@ -35,6 +36,7 @@ struct fixture {
     _Atomic unsigned closed, cancelled, requests, refused_room;
     _Atomic uint64_t sent, uploaded;
     _Atomic bool ready, deny;
+    _Atomic bool insists; /* at the first message without room a counting call sends ASK_INSIST anyway */
     _Atomic int order; /* what the loop shall do when it is woken */
 };
 

@@ -167,6 +167,29 @@ static void a_stream_ends_after_its_last_message(void **state)
     fixture_await(&f.closed, 1);
 }
 
+/* As GAP and END are. */
+static void what_must_not_be_lost_is_sent_without_room(void **state)
+{
+    struct call *c = *state;
+    struct lt_client_stream *s;
+    Lt__V1__LogChunk *m;
+    unsigned insisted = 0, n = 0;
+    int rc;
+
+    f.insists = true;
+    s = count(c, 1000, 30000);
+    while ((rc = lt_client_stream_read(s, LONG_MS, (ProtobufCMessage **)&m, &c->status)) == 1) {
+        insisted += m->attempt == ASK_INSIST;
+        n++;
+    }
+    assert_int_equal(rc, 0);
+    assert_true(f.refused_room > 0);
+    assert_int_equal(insisted, 1);
+    assert_int_equal(n, 1001);
+    lt_client_stream_close(s);
+    fixture_await(&f.closed, 1);
+}
+
 static void a_reader_that_stops_is_held_back_and_disturbs_nobody(void **state)
 {
     struct call *c = *state;
@@ -387,6 +410,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(big_messages_pass_up_to_the_rows_limit, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stream_ends_after_its_last_message, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_must_not_be_lost_is_sent_without_room, setup, teardown),
         cmocka_unit_test_setup_teardown(a_reader_that_stops_is_held_back_and_disturbs_nobody, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_upload_is_one_reply, setup, teardown),
