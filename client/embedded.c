@@ -1,13 +1,12 @@
 /* embedded.c - `ltd --embedded`: its own process session and log; it goes when idle for ten minutes
  *
  * Two callers may start one at the same moment: the second daemon finds the first one's lock and
- * exits, and its caller finds the first one's socket. <state>/embedded holds the socket's path
- * while an embedded daemon is in charge of the state; the daemon removes it when it ends by itself,
- * so a file that is there without a daemon tells of a crash.
+ * exits, and its caller finds the first one's socket. <state>/embedded holds the socket of the last
+ * daemon of that state, where that was an embedded one: jobs were there, so whoever asks for one
+ * later, after idle minutes, a crash or a reboot, starts it again.
  */
 #include "client/embedded.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,7 +22,6 @@
 #include "client/ctl.h"
 #include "sys/clock.h"
 #include "sys/file.h"
-#include "sys/lock.h"
 #include "sys/paths.h"
 
 #define READY_NS 20000000000ull
@@ -124,23 +122,6 @@ int lt_embedded_start(const char *socket, bool say, struct lt_error *err)
     return rc;
 }
 
-static bool any_shim_lives(void)
-{
-    LT_AUTO(lt_free) char *attempts = state_file("node/attempts");
-    DIR *d = opendir(attempts);
-    const struct dirent *e;
-    bool lives = false;
-
-    while (d && !lives && (e = readdir(d))) {
-        LT_AUTO(lt_free) char *lock = lt_format("%s/%s/lock", attempts, e->d_name);
-
-        lives = e->d_name[0] != '.' && lt_lock_held(lock);
-    }
-    if (d)
-        closedir(d);
-    return lives;
-}
-
 bool lt_embedded_wanted(const char *socket)
 {
     LT_AUTO(lt_free) char *mark = state_file("embedded");
@@ -149,5 +130,5 @@ bool lt_embedded_wanted(const char *socket)
     if (lt_file_read(mark, 4096, &text, NULL) < 0 || !text.data)
         return false;
     text.data[strcspn(text.data, "\n")] = 0;
-    return strcmp(text.data, socket) == 0 && any_shim_lives();
+    return strcmp(text.data, socket) == 0;
 }

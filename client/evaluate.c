@@ -39,12 +39,11 @@ static void print(const struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
         cJSON_Delete(o);
 }
 
-int lt_evaluate(struct lt_ctl *ctl, Lt__V1__Evaluation__Mode mode)
+int lt_evaluate(struct lt_ctl *ctl, Lt__V1__Evaluation__Mode mode, const char **job)
 {
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
     Lt__V1__Evaluation e = LT__V1__EVALUATION__INIT;
     Lt__V1__JobStatus *parent, *last;
-    const char *job;
     int rc = lt_ctl_connect(ctl);
 
     if (rc == 0)
@@ -57,18 +56,18 @@ int lt_evaluate(struct lt_ctl *ctl, Lt__V1__Evaluation__Mode mode)
     e.checkpoint = (char *)lt_ctl_string(ctl, "checkpoint");
     spec.kind_case = LT__V1__JOB_SPEC__KIND_EVALUATION;
     spec.evaluation = &e;
-    rc = lt_submit(ctl, &spec, &job);
+    rc = lt_submit(ctl, &spec, job);
     if (rc)
         return rc;
     lt_interrupt_catch();
-    rc = lt_submit_wait_done(ctl, job, -1, &last);
+    rc = lt_submit_wait_done(ctl, *job, -1, &last);
     if (rc == LT_EXIT_DETACHED)
         return lt_ctl_fail(
-            ctl, rc, "detached; `ltctl status %s` shows the results when they are there", job);
-    if (rc == 0 && last)
+            ctl, rc, "detached; `ltctl status %s` shows the results when they are there", *job);
+    if (rc == 0 && last && mode != LT__V1__EVALUATION__MODE__PREDICT)
         print(ctl, last);
     else if (rc >= 100)
-        lt_ctl_fail(ctl, rc, "job %s: %s; `ltctl logs %s` shows its output", job,
-                    last && last->reason && last->reason[0] ? last->reason : "didn't succeed", job);
+        lt_ctl_fail(ctl, rc, "job %s: %s; `ltctl logs %s` shows its output", *job,
+                    last && last->reason && last->reason[0] ? last->reason : "didn't succeed", *job);
     return rc;
 }

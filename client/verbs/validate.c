@@ -4,7 +4,9 @@
 
 static int run(struct lt_ctl *ctl)
 {
-    return lt_evaluate(ctl, LT__V1__EVALUATION__MODE__VALIDATE);
+    const char *job;
+
+    return lt_evaluate(ctl, LT__V1__EVALUATION__MODE__VALIDATE, &job);
 }
 
 const struct lt_verb lt_verb_validate = {

@@ -49,7 +49,6 @@ struct lt_daemon {
     uv_signal_t term, interrupt;
     uv_timer_t late; /* not ready in time; later: not down in time */
     uv_timer_t care;
-    char *mark; /* an embedded one's file that tells of a crash */
     char *listen; /* file with the TCP address, while there is one */
     char bound[LT_ADDRESS_TEXT];
     bool ready, going;
@@ -117,8 +116,6 @@ static void go_down(struct lt_daemon *d, const char *why)
     d->going = true;
     lt_info("going down: %s", why);
     lt_notify("STOPPING=1");
-    if (d->mark && (!d->node || lt_node_running(d->node) == 0))
-        lt_file_unlink(d->mark, NULL);
     if (d->server)
         lt_rpc_server_set_serving(d->server, false);
     if (d->listen)
@@ -270,6 +267,17 @@ static int start_agent(struct lt_daemon *d, const char *runtime_dir, struct lt_e
     return lt_node_open(&node, &d->node, err);
 }
 
+/* <state>/embedded: the clients start this one again where it was an embedded one. */
+static void leave_mark(const struct lt_daemon *d)
+{
+    LT_AUTO(lt_free) char *mark = lt_path_join(d->config->state_dir, "embedded");
+
+    if (d->config->embedded)
+        lt_file_replace(mark, d->config->socket, strlen(d->config->socket), 0600, NULL);
+    else
+        lt_file_unlink(mark, NULL);
+}
+
 static int start_roles(struct lt_daemon *d, struct lt_error *err)
 {
     LT_AUTO(lt_free) char *runtime_dir = lt_path_runtime_dir();
@@ -281,10 +289,7 @@ static int start_roles(struct lt_daemon *d, struct lt_error *err)
         rc = start_agent(d, runtime_dir, err);
     if (rc < 0)
         return rc;
-    if (d->config->embedded) {
-        d->mark = lt_path_join(d->config->state_dir, "embedded");
-        lt_file_replace(d->mark, d->config->socket, strlen(d->config->socket), 0600, NULL);
-    }
+    leave_mark(d);
     if (!d->node)
         ready(d);
     else if (d->server)
@@ -314,7 +319,6 @@ int lt_daemon_run(const Lt__V1__DaemonConfig *config, struct lt_error *err)
     uv_run(&d->uv, UV_RUN_DEFAULT);
     uv_loop_close(&d->uv);
     lt_rpc_shutdown();
-    lt_free(d->mark);
     lt_free(d->listen);
     lt_free(d);
     lt_info("gone");

@@ -1,6 +1,6 @@
-/* download.c - a checkpoint's files, one after the other, read through its node
+/* download.c - a checkpoint's files, or one of the run's folder, read through the job's node
  *
- * First the folder is listed, then every file is read to its end, at most one request in flight and
+ * First a checkpoint's folder is listed, then every file is read to its end, at most one request in flight and
  * none while the reader is slow.
  */
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 struct download {
     struct lt_rpc_call *call;
-    char *node, *run_dir, *folder; /* folder: relative to run_dir */
+    char *node, *run_dir, *folder; /* folder: of the checkpoint, relative to run_dir; or NULL */
     char **files;
     size_t n_files, at; /* at: the file that is being read */
     uint64_t offset;
@@ -27,7 +27,8 @@ static void got(void *arg, const Lt__V1__ReadReply *reply);
 static void fail(struct download *d, enum lt_rpc_code code, const char *why)
 {
     d->over = true;
-    lt_rpc_finish(d->call, code, "%s/%s: %s", d->run_dir, d->folder, why);
+    lt_rpc_finish(d->call, code, "%s/%s: %s", d->run_dir, d->listed ? d->files[d->at] : d->folder,
+                  why);
 }
 
 static void finish(struct download *d)
@@ -52,8 +53,8 @@ static void ask(struct download *d)
         finish(d);
         return;
     }
-    path = d->listed ? lt_format("%s/%s", d->folder, d->files[d->at]) : lt_strdup(d->folder);
-    r.path = path;
+    path = d->listed && d->folder ? lt_format("%s/%s", d->folder, d->files[d->at]) : NULL;
+    r.path = path ? path : d->listed ? d->files[d->at] : d->folder;
     d->request = lt_coord_read(lt_call_coord(d->call), &r, got, d);
     if (!d->request)
         fail(d, LT_RPC_UNAVAILABLE, "the node that has the files isn't connected");
@@ -97,7 +98,9 @@ static void got(void *arg, const Lt__V1__ReadReply *reply)
     if (!reply)
         fail(d, LT_RPC_UNAVAILABLE, "the node that has the files went away; try again");
     else if (reply->error == ENOENT)
-        fail(d, LT_RPC_NOT_FOUND, "the checkpoint is no longer there");
+        fail(d, LT_RPC_NOT_FOUND, d->folder ? "the checkpoint is no longer there" : "isn't there");
+    else if (reply->error == EXDEV)
+        fail(d, LT_RPC_INVALID_ARGUMENT, "leads out of the run's folder");
     else if (reply->error)
         fail(d, LT_RPC_INTERNAL, strerror((int)reply->error));
     else if (!d->listed)
@@ -107,32 +110,50 @@ static void got(void *arg, const Lt__V1__ReadReply *reply)
     ask(d);
 }
 
+/* Of the run's folder, the checkpoint's; NULL when the call has been answered. */
+static const char *checkpoint_folder(struct lt_rpc_call *call, const Lt__V1__JobFold *fold,
+                                     const char *name)
+{
+    const char *path = lt_call_checkpoint(call, fold, name, NULL);
+    size_t run_len = strlen(fold->run_dir);
+
+    if (path && (strncmp(path, fold->run_dir, run_len) != 0 || path[run_len] != '/')) {
+        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
+                      "%s lies outside the run's folder: copy it from there", path);
+        return NULL;
+    }
+    return path ? path + run_len + 1 : NULL;
+}
+
+static struct download *begin(struct lt_rpc_call *call, const Lt__V1__JobFold *fold)
+{
+    const char *node = lt_core_job_node(lt_coord_core(lt_call_coord(call)), fold);
+    struct download *d = lt_calloc(1, sizeof *d);
+
+    d->call = call;
+    d->node = node ? lt_strdup(node) : NULL;
+    d->run_dir = lt_strdup(fold->run_dir);
+    lt_rpc_call_set(call, d);
+    return d;
+}
+
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
     const Lt__V1__DownloadRequest *q = (const Lt__V1__DownloadRequest *)m;
     const Lt__V1__JobFold *fold = lt_call_job(call, q->job_id);
-    const char *path, *node;
+    const char *folder = fold && !q->file ? checkpoint_folder(call, fold, q->checkpoint) : NULL;
     struct download *d;
-    size_t run_len;
 
-    if (!fold)
+    if (!fold || (!folder && !q->file))
         return;
-    path = lt_call_checkpoint(call, fold, q->checkpoint, NULL);
-    if (!path)
-        return;
-    run_len = strlen(fold->run_dir);
-    if (strncmp(path, fold->run_dir, run_len) != 0 || path[run_len] != '/') {
-        lt_rpc_finish(call, LT_RPC_FAILED_PRECONDITION,
-                      "%s lies outside the run's folder: copy it from there", path);
-        return;
+    d = begin(call, fold);
+    if (folder) {
+        d->folder = lt_strdup(folder);
+    } else {
+        d->listed = true;
+        d->files = lt_calloc(1, sizeof *d->files);
+        d->files[d->n_files++] = lt_strdup(q->file);
     }
-    node = lt_core_job_node(lt_coord_core(lt_call_coord(call)), fold);
-    d = lt_calloc(1, sizeof *d);
-    d->call = call;
-    d->node = node ? lt_strdup(node) : NULL;
-    d->run_dir = lt_strdup(fold->run_dir);
-    d->folder = lt_strdup(path + run_len + 1);
-    lt_rpc_call_set(call, d);
     ask(d);
 }
 

@@ -237,6 +237,19 @@ def run_starts_a_daemon_and_says_so(w):
     equal(len(w.out("ps", "--all", "-q").split()), 1)
 
 
+def an_embedded_one_comes_back_for_any_verb(w):
+    job = w.ctl("run", plan(w, "print finish")) and w.out("ps", "--all", "-q").strip()
+    w.kill_daemon()
+    p = w.ctl("logs", job)
+    equal(p.stdout, "hello\n")
+    check("started a daemon for you" in p.stderr, p.stderr)
+    w.kill_daemon()
+    by_hand = w.ltd(wait=False)
+    wait_for(lambda: not os.path.exists(os.path.join(w.state, "embedded")), "the mark to be removed")
+    by_hand.terminate()  # who ends it wants none
+    wait_for(lambda: w.ctl("ps", code=None).returncode == 7, "nobody to answer")
+
+
 def ltd_socket_is_where_it_listens(w):
     socket = os.path.join(w.dir, "own.sock")
     w.ctl("run", plan(w, "finish"), env={"LTD_SOCKET": socket})
@@ -341,6 +354,6 @@ if __name__ == "__main__":
          plan_show_keeps_the_hash, plan_check_shows_the_workers_answer, docs_are_current, every_verb_has_a_page,
          completion_scripts_are_shell, run_writes_exactly_the_files_bytes, exit_codes_follow_the_job,
          infrastructure_failure_exits_106, refused_jobs_hide, what_does_not_exist_exits_4, status_has_the_promised_fields,
-         every_form_of_output, hold_and_release, one_waits_for_the_others_cores, run_starts_a_daemon_and_says_so,
+         every_form_of_output, hold_and_release, one_waits_for_the_others_cores, run_starts_a_daemon_and_says_so, an_embedded_one_comes_back_for_any_verb,
          ltd_socket_is_where_it_listens, following_survives_kill_9_of_ltd, ctrl_c_detaches, ctrl_c_cancels_when_asked_to,
          progress_on_a_terminal_only, a_reader_that_goes_away_ends_quietly, second_daemon_is_refused], make=make)

@@ -181,6 +181,8 @@ static void an_embedded_one_ends_when_there_is_nothing_to_do(void **state)
                                          "--state-dir", p->state, "--role", "coordinator", NULL});
     assert_int_equal(wait_exit(pid), 0);
     assert_true(log_has(p, "ready on") && log_has(p, "nothing to do"));
+    assert_int_equal(access(mark, F_OK), 0);
+    assert_int_equal(stop(start(p)), 0); /* one by hand: it isn't the clients' any more */
     assert_int_equal(access(mark, F_OK), -1);
 }
 

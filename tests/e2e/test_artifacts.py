@@ -105,8 +105,13 @@ def a_convolutional_net_in_numpy(w):
     w.ctl("download", job, "best", folder)
     tensors = {k: v.astype(np.float64) for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
     images, labels = test_split()
-    accuracy, loss = judged(convolutional(tensors, images), labels)
+    logits = convolutional(tensors, images)
+    accuracy, loss = judged(logits, labels)
     check(accuracy > 0.5, "it learned something:", accuracy)
+    file = os.path.join(w.dir, "predictions")
+    equal(w.out("predict", job, file, "--checkpoint", "best"), "")
+    said = np.fromfile(file, "<f4").reshape(SAMPLES, 10)
+    check(np.abs(said - logits).max() < 1e-3, "predictions", np.abs(said - logits).max())
     agree(w.json("test", job, "--checkpoint", "best"), accuracy, loss)
 
 

@@ -277,6 +277,8 @@ def stopped_downloaded_resumed(w):
     name = last[0].saved.name  # the system's own when the stop fell on one
     folder = os.path.join(run_dir(w, job), name if name.startswith("recovery/") else "checkpoints/" + name)
     check(files["model.safetensors"][1] == read(folder, "model.safetensors"), "the file's bytes")
+    for name, code in ("nonsense", "NOT_FOUND"), ("../x", "INVALID_ARGUMENT"), ("/etc/passwd", "INVALID_ARGUMENT"):
+        refusal(code, list, c.jobs.Download(pb.DownloadRequest(job_id=job, file=name)))
     refusal("NOT_FOUND", list, c.jobs.Download(pb.DownloadRequest(job_id=job, checkpoint="nonsense")))
 
     more = plan_pb2.TrainingPlan()
