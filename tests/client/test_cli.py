@@ -1,7 +1,6 @@
 """ltctl against a real ltd, with a worker that follows a script (tests/node/fake_worker.c: the plan's name)."""
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -43,7 +42,8 @@ def run_log(w, job, stream="out"):
 def usage_errors_exit_2_and_suggest(w):
     for args, expected in [
         (["submot"], "did you mean `submit`"), (["ps", "--al"], "did you mean --all"), (["ps", "-o", "xml"], "table|json|jsonl|yaml"),
-        (["logs"], "too few arguments"), (["status", "a", "b"], "one argument too many"), (["logs", "--rank", "x", "j"], "whole number"),
+        (["logs"], "too few arguments"), (["status", "a", "b"], "one argument too many"), (["logs", "--rank", "x", "j"], "whole number or all"),
+        (["run", "--rank", "-1", "--", "true"], "whole number or all"), (["resume", "--rank", "1", "j"], "add --follow"),
         (["watch", "--timeout", "soon", "j"], "such as 90s"), (["run", "--set"], "needs a value"), (["help", "nonsense"], "no verb"),
         (["plan"], "plan check"), (["completion", "ksh"], "bash, zsh and fish"),
     ]:
@@ -299,33 +299,15 @@ def ctrl_c_cancels_when_asked_to(w):
     equal(f.returncode, 103)
 
 
-def on_terminal(w, *args, env=None):
-    """Exit code and everything that ltctl shows on a terminal of its own."""
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.execve(w.program("ltctl"), ["ltctl", *args], {**w.env, **(env or {})})
-    shown = b""
-    while True:
-        try:
-            piece = os.read(fd, 65536)
-        except OSError:
-            piece = b""
-        if not piece:
-            break
-        shown += piece
-    os.close(fd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
-
-
 def progress_on_a_terminal_only(w):
     w.ltd()
     p = plan(w, "print step step finish")
-    code, shown = on_terminal(w, "run", p)
+    code, shown = w.on_terminal("run", p)
     equal(code, 0, shown)
     check("\033[K" in shown and "hello\r\n" in shown, repr(shown))
-    code, shown = on_terminal(w, "run", p, env={"TERM": "dumb"})
+    code, shown = w.on_terminal("run", p, env={"TERM": "dumb"})
     check("\033" not in shown, repr(shown))
-    code, shown = on_terminal(w, "run", p, env={"NO_COLOR": "1"})
+    code, shown = w.on_terminal("run", p, env={"NO_COLOR": "1"})
     check("\033[32m" not in shown, repr(shown))
     q = w.ctl("run", p)
     check("\033" not in q.stdout + q.stderr)

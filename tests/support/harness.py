@@ -6,6 +6,7 @@ Waiting is always for a condition, with a deadline that only a broken program re
 import glob
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -123,6 +124,23 @@ class World:
         if code is not None and p.returncode != code:
             raise Failed(f"ltctl {' '.join(map(str, args))}: exit {p.returncode}, expected {code}\n{p.stdout}\n{p.stderr}")
         return p
+
+    def on_terminal(self, *args, env=None):
+        """Exit code and everything that ltctl shows on a terminal of its own."""
+        pid, fd = pty.fork()
+        if pid == 0:
+            os.execve(self.program("ltctl"), ["ltctl", *map(str, args)], {**self.env, **(env or {})})
+        shown = b""
+        while True:
+            try:
+                piece = os.read(fd, 65536)
+            except OSError:
+                piece = b""
+            if not piece:
+                break
+            shown += piece
+        os.close(fd)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode(errors="replace")
 
     def out(self, *args, **kwargs):
         return self.ctl(*args, **kwargs).stdout.strip()
