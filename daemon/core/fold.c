@@ -117,12 +117,13 @@ uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec)
 uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec)
 {
     const Lt__V1__Trainer *t =
-        spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan ? spec->plan->trainer : NULL;
+        spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan ? spec->plan->trainer
+                                                                             : NULL;
     uint64_t n = 1;
 
     if (t && t->devices && t->devices->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)
         n = t->devices->count;
-    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
+    if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
         n = spec->command->nproc;
     return (uint32_t)LT_MIN(LT_MAX(n, 1), LT_RANKS_MAX);
 }

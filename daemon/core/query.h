@@ -58,5 +58,7 @@ uint64_t lt_core_session(const struct lt_core *core, const char *node);
 /* The node whose disk holds the job's run directory: that of its last attempt; before that, any.
  * NULL: none known. */
 const char *lt_core_job_node(const struct lt_core *core, const Lt__V1__JobFold *fold);
+/* Ranks that it has, or will have; at least 1. */
+uint32_t lt_core_job_world(const Lt__V1__JobFold *fold);
 
 #endif

@@ -94,6 +94,11 @@ static void fill_best(const Lt__V1__JobFold *f, Lt__V1__JobStatus *out)
             out->best = f->checkpoints[i]->saved;
 }
 
+uint32_t lt_core_job_world(const Lt__V1__JobFold *f)
+{
+    return f->n_ranks ? (uint32_t)f->n_ranks : lt_spec_ranks(f->spec);
+}
+
 void lt_core_status(const struct lt_core *core, const Lt__V1__JobFold *f, Lt__V1__JobStatus *out,
                     struct lt_arena *arena)
 {
@@ -110,6 +115,7 @@ void lt_core_status(const struct lt_core *core, const Lt__V1__JobFold *f, Lt__V1
     out->reason = f->reason;
     LT_SET(out, attempt, f->attempt);
     LT_SET(out, generation, f->generation);
+    LT_SET(out, world_size, lt_core_job_world(f));
     out->run_dir = f->run_dir;
     out->parent = f->parent;
     out->conditions = f->conditions;

@@ -336,6 +336,18 @@ static void begin_tail(struct logs *s, const Lt__V1__JobFold *fold, uint64_t lin
     }
 }
 
+static void refuse_rank(struct lt_rpc_call *call, const Lt__V1__JobFold *fold, uint32_t rank)
+{
+    uint32_t world = lt_core_job_world(fold);
+
+    if (world == 1)
+        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "job %s has no rank %u; it has rank 0 alone",
+                      fold->id, rank);
+    else
+        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "job %s has no rank %u; its ranks are 0 to %u",
+                      fold->id, rank, world - 1);
+}
+
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 {
     const Lt__V1__LogsRequest *q = (const Lt__V1__LogsRequest *)m;
@@ -345,9 +357,8 @@ static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)
 
     if (!fold)
         return;
-    if (fold->n_ranks > 0 && q->rank >= fold->n_ranks) {
-        lt_rpc_finish(call, LT_RPC_NOT_FOUND, "job %s has no rank %u; its ranks are 0 to %zu",
-                      fold->id, q->rank, fold->n_ranks - 1);
+    if (q->rank >= lt_core_job_world(fold)) {
+        refuse_rank(call, fold, q->rank);
         return;
     }
     s = lt_calloc(1, sizeof *s);
