@@ -5,24 +5,23 @@
 
 static const struct lt_option options[] = {
     {"follow", 'f', LT_OPTION_FLAG, NULL, "go on until the job ends, and exit with its code"},
-    {"rank", 0, LT_OPTION_NUMBER, "N", "of this rank (0)"},
-    {"tail", 0, LT_OPTION_NUMBER, "LINES", "only the last so many lines of what there is"},
+    LT_RANK_OPTION,
+    {"tail", 0, LT_OPTION_NUMBER, "LINES", "only the last so many lines of what there is, of each rank"},
 };
 
 static int run(struct lt_ctl *ctl)
 {
     struct lt_follow f = {.follow = lt_ctl_flag(ctl, "follow")};
     Lt__V1__JobStatus *s;
-    uint64_t rank = 0;
-    int rc = lt_ctl_connect(ctl);
+    int rc = lt_follow_options(ctl, &f);
 
+    if (rc == 0)
+        rc = lt_ctl_connect(ctl);
     if (rc == 0)
         rc = lt_ctl_get(ctl, ctl->args[0], &s); /* the whole id, from its beginning */
     if (rc)
         return rc;
-    lt_ctl_number(ctl, "rank", &rank);
     f.job = s->id;
-    f.rank = (uint32_t)rank;
     f.has_tail = lt_ctl_number(ctl, "tail", &f.tail);
     return lt_follow(ctl, &f);
 }
@@ -33,7 +32,10 @@ const struct lt_verb lt_verb_logs = {
     .summary = "Show a job's output",
     .details = "Its stdout goes to stdout, its stderr to stderr, byte for byte, attempts in order. "
                "With -f it reconnects by itself and\n"
-               "neither misses nor repeats anything.",
+               "neither misses nor repeats anything.\n\n"
+               "Of a program with several ranks all are shown, line by line, each line with its rank in "
+               "front: [1] hello. --rank 1 shows\n"
+               "that rank's bytes and nothing else. Of a plan rank 0 is shown, which speaks for all.",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,

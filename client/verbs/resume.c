@@ -19,6 +19,7 @@ static const struct lt_option options[] = {
      "change a field of the plan: trainer.max_epochs=20; may be repeated"},
     {"quiet", 'q', LT_OPTION_FLAG, NULL, "print the new job's id alone"},
     {"follow", 'f', LT_OPTION_FLAG, NULL, "follow the new job as `run` does"},
+    LT_RANK_OPTION,
 };
 
 struct find {
@@ -136,8 +137,12 @@ static int run(struct lt_ctl *ctl)
     struct lt_follow f = {.follow = true};
     Lt__V1__JobSpec *changed;
     Lt__V1__JobStatus *parent;
-    int rc = lt_ctl_connect(ctl);
+    int rc = lt_follow_options(ctl, &f);
 
+    if (rc == 0 && f.rank && !lt_ctl_flag(ctl, "follow"))
+        rc = lt_ctl_fail(ctl, LT_EXIT_USAGE, "--rank says whose output --follow shows; add --follow");
+    if (rc == 0)
+        rc = lt_ctl_connect(ctl);
     if (rc == 0)
         rc = lt_ctl_get(ctl, ctl->args[0], &parent);
     if (rc == 0)

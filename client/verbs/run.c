@@ -13,6 +13,7 @@ static const struct lt_option options[] = {
     {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
      "change a field of the plan: trainer.max_epochs=3; may be repeated"},
     {"on-interrupt", 0, LT_OPTION_STRING, "detach|cancel", "what Ctrl-C does (detach)"},
+    LT_RANK_OPTION,
     LT_COMMAND_OPTIONS,
 };
 
@@ -21,8 +22,10 @@ static int run(struct lt_ctl *ctl)
     const char *interrupt = lt_ctl_string(ctl, "on-interrupt");
     struct lt_follow f = {.follow = true};
     Lt__V1__JobSpec *spec;
-    int rc = lt_spec_read(ctl, &spec);
+    int rc = lt_follow_options(ctl, &f);
 
+    if (rc == 0)
+        rc = lt_spec_read(ctl, &spec);
     if (rc == 0)
         rc = lt_files_address(ctl, spec);
     if (rc == 0)
@@ -42,9 +45,10 @@ const struct lt_verb lt_verb_run = {
     .arguments = "PLAN | -- PROGRAM [ARGUMENT…]",
     .summary = "Submit a plan, or a program, and follow the job until it ends",
     .details = "Writes the job's output as it comes: its stdout to stdout, its stderr to stderr, "
-               "byte for byte. On a terminal a line\n"
-               "shows progress. Ctrl-C detaches; the job goes on. Starts a daemon for this user "
-               "when none runs.\n\n"
+               "byte for byte. A program's ranks, where\n"
+               "there are several, are shown line by line, each line with its rank in front: [1] hello. "
+               "On a terminal a line shows progress.\n"
+               "Ctrl-C detaches; the job goes on. Starts a daemon for this user when none runs.\n\n"
                "With -- any program is a job: ltctl run --nproc 4 -- python train.py --lr 1e-3. It runs "
                "here, with a few of your\n"
                "variables (PATH, HOME, VIRTUAL_ENV, …) and torchrun's (RANK, WORLD_SIZE, …): "

@@ -535,6 +535,99 @@ def several_ranks(w):
     equal([r["rank"] for r in w.status(job)["ranks"]], list(range(5)))
 
 
+def output_of_several_ranks(w):
+    """Whole lines, each with its rank in front, however they were written; stdout to stdout, stderr to stderr; the exit
+    code is the job's. --rank N is that rank's bytes, one rank has nothing in front."""
+    w.ltd()
+    text = ("r = int(os.environ['RANK'])\n"
+            "for i in range(30):\n"
+            "    turn = i * 3 + r\n"
+            "    while turn and not os.path.exists(os.path.join(HERE, f'turn{turn - 1}')): time.sleep(0.001)\n"
+            "    os.write(1 + i % 2, b'x%d ' % i if i % 3 else b'begin%d\\n%d ' % (i, i))\n"  # never a whole line
+            "    touch(f'turn{turn}')\n"
+            "if r == 2: os.write(2, b'\\xff\\x00\\r\\n'); touch('end')\nwait('end')\nsys.exit(r and 7)")
+    p = w.ctl("run", "--nproc", "3", "--", PYTHON, program(w, text), code=100, text=False)
+    job = w.out("ps", "--all", "-q")
+    err = p.stderr.decode(errors="surrogateescape").split("\nltctl run: ")
+    check("exit code 7" in err[1], err)
+    shown = p.stdout, err[0].encode(errors="surrogateescape") + b"\n"
+    for rank in range(3):
+        alone = w.ctl("logs", "--rank", rank, job, text=False)
+        equal(alone.stderr.endswith(b"\xff\0\r\n"), rank == 2)
+        for stream, whole in zip((alone.stdout, alone.stderr), shown):
+            lines = [x[4:] for x in whole.split(b"\n") if x.startswith(b"[%d] " % rank)]
+            check(len(lines) == 6 and b"\n".join(lines) == stream.removesuffix(b"\n"), rank, lines, stream)
+    for lines in shown:
+        check(all(re.match(rb"\[[012]\] ", x) for x in lines.split(b"\n")[:-1]), lines)
+    again = w.ctl("logs", "--rank", "all", job, text=False)
+    for whole, now in zip(shown, (again.stdout, again.stderr)):
+        equal(sorted(now.split(b"\n")), sorted(whole.split(b"\n")))
+    tail = w.ctl("logs", "--tail", "1", job, text=False).stdout
+    equal(sorted(tail.split(b"\n")[:-1]), [b"[%d] " % r + w.ctl("logs", "--tail", "1", "--rank", r, job, text=False).stdout
+                                           for r in range(3)])
+    equal(w.out("run", "--", "echo", "alone"), "alone")
+    equal(w.out("run", "--rank", "all", "--", "echo", "alone"), "alone")
+    equal(w.out("run", "--nproc", "2", "--rank", "1", "--", "sh", "-c", "echo I am $RANK"), "I am 1")
+    check("has no rank 3; its ranks are 0 to 2" in w.ctl("logs", "--rank", "3", job, code=4).stderr)
+
+
+def several_ranks_on_a_terminal(w):
+    """A progress bar stays in its place, with its rank in front; colours only where they are wanted."""
+    w.ltd()
+    text = ("r = os.environ['RANK']\nif r == '0':\n    for i in range(3): os.write(2, f'\\r{i} of 2'.encode())\n    os.write(2, b'\\n'); touch('go')\n"
+            "else: wait('go'); print('other')\n")
+    argv = ["run", "--nproc", "2", "--", PYTHON, program(w, text)]
+    plain = re.compile("\033\\[[0-9;]*[a-zA-Z]")
+    code, shown = w.on_terminal(*argv, env={"NO_COLOR": "1"})
+    equal(code, 0, shown)
+    check("[0] 0 of 2\r[0] 1 of 2\r[0] 2 of 2\r\n" in plain.sub("", shown) and "[1] other\r\n" in shown, repr(shown))
+    check("m[" not in shown, repr(shown))
+    check("\033[33m[1]\033[0m other" in w.on_terminal("logs", w.out("ps", "--all", "-q"))[1])
+    p = w.ctl(*argv)
+    equal((p.stdout, p.stderr), ("[1] other\n", "[0] 0 of 2\n[0] 1 of 2\n[0] 2 of 2\n"))
+
+
+def several_ranks_after_a_kill(w):
+    """kill -9 of ltd while all ranks write: each rank's lines come once, in order, none is torn."""
+    w.ltd()
+    text = ("r = os.environ['RANK']\nfor i in range(400):\n    os.write(1, f'rank {r}'.encode()); os.write(1, f' line {i}\\n'.encode())\n"
+            "    if i in (100, 200): touch(f'at{i}.{r}'); wait(f'go{i}')\n")
+    p = w.popen("run", "--nproc", "3", "--", PYTHON, program(w, text))
+    for at in (100, 200):
+        for r in range(3):
+            there(w, f"at{at}.{r}")
+        w.kill_daemon()
+        touch(w, f"go{at}")
+        w.ltd()
+    out, err = p.communicate(timeout=60)
+    equal(p.returncode, 0, err)
+    lines = out.decode().split("\n")
+    for r in range(3):
+        equal([x for x in lines if x.startswith(f"[{r}]")], [f"[{r}] rank {r} line {i}" for i in range(400)])
+    equal(len(lines), 1201)
+
+
+def a_new_attempt_of_several_ranks(w):
+    """What a rank hadn't ended is a line before its next attempt's first."""
+    w.ltd()
+    text = ("r, n = os.environ['RANK'], os.environ['LTD_ATTEMPT']\nos.write(1, f'attempt {n}'.encode())\ntouch(f'up{n}.{r}')\n"
+            "for i in range(2): wait(f'up{n}.{i}')\n"
+            "if n == '1' and r == '1': sys.exit(1)\nif n == '1': wait('never')")
+    p = w.ctl("run", "--nproc", "2", "--set", "job.retries.job=1", "--", PYTHON, program(w, text))
+    for r in range(2):
+        equal([x for x in p.stdout.split("\n") if x.startswith(f"[{r}]")], [f"[{r}] attempt {n}" for n in (1, 2)])
+
+
+def more_ranks_than_are_followed(w):
+    """The first 128 are shown, and that is said."""
+    w.ltd()
+    job = w.out("submit", "-q", "--hold", "--nproc", "130", "--", "true")
+    p = w.ctl("logs", job)
+    check("has 130 ranks; these are the first 128" in p.stderr, p.stderr)
+    equal(w.ctl("logs", "--rank", "129", job).stderr, "")
+    w.ctl("cancel", job)
+
+
 def one_rank_fails(w):
     """The others are ended; the job fails with the first one's reason, and starts again with all of them."""
     w.ltd()
@@ -649,4 +742,5 @@ run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secre
      gone_between_the_checks_and_the_start, retries_with_the_attempt_in_the_environment, resumed, ends_by_a_signal, stopped, a_stop_reaches_its_children, deaf_to_sigterm,
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
      daemon_killed, metrics_of_a_command, the_example_of_the_page, metrics_again_after_a_retry, early_stopping, floods_of_metrics, metrics_on_a_full_disk, the_recorder_is_killed,
-     several_ranks, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
+     several_ranks, output_of_several_ranks, several_ranks_on_a_terminal, several_ranks_after_a_kill, a_new_attempt_of_several_ranks,
+     more_ranks_than_are_followed, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
