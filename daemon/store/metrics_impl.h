@@ -18,6 +18,8 @@ struct lt_metrics {
     struct lt_error broken; /* code != 0: to be mended */
 };
 
+#define ID_OF_JOB "(SELECT id FROM jobs WHERE job = ?1)"
+
 extern const char lt_metrics_schema[]; /* makes what isn't there */
 
 /* Remembers what is wrong when `rc` says that the file can't be used as it is. Returns rc. */

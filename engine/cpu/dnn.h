@@ -1,6 +1,6 @@
 /* dnn.h - the oneDNN that the cpu back end uses: matmul, convolution, reorder
  *
- * The only header between us and the library; dnn.c compiles against 2.6 and 3.x. Tensors are
+ * The only header between us and the library; dnn*.c compile against 2.6 and 3.x. Tensors are
  * float32 or bfloat16; sums are float32. A reference implementation is never accepted: where the library has nothing else,
  * creation fails with -ENOTSUP and the caller uses a kernel of our own. Scratch memory is the
  * caller's, and the number of threads is fixed at creation.
