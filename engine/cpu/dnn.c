@@ -5,6 +5,7 @@
  * creates primitive descriptors directly and walks in place; `struct cursor` hides that.
  */
 #include <errno.h>
+#include <float.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
