@@ -4,15 +4,19 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/str.h"
+#include "client/changed.h"
 #include "client/ctl.h"
 #include "client/output.h"
 #include "client/status.h"
 #include "client/submit.h"
 #include "client/watch.h"
 
-const struct lt_option lt_evaluate_options[1] = {
+const struct lt_option lt_evaluate_options[2] = {
     {"checkpoint", 0, LT_OPTION_STRING, "NAME",
      "of this one: a name, best, or last (best; without a monitor last)"},
+    {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
+     "change a field of the plan: trainer.devices=2; may be repeated"},
 };
 
 static void print(const struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
@@ -39,6 +43,28 @@ static void print(const struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
         cJSON_Delete(o);
 }
 
+/* The parent's plan as --set changes it; NULL: as it is. */
+static int plan_of(struct lt_ctl *ctl, const char *parent, Lt__V1__TrainingPlan **out)
+{
+    Lt__V1__JobSpec *spec = NULL;
+    size_t n;
+    const char *const *sets = lt_ctl_list(ctl, "set", &n);
+    int rc;
+
+    *out = NULL;
+    for (size_t i = 0; i < n; i++)
+        if (lt_str_starts(sets[i], "job.hold="))
+            return lt_ctl_fail(ctl, LT_EXIT_REFUSED,
+                               "job.hold: this waits for its end; `submit --hold` takes a file of "
+                               "`kind: evaluation`");
+    rc = lt_changed_spec(ctl, parent, &spec);
+    if (rc == 0 && spec && spec->kind_case != LT__V1__JOB_SPEC__KIND_PLAN)
+        return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "job %s is a command: it has no plan", parent);
+    if (rc == 0 && spec)
+        *out = spec->plan;
+    return rc;
+}
+
 int lt_evaluate(struct lt_ctl *ctl, Lt__V1__Evaluation__Mode mode, const char **job)
 {
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
@@ -48,6 +74,8 @@ int lt_evaluate(struct lt_ctl *ctl, Lt__V1__Evaluation__Mode mode, const char **
 
     if (rc == 0)
         rc = lt_ctl_get(ctl, ctl->args[0], &parent);
+    if (rc == 0)
+        rc = plan_of(ctl, parent->id, &e.plan);
     if (rc)
         return rc;
     e.has_mode = true;

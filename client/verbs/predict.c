@@ -23,7 +23,7 @@ const struct lt_verb lt_verb_predict = {
                "FILE: float32, little-endian, one sample after the other in the data's order, "
                "nothing else. numpy.fromfile(FILE, numpy.float32).reshape(samples, -1) reads them.",
     .options = lt_evaluate_options,
-    .n_options = 1,
+    .n_options = 2,
     .min_args = 2,
     .max_args = 2,
     .flags = LT_VERB_DAEMON,

@@ -13,10 +13,11 @@ const struct lt_verb lt_verb_test = {
     .name = "test",
     .arguments = "JOB",
     .summary = "Evaluate a job's model over its test split",
-    .details = "Runs as a job of its own, with JOB as its parent, and waits for it. -o json prints "
-               "{\"test_loss\":…,\"test_acc\":…}.",
+    .details = "Runs as a job of its own, with JOB as its parent, and waits for it: on as many ranks as the "
+               "plan has devices, or as --set\n"
+               "trainer.devices=N says. -o json prints {\"test_loss\":…,\"test_acc\":…}.",
     .options = lt_evaluate_options,
-    .n_options = 1,
+    .n_options = 2,
     .min_args = 1,
     .max_args = 1,
     .flags = LT_VERB_DAEMON | LT_VERB_OUTPUT,

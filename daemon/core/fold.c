@@ -60,6 +60,14 @@ const Lt__V1__Job *lt_spec_job(const Lt__V1__JobSpec *spec)
     }
 }
 
+/* The one that trains or is evaluated; NULL: none. */
+static const Lt__V1__TrainingPlan *plan_of(const Lt__V1__JobSpec *spec)
+{
+    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
+        return spec->plan;
+    return spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION ? spec->evaluation->plan : NULL;
+}
+
 /* Of the program: what stands behind its last slash. */
 static const char *command_name(const Lt__V1__Command *c)
 {
@@ -72,14 +80,11 @@ static const char *command_name(const Lt__V1__Command *c)
 
 const char *lt_spec_name(const Lt__V1__JobSpec *spec)
 {
-    const char *name = NULL;
+    const Lt__V1__TrainingPlan *plan = spec ? plan_of(spec) : NULL;
+    const char *name = plan ? plan->name : NULL;
 
-    if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
-        name = spec->plan->name;
     if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
         name = command_name(spec->command);
-    if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION && spec->evaluation->plan)
-        name = spec->evaluation->plan->name;
     return name ? name : "";
 }
 
@@ -116,9 +121,8 @@ uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec)
 
 uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec)
 {
-    const Lt__V1__Trainer *t =
-        spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN && spec->plan ? spec->plan->trainer
-                                                                             : NULL;
+    const Lt__V1__TrainingPlan *plan = spec ? plan_of(spec) : NULL;
+    const Lt__V1__Trainer *t = plan ? plan->trainer : NULL;
     uint64_t n = 1;
 
     if (t && t->devices && t->devices->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)

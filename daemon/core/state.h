@@ -98,7 +98,7 @@ const char *lt_spec_name(const Lt__V1__JobSpec *spec);               /* "" when 
 const char *lt_spec_kind(const Lt__V1__JobSpec *spec);
 bool lt_spec_hold(const Lt__V1__JobSpec *spec);
 #define LT_RANKS_MAX 1024
-uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec); /* at least 1; an evaluation's: 1 */
+uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec); /* at least 1; an evaluation's: its plan's */
 double lt_spec_time_limit_s(const Lt__V1__JobSpec *spec);            /* 0: none */
 uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec); /* from the polite stop to the kill ladder */
 int64_t lt_fold_priority(const Lt__V1__JobFold *f);

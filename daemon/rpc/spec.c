@@ -147,6 +147,18 @@ static int fill_resume(struct lt_rpc_call *call, Lt__V1__Resume *r, const char *
     return 0;
 }
 
+/* Queued as the plan is: its ranks need its processors. But whoever asks for it wants it to run. */
+static Lt__V1__Job *job_of(struct lt_rpc_call *call, const Lt__V1__TrainingPlan *plan)
+{
+    Lt__V1__Job *job = plan->job ? lt_arena_alloc(lt_rpc_call_arena(call), sizeof *job) : NULL;
+
+    if (!job)
+        return NULL;
+    *job = *plan->job;
+    job->hold = job->has_hold = false;
+    return job;
+}
+
 static int fill_evaluation(struct lt_rpc_call *call, Lt__V1__Evaluation *e, const char **parent)
 {
     const Lt__V1__JobFold *fold = parent_of(call, e->parent);
@@ -154,7 +166,10 @@ static int fill_evaluation(struct lt_rpc_call *call, Lt__V1__Evaluation *e, cons
     e->path = fold ? (char *)lt_call_checkpoint(call, fold, e->checkpoint, NULL) : NULL;
     if (!e->path)
         return -ENOENT;
-    e->plan = fold->spec->plan; /* borrowed until the input is given, in this very turn */
+    if (!e->plan)
+        e->plan = fold->spec->plan; /* borrowed until the input is given, in this very turn */
+    if (!e->job)
+        e->job = job_of(call, e->plan);
     e->parent = fold->id;
     *parent = fold->id;
     return 0;

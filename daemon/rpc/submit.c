@@ -4,14 +4,22 @@
  * is that of the spec as it was sent, so that a repeated request finds its job although `best` has
  * moved on, or the parent was removed, meanwhile: who has asked so before is looked up first.
  */
+#include <errno.h>
 #include "daemon/rpc/common.h"
+#include "lt/v1/plan.pb-c.h"
 
-/* What only a new job needs: what its spec takes from others. */
+/* What only a new job needs: what its spec takes from others. The files of an evaluation's plan are
+ * its parent's. */
 static int complete(struct lt_rpc_call *call, Lt__V1__JobSpec *spec, const char **parent)
 {
-    int rc = lt_call_files(call, spec, NULL);
+    const Lt__V1__JobFold *fold = NULL;
+    int rc = lt_call_fill(call, spec, parent);
 
-    return rc == 0 ? lt_call_fill(call, spec, parent) : rc;
+    if (rc == 0 && spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION) {
+        fold = lt_call_job(call, *parent);
+        rc = fold ? 0 : -ENOENT;
+    }
+    return rc == 0 ? lt_call_files(call, spec, fold ? fold->spec : NULL) : rc;
 }
 
 static void handle(struct lt_rpc_call *call, ProtobufCMessage *m)

@@ -5,18 +5,16 @@
 #include "engine/train/evaluate.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/problem.h"
 #include "base/str.h"
 #include "engine/comm/comm.h"
+#include "engine/train/predictions.h"
 #include "engine/train/trainer.h"
-#include "sys/file.h"
 
 struct evaluator {
     struct lt_trainer t; /* data, session, metrics, limits: what evaluation shares with fit */
@@ -25,7 +23,8 @@ struct evaluator {
     struct lt_loader *loader;
     struct lt_loader_config batches;
     struct lt_bound bound;
-    int output, fd; /* predictions */
+    struct lt_predictions *predictions; /* NULL: metrics are asked for */
+    int output;
 };
 
 struct lt_evaluation lt_evaluation_of(const Lt__V1__Evaluation *e)
@@ -74,8 +73,7 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
         .fields = fields,
         .n_fields = lt_data_n_fields(v->t.data),
         .backend = v->t.c->backend,
-        .device = {.threads = (int)v->t.c->start->cpus,
-                   .allow_reference = trainer && trainer->allow_reference_kernels,
+        .device = {.allow_reference = trainer && trainer->allow_reference_kernels,
                    .comm = v->t.ranks.comm,
                    .cache_dir = v->t.c->cache_dir},
         .world = v->t.ranks.world,
@@ -83,10 +81,13 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
         .programs = 1u << v->what.program,
     };
     LT_AUTO(lt_free) char *model = lt_format("%s/model.safetensors", v->e->path ? v->e->path : "");
-    int matched, total, rc;
+    uint32_t threads = v->t.c->start->cpus;
+    int matched, total, rc = lt_ranks_threads(&v->t, &threads, err);
 
+    c.device.threads = (int)threads;
     lt_session_fields(v->t.data, fields);
-    rc = lt_manifest_verify(v->e->path ? v->e->path : "", meta, err);
+    if (rc == 0)
+        rc = lt_manifest_verify(v->e->path ? v->e->path : "", meta, err);
     if (rc == 0)
         rc = lt_session_open(&c, &v->t.session, err);
     if (rc == 0)
@@ -101,47 +102,15 @@ static int open_model(struct evaluator *v, struct lt_manifest *meta, struct lt_e
 
 static int open_predictions(struct evaluator *v, struct lt_error *err)
 {
-    LT_AUTO(lt_free) char *path = lt_format("%s/predictions.f32", v->t.c->start->run_dir);
-
     if (v->what.program != LT_PROGRAM_PREDICT)
         return 0;
     v->output = lt_session_output(v->t.session, v->what.program, "output");
-    if (!lt_ranks_first(&v->t.ranks) && lt_comm_barrier(v->t.ranks.comm, err) < 0)
-        return -EIO;
-    v->fd = lt_file_open(path, O_WRONLY | (lt_ranks_first(&v->t.ranks) ? O_CREAT | O_TRUNC : 0),
-                         0644, err);
-    if (v->fd >= 0 && v->t.ranks.world > 1 && lt_ranks_first(&v->t.ranks))
-        return lt_comm_barrier(v->t.ranks.comm, err); /* it is there now, and empty */
-    return v->fd < 0 ? v->fd : 0;
+    return lt_predictions_open(v->t.c->start->run_dir, &v->t.ranks, &v->predictions, err);
 }
 
-/* Each rank writes the rows of its samples, where one rank would have written them. */
-static int write_predictions(struct evaluator *v, const struct lt_batch *b, struct lt_error *err)
-{
-    const struct lt_ranks *r = &v->t.ranks;
-    size_t bytes;
-    const char *p = lt_session_value(v->t.session, v->output, &bytes);
-    size_t row = bytes / (size_t)b->n;
-    int rc = 0;
-
-    if (r->world == 1)
-        return lt_file_write(v->fd, p, bytes, err);
-    for (int64_t i = 0; i < b->n && rc == 0; i++) {
-        uint64_t at = b->index * (uint64_t)r->shares.all + (uint64_t)(i * r->world + r->rank);
-
-        if (b->weight[i] == 0)
-            continue;
-        if (lseek(v->fd, (off_t)(at * row), SEEK_SET) < 0)
-            return lt_error_set(err, -errno, "predictions: %s", strerror(errno));
-        rc = lt_file_write(v->fd, p + (size_t)i * row, row, err);
-    }
-    return rc;
-}
-
-static int one_batch(struct evaluator *v, struct lt_error *err)
+static int compute(struct evaluator *v, const struct lt_batch *batch, struct lt_error *err)
 {
     struct lt_step_inputs in = {.exchange = v->t.ranks.mine};
-    const struct lt_batch *batch = lt_loader_next(v->loader);
     int rc;
 
     if (v->what.program == LT_PROGRAM_EVAL)
@@ -151,7 +120,21 @@ static int one_batch(struct evaluator *v, struct lt_error *err)
         lt_ranks_take(&v->t, &v->bound);
         lt_eval_add(v->t.session, &v->bound, &v->t.metrics, v->t.evaluated);
     }
-    return rc == 0 && v->output >= 0 ? write_predictions(v, batch, err) : rc;
+    return rc;
+}
+
+static int one_batch(struct evaluator *v, struct lt_error *err)
+{
+    const struct lt_batch *batch = lt_loader_next(v->loader);
+    int rc = compute(v, batch, err);
+
+    if (rc == 0 && v->predictions) {
+        size_t bytes;
+        const void *rows = lt_session_value(v->t.session, v->output, &bytes);
+
+        rc = lt_predictions_write(v->predictions, batch, rows, bytes, err);
+    }
+    return rc;
 }
 
 /* The same on all ranks: with the sums of the batch before, or, where there are none, asked for. */
@@ -193,9 +176,7 @@ static int all_batches(struct evaluator *v, struct lt_error *err)
         if (i == 0 || i + 1 == n)
             lt_trainer_measure_memory(&v->t);
     }
-    if (rc == 0 && v->fd >= 0)
-        rc = lt_file_sync(v->fd, err);
-    return rc;
+    return rc == 0 && v->predictions ? lt_predictions_commit(v->predictions, err) : rc;
 }
 
 /* A table, sorted as it was declared: one name and value a line. */
@@ -232,7 +213,6 @@ int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e,
     v->t.plan = e->plan;
     v->t.result = out;
     v->what = lt_evaluation_of(e);
-    v->fd = v->output = -1;
     lt_metrics_init(&v->t.metrics, e->plan->step);
     out->result = LT__V1__JOB_RESULT__SUCCEEDED;
     rc = lt_ranks_open(&v->t, 1, err);
@@ -250,8 +230,7 @@ int lt_evaluate(const struct lt_train_config *c, const Lt__V1__Evaluation *e,
     out->epoch = meta.epoch;
     lt_loader_close(v->loader);
     lt_bound_done(&v->bound);
-    if (v->fd >= 0)
-        close(v->fd);
+    lt_predictions_close(v->predictions);
     lt_trainer_close(&v->t);
     lt_free(v);
     return rc;

@@ -7,11 +7,12 @@ import csv
 import gzip
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
 
-from common import FASHION, Skipped, check, equal, run
+from common import FASHION, Skipped, alive, check, equal, identity, run, wait_for
 
 MLP = "[flatten, {linear: {out_features: 32}}, relu, {dropout: {p: 0.2}}, {linear: {out_features: 10}}]"
 CNN = ("[{conv2d: {out_channels: 8, kernel_size: 3, padding: 1}}, batch_norm, relu, {max_pool2d: {kernel_size: 4}}, flatten, "
@@ -110,6 +111,97 @@ def what_does_not_fit_is_refused(w):
     check(said.returncode != 0 and "needs trainer.sync_batchnorm: true" in said.stdout + said.stderr, said)
 
 
+# ---- evaluations
+
+def evaluated(w, job, devices, *args):
+    """What test, validate and predict say on so many ranks (None: as many as the plan has); the bytes of the predictions."""
+    args += ("--set", f"trainer.devices={devices}") if devices else ()
+    values = {mode: w.json(mode, job, *args) for mode in ("test", "validate")}
+    return values, predicted(w, job, devices or 2, *args)
+
+
+def predicted(w, job, ranks, *args):
+    path = os.path.join(w.dir, "rows")
+    w.ctl("predict", job, path, *args)
+    last = max(w.json("ps", "--all")["jobs"], key=lambda j: j["submitted"])
+    equal(len(last["ranks"]), ranks, "ranks of an evaluation")
+    check(not [f for f in os.listdir(last["run_dir"]) if f.endswith(".part")], "half a file is left")
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def trained(w, batch="global_batch_size: 48", trainer="", extra=""):
+    """On two ranks, held at first: an evaluation has its parent's ranks and processors, and isn't held."""
+    text = plan(MLP, batch=batch + "\n  test: {split: test, range: [0, 1001]}" + extra, trainer=trainer).replace(
+        "range: [0, 1270]", "range: [0, 960]") # 20 batches of 48: it ends with a validation
+    job = w.submit(w.file("eval.yaml", text), "--hold", "--set", "trainer.devices=2")
+    w.ctl("release", job)
+    w.wait_done(job, code=0)
+    return job
+
+
+def every_sample_is_evaluated_once(w):
+    w.ltd()
+    job = trained(w) # 1001 samples: neither 2 nor 3 ranks share the last batch evenly
+    want, rows = evaluated(w, job, 1)
+    equal(len(rows), 1001 * 10 * 4)
+    for devices in (None, 2, 3):
+        got, same = evaluated(w, job, devices)
+        check(same == rows, "predictions on", devices, "ranks")
+        for mode in want:
+            equal(sorted(got[mode]), sorted(want[mode]))
+            for name, value in want[mode].items():
+                check(abs(got[mode][name] - value) < 1e-9, mode, name, value, got[mode][name])
+    with open(os.path.join(w.status(job)["run_dir"], "metrics.csv")) as f:
+        during = [float(r["val_loss"]) for r in csv.DictReader(f) if r.get("val_loss")][-1]
+    equal(w.json("validate", job, "--checkpoint", "last")["val_loss"], during, "what training's own validation said, to the bit")
+    said = w.ctl("test", job, "--set", "trainer.devices=5", code=3)
+    check("48 samples can't be shared out evenly over 5 ranks" in said.stderr, said)
+    said = w.ctl("test", job, "--set", "model.layers[0]={linear: {out_features: 3}}", code=None)
+    check(said.returncode != 0, "another model than the checkpoint's", said)
+
+
+def slices_are_evaluated_to_the_same_bits(w):
+    w.ltd()
+    job = trained(w, trainer="reproducible: elastic, logical_shards: 6")
+    want = evaluated(w, job, 1)
+    for devices in (2, 3):
+        equal(evaluated(w, job, devices), want)
+
+
+def a_rank_of_an_evaluation_is_killed(w):
+    """Amid its batches; what the first attempt wrote is gone, and the second's is whole."""
+    w.ltd()
+    job = trained(w, batch="batch_size: 1", extra="\n  predict: {split: train}")
+    want = predicted(w, job, 1, "--set", "trainer.devices=1")
+    equal(len(want), 60000 * 10 * 4)
+    path = w.file("predict.yaml", f"kind: evaluation\nparent: {job}\nmode: predict\n")
+    for _ in range(100):
+        job = w.submit(path)
+        folder = wait_for(lambda: w.status(job)["run_dir"], "its folder", pause=0)
+        if stopped_amid(w, job, os.path.join(folder, ".predictions.f32.part")):
+            break
+    check(not os.path.exists(os.path.join(folder, "predictions.f32")), "a file that isn't whole has its name")
+    os.kill(identity(os.path.join(w.attempt_dir(job, 1, 1), "worker"))[0], signal.SIGKILL)
+    w.wait_done(job, code=0)
+    equal(w.status(job)["attempt"], 2)
+    with open(os.path.join(folder, "predictions.f32"), "rb") as f:
+        check(f.read() == want, "predictions of the second attempt")
+    check(not os.path.exists(os.path.join(folder, ".predictions.f32.part")), "half a file is left")
+
+
+def stopped_amid(w, job, part):
+    """Rank 1 stands still, and some rows are there. False: it was over before."""
+    def there():
+        return (os.path.exists(part) and os.stat(part).st_size > 0) or w.status(job)["state"] == "done"
+    wait_for(there, "the first rows", pause=0)
+    worker = identity(os.path.join(w.attempt_dir(job, 1, 1), "worker"))
+    if not worker or not alive(worker):
+        return False
+    os.kill(worker[0], signal.SIGSTOP)
+    return os.path.exists(part)
+
+
 # ---- beside PyTorch: this file again, as a rank of torch's
 
 def opened(name):
@@ -195,4 +287,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--ddp"]:
         ddp_rank(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
         sys.exit(0)
-    run([two_ranks_train_as_one, slices_give_the_same_bits, what_does_not_fit_is_refused] + [torch_ddp] * ("torch_ddp" in sys.argv))
+    run([two_ranks_train_as_one, slices_give_the_same_bits, what_does_not_fit_is_refused, every_sample_is_evaluated_once,
+         slices_are_evaluated_to_the_same_bits, a_rank_of_an_evaluation_is_killed] + [torch_ddp] * ("torch_ddp" in sys.argv))
