@@ -134,9 +134,11 @@ Lt__V1__JobSpec *rig_spec(struct rig *r, const char *tail)
         lt_buf_printf(&text, "  val: {split: train, range: [%d, %d]}\n", r->n_train,
                       r->n_train + r->n_val);
     lt_buf_printf(&text,
-                  "  test: {split: test}\n  batch_size: %d\n  transforms: [scale]\n"
-                  "step: {loss: cross_entropy, metrics: [accuracy]}\noptimizer: {%s}\n%s\n",
-                  r->batch, r->optimizer ? r->optimizer : "sgd: {lr: 0.1}", tail);
+                  "  test: {split: test}\n  %sbatch_size: %d\n  transforms: [scale]\n"
+                  "step: {%s}\noptimizer: {%s}\n%s\n",
+                  r->global_batch ? "global_" : "", r->batch,
+                  r->step ? r->step : "loss: cross_entropy, metrics: [accuracy]",
+                  r->optimizer ? r->optimizer : "sgd: {lr: 0.1}", tail);
     spec = lt_text_parse_spec(text.data, text.len, NULL, NULL, 0, r->arena, &problems);
     for (size_t i = 0; i < problems.len && problems.errors; i++)
         print_message("%s: %s\n", problems.items[i].path, problems.items[i].reason);

@@ -26,6 +26,8 @@ struct rig {
     int n_train, n_val, batch; /* samples; the plan's batch size */
     const char *model;         /* YAML of model.layers' content; NULL: flatten, linear 4 */
     const char *optimizer;     /* NULL: sgd 0.1 */
+    const char *step;          /* NULL: cross_entropy, accuracy */
+    bool global_batch;         /* `batch` is of all ranks together */
     char *weights;             /* model.weights; NULL: none */
     uint32_t attempt;
     struct lt_arena *arena;
