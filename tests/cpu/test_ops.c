@@ -164,7 +164,7 @@ static const struct row rows[] = {
     {.op = "batch_norm_apply", {F(4, 19, 5, 6), F64(20), F64(20), F(19), F(19)}, 5, .values = POSITIVE}, {.op = "batch_norm_apply", {F(7, 5), F64(6), F64(6)}, 3, .values = POSITIVE},
     {.op = "batch_norm_running", {P(19), P(19), F64(20), F64(20)}, 4, {FLT("momentum", 0.3)}, 1, .values = POSITIVE},
     {.op = "batch_norm_grad_sum", {F(4, 19, 5, 6), F(4, 19, 5, 6), F(19), F(19)}, 4}, {.op = "batch_norm_grad_sum", {F(7, 5), F(7, 5), F(5), F(5)}, 4},
-    {.op = "batch_norm_params", {F64(38)}, 1},
+    {.op = "batch_norm_params", {F64(38)}, 1}, {.op = "batch_norm_params", {F64(38)}, 1, {STR("dtype", "float64")}, 1, .tol = 1e-15},
     {.op = "batch_norm_sync_grad", {F(4, 19, 5, 6), F(4, 19, 5, 6), F(19), F(19), F(4), F64(20), F64(38), F(19)}, 8, .values = POSITIVE},
     {.op = "batch_norm_sync_grad", {F(7, 5), F(7, 5), F(5), F(5), F(7), F64(6), F64(10)}, 7, .values = POSITIVE},
     {.op = "batch_slice", {F(6, 5)}, 1, {INT("slices", 3), INT("index", 1)}, 2},

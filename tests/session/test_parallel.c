@@ -225,7 +225,7 @@ static struct result *train(const char *text, int world)
     return j.result[0];
 }
 
-static char running[1200]; /* the plan */
+static char running[2400]; /* the plan */
 #define ROUNDING 3e-5 /* of float32, after so many steps */
 
 static double tolerance = ROUNDING;
@@ -330,10 +330,12 @@ static void other_precisions_travel_too(void **state)
     check_worlds(DROPOUT, ADAMW, "precision: bf16-mixed, " CLIP TWICE);
     tolerance = 1e-9;
     check_worlds(MLP, SGD, "precision: 64-true, ");
+    check_worlds(CNN, SGD, "precision: 64-true, " CLIP TWICE);
     tolerance = ROUNDING;
     check_slices_as(MLP, SGD, "precision: bf16-mixed, " TWICE, false);
     check_slices_as(CNN, ADAMW, "precision: bf16-mixed, " CLIP TWICE, false);
     check_slices_as(MLP, SGD, "precision: 64-true, ", false);
+    check_slices_as(CNN, SGD, "precision: 64-true, " TWICE, false);
 }
 
 static void several_units_are_one_sum(void **state)
@@ -350,6 +352,48 @@ static void the_reference_does_the_same(void **state)
     check_worlds(CNN, SGD, CLIP TWICE);
     check_slices(CNN, SGD, CLIP TWICE);
     check_slices(DROPOUT, ADAMW, TWICE);
+}
+
+/* None of them on reference kernels, which a plan would have to allow. */
+static void every_layer_has_kernels_in_every_precision(void **state)
+{
+    static const char layers[] =
+        HEAD "model: {layers: [{conv2d: {out_channels: 8, kernel_size: 3, padding: 2, dilation: 2}}, "
+             "batch_norm, relu, {conv2d: {out_channels: 8, kernel_size: 3, padding: 1, groups: 4}}, "
+             "{batch_norm: {track_running_stats: false}}, gelu, {max_pool2d: {kernel_size: 2}}, "
+             "{residual: {layers: [{conv2d: {out_channels: 8, kernel_size: 1}}, tanh, {dropout: {}}]}}, "
+             "{avg_pool2d: {kernel_size: 1}}, {batch_norm: {affine: false}}, sigmoid, "
+             "{repeat: {times: 2, layers: [{gelu: {approximate: tanh}}]}}, global_avg_pool2d, flatten, "
+             "layer_norm, {linear: {out_features: 16}}, batch_norm, {unflatten: {dim: 1, sizes: [4, 4]}}, "
+             "{softmax: {dim: 2}}, flatten, {linear: {out_features: 3}}, {log_softmax: {dim: 1}}]}\n";
+    static const char *const kinds[] = {"sgd: {}", "sgd: {momentum: 0.9}", "adamw: {}",
+                                        "adam: {amsgrad: true}"};
+
+    (void)state;
+    for (int i = 0; i < 3 * 2 * (int)LT_ARRAY_LEN(kinds); i++) {
+        static const char *const precisions[] = {"32-true", "bf16-mixed", "64-true"};
+        struct lt_session_config c = {.fields = fields,
+                                      .n_fields = 2,
+                                      .backend = &lt_backend_cpu,
+                                      .world = 2,
+                                      .plan_only = true,
+                                      .device = {.threads = 1},
+                                      .programs = 1u << LT_PROGRAM_STEP | 1u << LT_PROGRAM_MICRO |
+                                                  1u << LT_PROGRAM_EVAL | 1u << LT_PROGRAM_PREDICT};
+        LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
+        LT_AUTO(lt_session_close) struct lt_session *s = NULL;
+        struct lt_error err = {0};
+
+        snprintf(running, sizeof running, "%s" STEP "optimizer: {%s}\ntrainer: {%s%sprecision: %s, "
+                 "sync_batchnorm: true, max_epochs: 1}\n", layers, kinds[i / 6], CLIP TWICE,
+                 i % 2 ? ELASTIC : "", precisions[i / 2 % 3]);
+        c.plan = plan_parse(arena, running);
+        if (lt_session_open(&c, &s, &err) < 0)
+            fail_msg("%s: %s", running, err.text);
+        for (enum lt_program_kind k = 0; k < LT_PROGRAM_N; k++)
+            if (lt_session_prepare(s, k, GLOBAL / 2, &err) < 0)
+                fail_msg("%s: %s", running, err.text);
+    }
 }
 
 /* Collectives of a step at a world that no machine has. */
@@ -392,6 +436,7 @@ int main(void)
         cmocka_unit_test_prestate(other_precisions_travel_too, (void *)&lt_backend_cpu),
         cmocka_unit_test_prestate(several_units_are_one_sum, (void *)&lt_backend_cpu),
         cmocka_unit_test_prestate(the_reference_does_the_same, (void *)&lt_backend_ref),
+        cmocka_unit_test(every_layer_has_kernels_in_every_precision),
         cmocka_unit_test(null_counts_what_a_step_sends),
     };
 
