@@ -3,7 +3,8 @@
  * One lt_comm a rank, opened from a table of implementations:
  *   none   a world of one: every collective is a copy, or nothing at all
  *   null   computes nothing: counts collectives, bytes, and what they would cost on a world of any size
- *   mpi    MPICH, a plug-in (liblt_mpi.so beside lt-worker), loaded only when the world is larger than one
+ *   shm    several ranks on one node: memory that they share
+ *   mpi    several ranks otherwise: MPICH, a plug-in (liblt_mpi.so), loaded only then
  *
  * Sums are made in RANK ORDER: x0 + x1 + x2 + …, each addition in the element's type (bfloat16: in float32, rounded once
  * at the end), wherever the ranks are placed and whatever the size: the same inputs give the same bits.
@@ -58,7 +59,7 @@ struct lt_coll {
     int root;            /* broadcast */
     int terms;           /* all_reduce: this rank brings so many terms (logical shards): the sum is of rank 0's terms in
                           their order, then of rank 1's, …; 0 means 1; the same on every rank */
-    const char *name;  /* what it is for, in the flight recorder; borrowed; NULL: its kind */
+    const char *name;  /* what it is for, in the flight recorder; borrowed; NULL: none */
     struct lt_coll_part one;          /* used when parts is NULL */
     const struct lt_coll_part *parts; /* all_reduce and broadcast only; borrowed */
     size_t n_parts;
@@ -74,7 +75,7 @@ struct lt_coll {
 };
 
 struct lt_comm_config {
-    const char *kind; /* name of an implementation; NULL: none for a world of one, else mpi */
+    const char *kind; /* name of an implementation; NULL: none for one rank, shm on one node, else mpi */
     int rank, world;  /* 0 <= rank < world */
     int local_rank, local_world; /* on this node; local_world 0: all */
     struct lt_page *page;        /* the flight recorder; NULL: none */

@@ -1,5 +1,5 @@
-/* test_coll.c - every collective, type and size in worlds of 1 to 4 processes, bit for bit against a
- * plain computation in rank order
+/* test_coll.c - every collective, type and size in worlds of 1 to 5 processes, bit for bit against
+ * a plain computation in rank order
  */
 #include <setjmp.h>
 #include <errno.h>
@@ -14,15 +14,24 @@
 #include "engine/comm/comm.h"
 #include "tests/support/ranks.h"
 
-#define MOST 300007 /* elements: more than one chunk, and odd */
-
 static const enum lt_dtype types[] = {LT_F32, LT_F64, LT_BF16, LT_I32, LT_I64};
-static const size_t sizes[] = {0, 1, 7, 1000, MOST};
 
-/* Of every type more than one chunk, of one many. */
-static size_t size_of(size_t d, size_t s)
+#define CHUNK ((size_t)256 << 10) /* SHM_CHUNK, MPI_CHUNK: bytes */
+#define DIRECT ((size_t)8 << 10)  /* of shm: this much in all goes another way; of mpi: twice */
+#define SIZES_MAX 16
+
+/* Elements: none, few, on both sides of every border between ways and chunks, and, of one type,
+ * several chunks. */
+static int sizes_of(enum lt_dtype d, int world, size_t *out)
 {
-    return sizes[s] == MOST && types[d] != LT_F32 ? 70001 : sizes[s];
+    size_t size = lt_dtype_sizes[d], w = (size_t)world, chunk = CHUNK / size;
+    const size_t direct = DIRECT / size / w;
+    const size_t all[] = {0, 1, 7, direct, direct + 1, 2 * direct + 1, chunk / w,
+                          chunk / w + 1, chunk - 1, chunk, chunk + 1, 300007};
+    int n = (int)(sizeof all / sizeof *all) - (d != LT_F32);
+
+    memcpy(out, all, (size_t)n * sizeof *all);
+    return n;
 }
 
 /* Element i of what a rank brings as its term t: floats of any magnitude, so that another order of adding gives other
@@ -110,8 +119,11 @@ static int all_reduce_all(struct lt_comm *c, void *arg)
 
     (void)arg;
     for (size_t d = 0; d < sizeof types / sizeof *types; d++) {
-        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-            size_t n = size_of(d, s), bytes = n * lt_dtype_sizes[types[d]];
+        size_t sizes[SIZES_MAX];
+        int n_sizes = sizes_of(types[d], world, sizes);
+
+        for (int s = 0; s < n_sizes; s++) {
+            size_t n = sizes[s], bytes = n * lt_dtype_sizes[types[d]];
             char *in = malloc(bytes + 1), *out = malloc(bytes + 1), *want = malloc(bytes + 1);
             struct lt_coll k = {.kind = LT_COLL_ALL_REDUCE, .dtype = types[d]};
 
@@ -177,57 +189,81 @@ static int all_reduce_parts(struct lt_comm *c, void *arg)
     return 0;
 }
 
-static int reduce_scatter(struct lt_comm *c, enum lt_dtype d, size_t n)
-{
-    size_t world = (size_t)lt_comm_world(c), bytes = n * lt_dtype_sizes[d];
-    char *in = malloc(world * bytes + 1), *out = malloc(bytes + 1), *want = malloc(bytes + 1);
-    struct lt_coll k = {.kind = LT_COLL_REDUCE_SCATTER, .dtype = d, .one = {in, out, n, 0}};
-    int same;
+/* ---- a collective with its memory and what must come out */
 
-    fill(d, in, lt_comm_rank(c), 0, world * n);
-    expect_sum(d, want, (int)world, 1, (size_t)lt_comm_rank(c) * n, n);
-    run(c, &k);
-    same = memcmp(out, want, bytes) == 0;
-    free(in);
-    free(out);
-    free(want);
+struct one {
+    struct lt_coll k;
+    char *in, *out, *want;
+    size_t out_bytes;
+};
+
+static bool in_blocks(enum lt_coll_kind kind)
+{
+    return kind == LT_COLL_REDUCE_SCATTER || kind == LT_COLL_ALL_TO_ALL;
+}
+
+static bool out_blocks(enum lt_coll_kind kind)
+{
+    return kind == LT_COLL_ALL_GATHER || kind == LT_COLL_ALL_TO_ALL;
+}
+
+static void expect(const struct lt_comm *c, struct one *x, size_t n)
+{
+    enum lt_dtype d = x->k.dtype;
+    size_t bytes = n * lt_dtype_sizes[d], rank = (size_t)lt_comm_rank(c);
+    int world = lt_comm_world(c);
+    char *theirs = malloc((size_t)world * bytes + 1);
+
+    if (x->k.kind == LT_COLL_ALL_REDUCE)
+        expect_sum(d, x->want, world, 1, 0, n);
+    else if (x->k.kind == LT_COLL_REDUCE_SCATTER)
+        expect_sum(d, x->want, world, 1, rank * n, n);
+    else if (x->k.kind == LT_COLL_BROADCAST)
+        fill(d, x->want, x->k.root, 0, n);
+    for (int r = 0; r < world && out_blocks(x->k.kind); r++) {
+        bool all = x->k.kind == LT_COLL_ALL_GATHER;
+
+        fill(d, theirs, r, 0, all ? n : (size_t)world * n);
+        memcpy(x->want + (size_t)r * bytes, theirs + (all ? 0 : rank * bytes), bytes);
+    }
+    free(theirs);
+}
+
+static void one_make(const struct lt_comm *c, struct one *x, enum lt_coll_kind kind,
+                     enum lt_dtype d, size_t n)
+{
+    size_t world = (size_t)lt_comm_world(c), count = in_blocks(kind) ? world * n : n;
+
+    memset(x, 0, sizeof *x);
+    x->in = malloc(count * lt_dtype_sizes[d] + 1);
+    x->out_bytes = (out_blocks(kind) ? world * n : n) * lt_dtype_sizes[d];
+    x->out = calloc(x->out_bytes + 1, 1);
+    x->want = malloc(x->out_bytes + 1);
+    x->k.kind = kind;
+    x->k.dtype = d;
+    x->k.root = (int)(n % world);
+    x->k.one = (struct lt_coll_part){x->in, x->out, n, 0};
+    fill(d, x->in, lt_comm_rank(c), 0, count);
+    expect(c, x, n);
+}
+
+static int one_check(struct one *x)
+{
+    int same = x->k.kind == LT_COLL_BARRIER || memcmp(x->out, x->want, x->out_bytes) == 0;
+
+    free(x->in);
+    free(x->out);
+    free(x->want);
     return same;
 }
 
-static int all_gather(struct lt_comm *c, enum lt_dtype d, size_t n)
+static int as_expected(struct lt_comm *c, enum lt_coll_kind kind, enum lt_dtype d, size_t n)
 {
-    size_t world = (size_t)lt_comm_world(c), bytes = n * lt_dtype_sizes[d];
-    char *in = malloc(bytes + 1), *out = malloc(world * bytes + 1);
-    struct lt_coll k = {.kind = LT_COLL_ALL_GATHER, .dtype = d, .one = {in, out, n, 0}};
-    int same = 1;
+    struct one x;
 
-    fill(d, in, lt_comm_rank(c), 0, n);
-    run(c, &k);
-    for (size_t r = 0; r < world; r++) {
-        fill(d, in, (int)r, 0, n);
-        same &= memcmp(out + r * bytes, in, bytes) == 0;
-    }
-    free(in);
-    free(out);
-    return same;
-}
-
-static int all_to_all(struct lt_comm *c, enum lt_dtype d, size_t n)
-{
-    size_t world = (size_t)lt_comm_world(c), bytes = n * lt_dtype_sizes[d];
-    char *in = malloc(world * bytes + 1), *out = malloc(world * bytes + 1);
-    struct lt_coll k = {.kind = LT_COLL_ALL_TO_ALL, .dtype = d, .one = {in, out, n, 0}};
-    int same = 1;
-
-    fill(d, in, lt_comm_rank(c), 0, world * n);
-    run(c, &k);
-    for (size_t r = 0; r < world; r++) {
-        fill(d, in, (int)r, 0, world * n);
-        same &= memcmp(out + r * bytes, in + (size_t)lt_comm_rank(c) * bytes, bytes) == 0;
-    }
-    free(in);
-    free(out);
-    return same;
+    one_make(c, &x, kind, d, n);
+    run(c, &x.k);
+    return one_check(&x);
 }
 
 static int broadcast(struct lt_comm *c, enum lt_dtype d, size_t n, int root, int in_place)
@@ -259,15 +295,16 @@ static int others_all(struct lt_comm *c, void *arg)
 {
     (void)arg;
     for (size_t d = 0; d < sizeof types / sizeof *types; d++) {
-        for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
-            size_t n = size_of(d, s);
+        size_t sizes[SIZES_MAX];
+        int n = sizes_of(types[d], lt_comm_world(c), sizes);
 
-            LT_RANK_CHECK(reduce_scatter(c, types[d], n / 3));
-            LT_RANK_CHECK(all_gather(c, types[d], n));
-            LT_RANK_CHECK(all_to_all(c, types[d], n));
+        for (int s = 0; s < n; s++) {
+            LT_RANK_CHECK(as_expected(c, LT_COLL_REDUCE_SCATTER, types[d], sizes[s]));
+            LT_RANK_CHECK(as_expected(c, LT_COLL_ALL_GATHER, types[d], sizes[s]));
+            LT_RANK_CHECK(as_expected(c, LT_COLL_ALL_TO_ALL, types[d], sizes[s]));
             LT_RANK_CHECK(lt_comm_barrier(c, NULL) == 0);
             for (int root = 0; root < lt_comm_world(c); root++)
-                LT_RANK_CHECK(broadcast(c, types[d], n, root, root & 1));
+                LT_RANK_CHECK(broadcast(c, types[d], sizes[s], root, root & 1));
         }
     }
     return 0;
@@ -331,12 +368,34 @@ static int many_at_once(struct lt_comm *c, void *arg)
     return 0;
 }
 
-/* In worlds of 1 to 4, over everything that joins processes; 1 is `none`. */
+/* All kinds under way together, waited for from the last to the first. */
+static int mixed_at_once(struct lt_comm *c, void *arg)
+{
+    enum { N = 36 };
+    static const size_t counts[] = {1, 70001, 0, 333, 20000};
+    struct one x[N];
+
+    (void)arg;
+    for (int i = 0; i < N; i++) {
+        one_make(c, &x[i], (enum lt_coll_kind)(i % LT_COLL_N), types[i % 5], counts[i % 4 + i % 2]);
+        LT_RANK_CHECK(lt_comm_start(c, &x[i].k, NULL) == 0);
+        if (i % 7 == 3)
+            lt_comm_poke(c);
+    }
+    for (int i = N; i-- > 0;)
+        LT_RANK_CHECK(lt_comm_wait(c, &x[i].k, NULL) == 0);
+    LT_RANK_CHECK(lt_comm_idle(c));
+    for (int i = 0; i < N; i++)
+        LT_RANK_CHECK(one_check(&x[i]));
+    return 0;
+}
+
+/* In worlds of 1 to 5, over everything that joins processes; 1 is `none`. */
 static void everywhere(int (*fn)(struct lt_comm *c, void *arg), void *arg)
 {
     static const char *const kinds[] = {"shm", "mpi"};
 
-    for (int world = 1; world <= 4; world++) {
+    for (int world = 1; world <= 5; world++) {
         for (size_t i = 0; i < (world > 1 ? sizeof kinds / sizeof *kinds : 1); i++) {
             struct lt_test_ranks t = {
                 .world = world, .kind = world > 1 ? kinds[i] : NULL, .fn = fn, .arg = arg};
@@ -380,6 +439,12 @@ static void many_are_under_way_at_once(void **state)
     everywhere(many_at_once, NULL);
 }
 
+static void all_kinds_are_under_way_at_once(void **state)
+{
+    (void)state;
+    everywhere(mixed_at_once, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -388,6 +453,7 @@ int main(void)
         cmocka_unit_test(every_other_collective),
         cmocka_unit_test(small_things_at_once),
         cmocka_unit_test(many_are_under_way_at_once),
+        cmocka_unit_test(all_kinds_are_under_way_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

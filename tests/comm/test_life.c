@@ -95,6 +95,46 @@ static void null_counts_for_a_world_of_any_size(void **state)
     lt_comm_close(comm);
 }
 
+/* What comes out is as if every rank had brought what this one did, and the first were the
+ * result. */
+static void null_puts_what_it_has_where_it_belongs(void **state)
+{
+    struct lt_comm_config c = {.world = 3, .rank = 1, .kind = "null"};
+    /* by rank 1, of 4 elements (or 4 for each of 3 ranks) */
+    static const uint64_t sent[LT_COLL_N] = {
+        [LT_COLL_ALL_REDUCE] = 2 * 16 * 2 / 3, [LT_COLL_REDUCE_SCATTER] = 48 * 2 / 3,
+        [LT_COLL_ALL_GATHER] = 16 * 2,         [LT_COLL_BROADCAST] = 16,
+        [LT_COLL_ALL_TO_ALL] = 48 * 2 / 3};
+    struct lt_comm *comm;
+
+    (void)state;
+    assert_int_equal(lt_comm_open(&c, &comm, NULL), 0);
+    for (int kind = 0; kind < LT_COLL_N; kind++) {
+        int32_t in[12], out[13] = {0};
+        struct lt_coll k = {
+            .kind = (enum lt_coll_kind)kind, .dtype = LT_I32, .one = {in, out, 4, 0}};
+        bool all = kind == LT_COLL_ALL_GATHER || kind == LT_COLL_ALL_TO_ALL;
+        struct lt_comm_stats before, after;
+
+        for (int i = 0; i < 12; i++)
+            in[i] = i + 1;
+        lt_comm_stats(comm, &before);
+        assert_int_equal(lt_comm_run(comm, &k, NULL), 0);
+        lt_comm_stats(comm, &after);
+        assert_int_equal(after.sent - before.sent, sent[kind]);
+        assert_true(after.cost_s > before.cost_s);
+        for (int i = 0; i < 13; i++) {
+            int want = i >= (all ? 12 : 4) || kind == LT_COLL_BARRIER ? 0
+                       : kind == LT_COLL_ALL_GATHER                   ? i % 4 + 1
+                       : kind == LT_COLL_REDUCE_SCATTER               ? i + 5
+                                                                      : i + 1;
+
+            assert_int_equal(out[i], want);
+        }
+    }
+    lt_comm_close(comm);
+}
+
 /* ---- the flight recorder */
 
 static int record(struct lt_comm *c, void *arg)
@@ -132,6 +172,65 @@ static void the_page_tells_what_was_under_way(void **state)
     assert_false(lt_page_collective(t.page[0], 31 - LT_PAGE_COLLECTIVES, &e)); /* overwritten */
     assert_false(lt_page_collective(t.page[1], 31, &e));
     assert_false(lt_page_collective(t.page[1], 0, &e));
+}
+
+/* Rank 0 starts what the other, which doesn't come, would be needed for. */
+static int record_kinds(struct lt_comm *c, void *arg)
+{
+    static float data[3000];
+    struct lt_coll k[] = {
+        {.kind = LT_COLL_BROADCAST, .dtype = LT_BF16, .root = 1, .name = "told",
+         .one = {data, data, 5, 0}},
+        {.kind = LT_COLL_BARRIER},
+        {.kind = LT_COLL_ALL_GATHER, .dtype = LT_I32, .one = {data, data + 100, 9, 0}},
+        {.kind = LT_COLL_REDUCE_SCATTER, .dtype = LT_F64, .one = {data, data + 1000, 7, 0}},
+        {.kind = LT_COLL_ALL_REDUCE, .terms = 3,
+         .name = "a name that is much longer than the place that there is for one in a page",
+         .one = {data, data, 11, 400}},
+        {.kind = LT_COLL_ALL_TO_ALL, .dtype = LT_U8, .one = {data, data + 2000, 3, 0}},
+    };
+    int together = *(int *)arg, n = lt_comm_rank(c) == 0 ? (int)LT_ARRAY_LEN(k) : together;
+
+    for (int i = 0; i < n; i++)
+        LT_RANK_CHECK(lt_comm_start(c, &k[i], NULL) == 0);
+    LT_RANK_CHECK(together == 0 || lt_comm_wait(c, &k[together - 1], NULL) == 0);
+    _exit(7);
+}
+
+static void the_page_tells_of_every_kind(void **state)
+{
+    static const struct {
+        const char *kind, *name;
+        uint64_t bytes;
+    } want[] = {{"broadcast", "told", 10},   {"barrier", "", 0}, {"all_gather", "", 36},
+                {"reduce_scatter", "", 112},
+                {"all_reduce", "a name that is much longer than the place that ", 44},
+                {"all_to_all", "", 6}};
+
+    (void)state;
+    for (int together = 0; together <= 6; together += 2) {
+        struct lt_test_ranks t = {.world = 2, .fn = record_kinds, .arg = &together};
+        uint64_t started = 0;
+
+        assert_int_equal(lt_test_ranks_run(&t), 0);
+        assert_int_equal(t.first_status, 7);
+        assert_int_equal(t.page[0]->collective_seq, 6);
+        assert_int_equal(t.page[1]->collective_seq, together);
+        assert_int_equal(t.page[1]->collective_done, together);
+        assert_in_range(t.page[0]->collective_done, together, 6);
+        for (uint64_t i = 0; i < 6; i++) {
+            struct lt_collective e;
+
+            assert_true(lt_page_collective(t.page[0], i + 1, &e));
+            assert_string_equal(e.kind, want[i].kind);
+            assert_string_equal(e.name, want[i].name);
+            assert_int_equal(e.bytes, want[i].bytes);
+            assert_int_equal(e.state, i < t.page[0]->collective_done ? LT_COLLECTIVE_DONE
+                                                                     : LT_COLLECTIVE_STARTED);
+            assert_true(e.started_ns >= started);
+            started = e.started_ns;
+        }
+    }
 }
 
 /* ---- a rank dies in a collective */
@@ -198,7 +297,9 @@ int main(void)
         cmocka_unit_test(what_cant_be_opened_says_why),
         cmocka_unit_test(what_is_malformed_is_refused),
         cmocka_unit_test(null_counts_for_a_world_of_any_size),
+        cmocka_unit_test(null_puts_what_it_has_where_it_belongs),
         cmocka_unit_test(the_page_tells_what_was_under_way),
+        cmocka_unit_test(the_page_tells_of_every_kind),
         cmocka_unit_test(the_peers_of_a_dead_rank_can_be_ended),
     };
 
