@@ -397,8 +397,13 @@ static void every_layer_has_kernels_in_every_precision(void **state)
 }
 
 /* Collectives of a step at a world that no machine has. */
-static void null_counts_what_a_step_sends(void **state)
+static void check_sent(const char *precision, uint64_t units, uint64_t bytes)
 {
+    LT_AUTO(lt_free) char *text = lt_format(
+        "data: {source: {idx: {dir: x}}, batch_size: 4}\n" STEP
+        "model: {layers: [flatten, {linear: {out_features: 2000}}, relu, "
+        "{linear: {out_features: 3}}]}\n" SGD "trainer: {max_epochs: 1, precision: %s}\n",
+        precision);
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(0);
     struct lt_session_config c = {.fields = fields,
                                   .n_fields = 2,
@@ -411,20 +416,26 @@ static void null_counts_what_a_step_sends(void **state)
     struct lt_error err = {0};
     struct data d;
 
-    (void)state;
-    c.plan = plan_parse(arena, "data: {source: {idx: {dir: x}}, batch_size: 4}\n" STEP
-                               "model: {layers: [flatten, {linear: {out_features: 2000}}, relu, "
-                               "{linear: {out_features: 3}}]}\n" SGD "trainer: {max_epochs: 1}\n");
+    c.plan = plan_parse(arena, text);
     assert_int_equal(lt_comm_open(&cc, &comm, &err), 0);
     c.device.comm = comm;
     if (lt_session_open(&c, &s, &err) < 0)
         fail_msg("%s", err.text);
     run(s, LT_PROGRAM_STEP, &d, 4, 0, NULL);
     lt_comm_stats(comm, &stats);
-    /* the sums; 2000 * 72 + 2000 + 3 * 2000 + 3 gradients, each parameter on a line of its own */
-    assert_int_equal(stats.started[LT_COLL_ALL_REDUCE], 2);
-    assert_int_equal(stats.bytes[LT_COLL_ALL_REDUCE],
-                     4 * (2000 * 72 + 2000 + 3 * 2000 + 16) + 8 * 4);
+    assert_int_equal(stats.started[LT_COLL_ALL_REDUCE], 1 + units);
+    assert_int_equal(stats.bytes[LT_COLL_ALL_REDUCE], bytes + 8 * 4); /* and the sums */
+}
+
+/* In bf16-mixed gradients travel as what they are: float32. */
+static void null_counts_what_a_step_sends(void **state)
+{
+    const uint64_t n = 2000 * 72 + 2000 + 3 * 2000; /* and 3, on a line of its own if any follow */
+
+    (void)state;
+    check_sent("32-true", 1, 4 * n + 64);
+    check_sent("bf16-mixed", 1, 4 * n + 64);
+    check_sent("64-true", 2, 8 * n + 8 * 3); /* the first is full at 1 MiB */
 }
 
 int main(void)
