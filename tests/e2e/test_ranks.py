@@ -3,6 +3,7 @@
 
 The cases whose names begin with torch_ need PyTorch (./dev test --torch); the others nothing but Python.
 """
+import contextlib
 import csv
 import gzip
 import json
@@ -212,9 +213,9 @@ def opened(name):
 def images():
     import numpy
     with opened("train-images-idx3-ubyte") as f:
-        x = numpy.frombuffer(f.read(), numpy.uint8, offset=16).reshape(-1, 1, 28, 28)[:1270]
+        x = numpy.frombuffer(f.read(), numpy.uint8, offset=16).reshape(-1, 1, 28, 28)[:1280]
     with opened("train-labels-idx1-ubyte") as f:
-        y = numpy.frombuffer(f.read(), numpy.uint8, offset=8)[:1270]
+        y = numpy.frombuffer(f.read(), numpy.uint8, offset=8)[:1280]
     return x.astype(numpy.float32) / 255, y.astype(numpy.int64)
 
 
@@ -222,34 +223,48 @@ def net(kind):
     import torch
     nn = torch.nn
     torch.manual_seed(1)
-    if kind == "mlp":
+    if kind.startswith("mlp"):
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 10))
     return nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(392, 10))
 
 
-def ddp_rank(kind, rank, meeting, out):
+def ddp_rank(rank, folder):
     import torch
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method="file://" + meeting, rank=rank, world_size=2)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    for kind in DDP:
+        ddp_train(kind, rank, os.path.join(folder, kind + ".json"))
+    torch.distributed.destroy_process_group()
+
+
+def ddp_train(kind, rank, out):
+    import torch
     x, y = (torch.from_numpy(a.copy()) for a in images())
     model = torch.nn.parallel.DistributedDataParallel(net(kind))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    adamw = kind.endswith("adamw") # with windows of two batches, and clipping
+    optimizer = (torch.optim.AdamW(model.parameters(), lr=1e-3, eps=1e-3) if adamw else
+                 torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9))
+    window = 2 if adamw else 1
     seen = []
     for step in range(STEPS):
-        at = step % 19 * 64 # 19 whole batches an epoch
-        mine = slice(at + rank, at + 64, 2)
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(x[mine]), y[mine])
-        loss.backward()
+        mean = torch.zeros(())
+        for batch in range(step * window, (step + 1) * window):
+            at = batch % 20 * 64 # 20 batches an epoch
+            mine = slice(at + rank, at + 64, 2)
+            with contextlib.nullcontext() if batch % window == window - 1 else model.no_sync():
+                loss = torch.nn.functional.cross_entropy(model(x[mine]), y[mine]) / window
+                loss.backward()
+            mean += loss.detach()
+        if adamw:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
         optimizer.step()
-        mean = loss.detach().clone()
         torch.distributed.all_reduce(mean)
         seen.append(mean.item() / 2)
     if rank == 0:
         with open(out, "w") as f:
             json.dump({"loss": seen, "weights": {k: v.flatten().tolist() for k, v in model.module.state_dict().items()
                                                  if v.dtype == torch.float32}}, f)
-    torch.distributed.destroy_process_group()
 
 
 def save(state, path):
@@ -264,28 +279,34 @@ def save(state, path):
         f.write(struct.pack("<Q", len(text)) + text + data)
 
 
+MLP_PLAIN = "[flatten, {linear: {out_features: 32}}, relu, {linear: {out_features: 10}}]"
+ADAMW = {"optimizer": "{adamw: {lr: 1.0e-3, eps: 1.0e-3}}", "trainer": "accumulate_grad_batches: 2, gradient_clip_val: 0.5"}
+DDP = {"mlp": (MLP_PLAIN, {}), "cnn": (CNN, {}), "mlp-adamw": (MLP_PLAIN, ADAMW), "cnn-adamw": (CNN, ADAMW)}
+
+
 def torch_ddp(w):
     try:
         import torch # noqa: F401
     except ImportError:
         raise Skipped("PyTorch isn't installed")
     w.ltd()
-    for kind, layers in (("mlp", "[flatten, {linear: {out_features: 32}}, relu, {linear: {out_features: 10}}]"), ("cnn", CNN)):
-        start, out, meeting = (os.path.join(w.dir, f"{kind}.{x}") for x in ("safetensors", "json", "meeting"))
+    ranks = [subprocess.Popen([sys.executable, __file__, "--ddp", str(r), w.dir]) for r in range(2)]
+    equal([p.wait(240) for p in ranks], [0, 0], "torch's ranks")
+    for kind, (layers, more) in DDP.items():
+        start = os.path.join(w.dir, kind + ".safetensors")
         save(net(kind).state_dict(), start)
-        ranks = [subprocess.Popen([sys.executable, __file__, "--ddp", kind, str(r), meeting, out]) for r in range(2)]
-        equal([p.wait(240) for p in ranks], [0, 0], "torch's ranks")
-        with open(out) as f:
+        with open(os.path.join(w.dir, kind + ".json")) as f:
             want = json.load(f)
-        folder = train(w, plan(layers, batch="batch_size: 32, drop_last: true", model=f", weights: {start}", shuffle="false").replace(
-            "batch_size: 32, drop_last: true", "batch_size: 32\n  drop_last: true"), "trainer.devices=2")
-        near({"loss": losses(folder)}, {"loss": want["loss"]}, 2e-4, kind)
-        near(weights(folder), want["weights"], 2e-4, kind)
+        folder = train(w, plan(layers, batch="batch_size: 32", model=f", weights: {start}", shuffle="false", **more).replace(
+            "[0, 1270]", "[0, 1280]"), "trainer.devices=2")
+        equal(len(losses(folder)), STEPS)
+        near({"loss": losses(folder)}, {"loss": want["loss"]}, 2e-5, kind)
+        near(weights(folder), want["weights"], 2e-5, kind)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--ddp"]:
-        ddp_rank(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5])
+        ddp_rank(int(sys.argv[2]), sys.argv[3])
         sys.exit(0)
     run([two_ranks_train_as_one, slices_give_the_same_bits, what_does_not_fit_is_refused, every_sample_is_evaluated_once,
          slices_are_evaluated_to_the_same_bits, a_rank_of_an_evaluation_is_killed] + [torch_ddp] * ("torch_ddp" in sys.argv))
