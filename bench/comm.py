@@ -1,6 +1,6 @@
 """All-reduce of float32 by size beside gloo's (what torch uses between CPU ranks), in one run.
 
-  bench/comm.py [--build DIR] [--python PYTHON] [--world N] [--rounds N] [--kinds mpi,plain] [--sizes 1KiB,…] [--json]
+  bench/comm.py [--build DIR] [--python PYTHON] [--world N] [--rounds N] [--kinds shm,mpi,plain] [--sizes 1KiB,…] [--json]
 
 PYTHON is an interpreter that has torch (default: the one that runs this, if it has it; else only ours is measured). The
 contenders take turns, every round all of them; a size's figure is the best median of the rounds, so that what disturbs
@@ -37,7 +37,7 @@ def main():
     p.add_argument("--python", default=sys.executable if importlib.util.find_spec("torch") else None)
     p.add_argument("--world", type=int, default=2)
     p.add_argument("--rounds", type=int, default=3)
-    p.add_argument("--kinds", default="mpi,plain")
+    p.add_argument("--kinds", default="shm,mpi,plain")
     p.add_argument("--sizes", default=SIZES)
     p.add_argument("--json", action="store_true")
     args = p.parse_args()

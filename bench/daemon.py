@@ -294,17 +294,20 @@ def measure_idle(args, World):
 # ---- the table
 
 
-def row(name, ours, unit, goal, more=False, median=None, rival=None, what=None, detail=None):
-    return {"name": name, "ours": ours, "unit": unit, "goal": goal, "more_is_better": more, "median": median,
-            "met": ours >= goal if more else ours < goal or (ours == goal), "rival": rival, "what": what,
-            "ratio": round(rival / ours, 1) if rival else None, "detail": detail or {}}
+def row(name, ours, unit, goal=None, more=False, median=None, rival=None, what=None, detail=None, times=None):
+    """goal: the most (more: the least) that ours may be; times: how many times as long the rival has to take."""
+    ratio = round(rival / ours, 1) if rival else None
+    met = (goal is None or (ours >= goal if more else ours <= goal)) and (not times or not rival or ratio >= times)
+    return {"name": name, "ours": ours, "unit": unit, "goal": goal, "more_is_better": more, "median": median, "met": met,
+            "rival": rival, "what": what, "ratio": ratio, "ratio_goal": times, "detail": detail or {}}
 
 
 def show(r):
-    rival = f"  rival {r['rival']:g} {r['unit']} = {r['ratio']} x ({r['what']})" if r["rival"] else ""
+    least = f", goal >= {r['ratio_goal']} x" if r["ratio_goal"] else ""
+    rival = f"  rival {r['rival']:g} {r['unit']} = {r['ratio']} x ({r['what']}{least})" if r["rival"] else ""
     median = f" (median of rounds {r['median']:g})" if r["median"] is not None else ""
-    print(f"{r['name']}: {r['ours']:g} {r['unit']}{median}, goal {'>=' if r['more_is_better'] else '<='} {r['goal']:g}"
-          f"{'' if r['met'] else ' MISSED'}{rival}")
+    goal = f", goal {'>=' if r['more_is_better'] else '<='} {r['goal']:g}" if r["goal"] is not None else ""
+    print(f"{r['name']}: {r['ours']:g} {r['unit']}{median}{goal}{'' if r['met'] else ' MISSED'}{rival}")
     if r["detail"]:
         print("    " + ", ".join(f"{k} {v:g}" for k, v in r["detail"].items()), flush=True)
 
@@ -312,16 +315,17 @@ def show(r):
 MEASURES = {"first": measure_first, "submit": measure_submit, "logs": measure_logs, "records": measure_records, "ps": measure_ps, "idle": measure_idle}
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(measures, about, module="lightning"):
+    """module: what the rivals need; an interpreter without it measures only ours."""
+    p = argparse.ArgumentParser(description=about.splitlines()[0])
     p.add_argument("--build", default="build")
     p.add_argument("--python", default=os.environ.get("LT_BENCH_PYTHON"))
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--only", default=",".join(MEASURES))
+    p.add_argument("--only", default=",".join(measures))
     p.add_argument("--json", action="store_true")
     args = p.parse_args()
     args.build = os.path.abspath(args.build)
-    if not args.python and importlib.util.find_spec("lightning"):
+    if not args.python and importlib.util.find_spec(module):
         args.python = sys.executable
     os.environ["LT_BUILD_ROOT"] = args.build
     sys.path.insert(0, os.path.join(HERE, "..", "tests", "support"))
@@ -331,7 +335,7 @@ def main():
     if not args.json:
         print(f"load {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} processors")
     for name in args.only.split(","):
-        for r in MEASURES[name](args, World):
+        for r in measures[name](args, World):
             rows.append(r)
             if not args.json:
                 show(r)
@@ -340,4 +344,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(MEASURES, __doc__)

@@ -2,9 +2,11 @@
  *
  *   lt-bench-step CASE THREADS       CASE: mlp (784-128-10, batch 32) or cnn (1-32-64 3x3, pools,
  *                                    128, 10, batch 64); behind it -bf16 or -f64 for another precision
- *   lt-bench-step CASE THREADS RANKS STEPS
- *                                    the same batch on each of so many ranks that train as one, on
- *                                    a processor each; prints the times of rank 0's steps, once
+ *   lt-bench-step CASE THREADS RANKS STEPS [BATCH]
+ *                                    BATCH samples (the case's) on each of so many ranks that train
+ *                                    as one, on THREADS processors each; prints rank 0's "min
+ *                                    median wait spent" once: of a step, and how many of 1000 parts
+ *                                    of its time it waited for collectives, and spent on them in all
  *   lt-bench-step roofline THREADS
  *
  * Reads lines "N" from stdin, runs N steps for each and answers "min median" in microseconds, so
@@ -148,7 +150,8 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static int steps(struct lt_session *s, struct batch *b, int64_t n, int count, bool says,
+/* out: the shortest and the median, in microseconds. */
+static int steps(struct lt_session *s, struct batch *b, int64_t n, int count, double out[2],
                  struct lt_error *err)
 {
     const void *in[16] = {NULL};
@@ -165,9 +168,8 @@ static int steps(struct lt_session *s, struct batch *b, int64_t n, int count, bo
         t[i] = now_us() - start;
     }
     qsort(t, (size_t)count, sizeof *t, by_value);
-    if (says)
-        printf("%.2f %.2f\n", t[0], t[count / 2]);
-    fflush(stdout);
+    out[0] = t[0];
+    out[1] = t[count / 2];
     lt_free(t);
     return 0;
 }
@@ -175,17 +177,21 @@ static int steps(struct lt_session *s, struct batch *b, int64_t n, int count, bo
 static int step_rounds(struct lt_session *s, struct batch *b, int64_t n, struct lt_error *err)
 {
     char line[64];
-    int rc = 0;
+    double us[2];
 
-    while (rc == 0 && fgets(line, sizeof line, stdin))
-        rc = steps(s, b, n, LT_MAX(atoi(line), 1), true, err);
-    return rc;
+    while (fgets(line, sizeof line, stdin)) {
+        if (steps(s, b, n, LT_MAX(atoi(line), 1), us, err))
+            return 1;
+        printf("%.2f %.2f\n", us[0], us[1]);
+        fflush(stdout);
+    }
+    return 0;
 }
 
 /* ---- of several ranks */
 
 struct ranks {
-    const struct bench_case *c;
+    struct bench_case c;
     const char *precision;
     int threads, count;
 };
@@ -195,9 +201,11 @@ static int rank_main(struct lt_comm *comm, void *arg)
     const struct ranks *r = arg;
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(1 << 24);
     LT_AUTO(lt_session_close) struct lt_session *s = NULL;
+    struct lt_comm_stats before, after;
     struct lt_error err = {0};
     cpu_set_t all, own;
     struct batch b;
+    double us[2], took;
 
     CPU_ZERO(&own);
     if (sched_getaffinity(0, sizeof all, &all) == 0 &&
@@ -207,19 +215,34 @@ static int rank_main(struct lt_comm *comm, void *arg)
                 CPU_SET(cpu, &own);
         sched_setaffinity(0, sizeof own, &own);
     }
-    s = session_open(r->c, r->precision, r->threads, comm, arena, &err);
+    s = session_open(&r->c, r->precision, r->threads, comm, arena, &err);
     if (!s)
-        return fail(r->c->name, &err);
-    batch_make(&b, r->c->batch);
-    return steps(s, &b, r->c->batch, 10, false, &err) ||
-           steps(s, &b, r->c->batch, r->count, lt_comm_rank(comm) == 0, &err);
+        return fail(r->c.name, &err);
+    batch_make(&b, r->c.batch);
+    if (steps(s, &b, r->c.batch, 10, us, &err))
+        return 1;
+    lt_comm_stats(comm, &before);
+    took = now_us();
+    if (steps(s, &b, r->c.batch, r->count, us, &err))
+        return 1;
+    took = now_us() - took;
+    lt_comm_stats(comm, &after);
+    if (lt_comm_rank(comm) == 0)
+        printf("%.2f %.2f %.1f %.1f\n", us[0], us[1],
+               (double)(after.wait_ns - before.wait_ns) / took,
+               (double)(after.spent_ns - before.spent_ns) / took);
+    fflush(stdout);
+    return 0;
 }
 
-static int bench_ranks(const struct ranks *r, int world)
+static int bench_ranks(const struct bench_case *c, const char *precision, int threads, char **args)
 {
-    struct lt_test_ranks t = {
-        .world = world, .fn = rank_main, .arg = (void *)(uintptr_t)r, .timeout_s = 600};
+    struct ranks r = {*c, precision, threads, LT_MAX(atoi(args[1]), 1)};
+    struct lt_test_ranks t = {.fn = rank_main, .arg = &r, .timeout_s = 600};
+    int world = t.world = atoi(args[0]);
 
+    if (args[2])
+        r.c.batch = LT_MAX(atoi(args[2]), 1);
     if (world < 1 || world > LT_TEST_RANKS_MAX || lt_test_ranks_run(&t) < 0)
         return 1;
     return t.first_status;
@@ -330,10 +353,9 @@ int main(int argc, char **argv)
         for (size_t k = 0; argc > 1 && k < LT_ARRAY_LEN(precisions); k++)
             if (lt_str_starts(argv[1], cases[i].name) &&
                 !strcmp(argv[1] + strlen(cases[i].name), precisions[k].suffix))
-                return argc > 4 ? bench_ranks(&(struct ranks){&cases[i], precisions[k].word, threads,
-                                                              LT_MAX(atoi(argv[4]), 1)},
-                                              atoi(argv[3]))
+                return argc > 4 ? bench_ranks(&cases[i], precisions[k].word, threads, argv + 3)
                                 : bench_steps(&cases[i], precisions[k].word, threads);
-    fprintf(stderr, "usage: lt-bench-step mlp|cnn[-bf16|-f64]|roofline THREADS [RANKS STEPS]\n");
+    fprintf(stderr,
+            "usage: lt-bench-step mlp|cnn[-bf16|-f64]|roofline THREADS [RANKS STEPS [BATCH]]\n");
     return 2;
 }

@@ -27,8 +27,8 @@ def model(case):
         nn.Flatten(), nn.Linear(3136, 128), nn.ReLU(), nn.Linear(128, 10))
 
 
-def batch(case):
-    n = BATCH[case]
+def batch(case, n=None):
+    n = n or BATCH[case]
     return torch.rand(n, 1, 28, 28) * 2 - 1, torch.randint(0, 10, (n,))
 
 

@@ -1,6 +1,7 @@
-"""rival_ddp.py CASE WORLD STEPS: a training step under torch's DistributedDataParallel over gloo, "best median" microseconds.
+"""rival_ddp.py CASE WORLD STEPS [BATCH]: a training step under torch's DistributedDataParallel over gloo, "best median" microseconds.
 
-The models of rival.py, the same batch on each rank, a thread and a processor each; rank 0's times.
+The models of rival.py, BATCH samples (the case's) on each rank, a thread and a processor each; rank 0's times. A world of one
+is the model alone.
 """
 import os
 import statistics
@@ -15,14 +16,16 @@ import torch.multiprocessing as mp
 from rival import batch, model, split
 
 
-def run(rank, world, case, steps, store):
+def run(rank, world, case, steps, n, store):
     cpus = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpus[rank % len(cpus)]})
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=world)
     name, precision = split(case)
-    net = torch.nn.parallel.DistributedDataParallel(model(name), gradient_as_bucket_view=True)
-    x, y = batch(name)
+    net = model(name)
+    if world > 1:
+        net = torch.nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=True)
+    x, y = batch(name, n)
     opt = torch.optim.Adam(net.parameters(), lr=1e-3)
     loss_fn = torch.nn.CrossEntropyLoss()
     times = []
@@ -44,4 +47,6 @@ def run(rank, world, case, steps, store):
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(run, (int(sys.argv[2]), sys.argv[1], int(sys.argv[3]), os.path.join(folder, "store")), int(sys.argv[2]))
+        world, case, steps = int(sys.argv[2]), sys.argv[1], int(sys.argv[3])
+        n = int(sys.argv[4]) if len(sys.argv) > 4 else None
+        mp.spawn(run, (world, case, steps, n, os.path.join(folder, "store")), world)

@@ -209,7 +209,7 @@ static int advance_head(struct lt_comm *c)
     return c->failed ? c->failed : c->impl->begin(c, k);
 }
 
-void lt_comm_poke(struct lt_comm *c)
+static void advance(struct lt_comm *c)
 {
     while (c->head) {
         int rc = advance_head(c);
@@ -220,6 +220,17 @@ void lt_comm_poke(struct lt_comm *c)
             c->failed = rc;
         finish_head(c, rc);
     }
+}
+
+void lt_comm_poke(struct lt_comm *c)
+{
+    uint64_t from;
+
+    if (!c->head)
+        return;
+    from = lt_clock_mono_ns();
+    advance(c);
+    c->stats.spent_ns += lt_clock_mono_ns() - from;
 }
 
 bool lt_comm_idle(const struct lt_comm *c)
@@ -266,7 +277,7 @@ int lt_comm_test(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
     if (k->own.state == LT_COLL_IDLE)
         return lt_error_set(err, -EINVAL, "%s: was never started", lt_coll_names[k->kind]);
     if (k->own.state != LT_COLL_DONE)
-        lt_comm_poke(c);
+        advance(c);
     return k->own.state == LT_COLL_DONE ? result(k, err) : 0;
 }
 
@@ -315,19 +326,18 @@ static void let_others(struct lt_comm *c, unsigned i, uint64_t began_ns)
 
 int lt_comm_wait(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
 {
-    uint64_t from;
+    uint64_t from = lt_clock_mono_ns(), took;
     int rc = lt_comm_test(c, k, err);
 
-    if (rc != 0)
-        return rc < 0 ? rc : 0;
-    from = lt_clock_mono_ns();
     for (unsigned i = 1; rc == 0; i++) {
         let_others(c, i, from);
         rc = lt_comm_test(c, k, err);
         if (rc == 0 && i % ASK_EVERY == 0 && c->config.give_up && c->config.give_up(c->config.arg))
             rc = give_up(c, k, err);
     }
-    c->stats.wait_ns += lt_clock_mono_ns() - from;
+    took = lt_clock_mono_ns() - from;
+    c->stats.wait_ns += took;
+    c->stats.spent_ns += took;
     return rc < 0 ? rc : 0;
 }
 

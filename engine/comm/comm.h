@@ -124,7 +124,8 @@ struct lt_comm_stats {
     uint64_t started[LT_COLL_N];
     uint64_t bytes[LT_COLL_N]; /* sizes of the flat sequences (in, before terms) */
     uint64_t sent;             /* bytes this rank sends to others, by the algorithm */
-    uint64_t wait_ns;          /* time inside waits that weren't over at once */
+    uint64_t wait_ns;          /* time inside waits */
+    uint64_t spent_ns;         /* time inside waits, and in pokes that found something under way */
     double cost_s;             /* null only: what all of it would take, see engine/comm/null.c */
 };
 void lt_comm_stats(const struct lt_comm *c, struct lt_comm_stats *out);
