@@ -2,8 +2,10 @@
  *
  * ZeroMQ's descriptor tells of edges only: readiness is asked again before the loop sleeps
  * (prepare) and after it woke (check), and an idle handle keeps it from sleeping while there is
- * something to take. What the messages say isn't looked at: every running rank's journal is read,
- * which costs a read(2) each. Losing any of them loses nothing.
+ * something to take. A message is the name of the rank that wrote, and its journal alone is read: with
+ * a thousand ranks on a node a look at all of them for one record would cost more than the record. An
+ * empty one is of a worker that doesn't name itself yet, then every journal is read. Losing any of them
+ * loses nothing.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +13,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include "daemon/node/internal.h"
@@ -18,6 +21,7 @@
 
 #define BUDGET 500
 #define QUEUE 1000
+#define NAME_BYTES 128
 
 struct lt_node_wake {
     struct lt_node *node;
@@ -50,17 +54,36 @@ static void on_idle(uv_idle_t *h)
     (void)h; /* only keeps the loop from sleeping */
 }
 
+static void tail_named(struct lt_node *n, char *name, size_t len)
+{
+    struct lt_rank *r;
+
+    if (len >= NAME_BYTES)
+        return;
+    name[len] = 0;
+    r = lt_map_get(n->ranks, name);
+    if (r)
+        lt_rank_tail(r);
+}
+
 static void on_check(uv_check_t *h)
 {
     struct lt_node_wake *w = h->data;
-    char text[8];
+    char name[NAME_BYTES];
+    bool all = false;
     unsigned n = 0;
+    int len;
 
-    while (n < BUDGET && readable(w) && zmq_recv(w->socket, text, sizeof text, ZMQ_DONTWAIT) >= 0)
+    while (n < BUDGET && readable(w) &&
+           (len = zmq_recv(w->socket, name, sizeof name, ZMQ_DONTWAIT)) >= 0) {
         n++;
+        all = all || len == 0;
+        tail_named(w->node, name, (size_t)len);
+    }
     if (n == 0)
         return;
-    lt_node_tail_all(w->node);
+    if (all)
+        lt_node_tail_all(w->node);
     lt_node_reads_poke(w->node->reads);
 }
 

@@ -19,6 +19,7 @@
 
 struct lt_wake {
     char *dir;
+    const char *name; /* its last part */
     bool tried;
     void *context, *socket; /* socket NULL: nobody to tell */
     __typeof__(zmq_ctx_new) *ctx_new;
@@ -35,6 +36,7 @@ struct lt_wake *lt_wake_new(const char *attempt_dir)
     struct lt_wake *w = lt_calloc(1, sizeof *w);
 
     w->dir = lt_strdup(attempt_dir);
+    w->name = strrchr(w->dir, '/') ? strrchr(w->dir, '/') + 1 : w->dir;
     return w;
 }
 
@@ -87,7 +89,7 @@ void lt_wake_poke(struct lt_wake *w)
     if (!w->tried)
         open_socket(w);
     if (w->socket)
-        w->send(w->socket, "", 0, ZMQ_DONTWAIT);
+        w->send(w->socket, w->name, strlen(w->name), ZMQ_DONTWAIT);
 }
 
 void lt_wake_free(struct lt_wake *w)

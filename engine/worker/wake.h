@@ -1,5 +1,5 @@
-/* wake.h - tells the agent that the journal grew: ZeroMQ PUSH to the address in the attempt's
- * `wake`
+/* wake.h - tells the agent that the journal grew: ZeroMQ PUSH of the attempt folder's name to the
+ * address in its `wake`
  *
  * Losing any of these loses nothing, the agent looks by itself four times a second. libzmq brings
  * twenty libraries along, so it is loaded at the first poke, and the first poke comes after the

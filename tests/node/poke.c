@@ -1,4 +1,4 @@
-/* poke.c - ZeroMQ PUSH to the address in the attempt's `wake` */
+/* poke.c - ZeroMQ PUSH to the address in the attempt's `wake`, of its folder's name */
 #include "tests/node/poke.h"
 
 #include <string.h>
@@ -14,6 +14,7 @@ void poke_agent(const char *dir)
     static void *socket;
     LT_AUTO(lt_free) char *path = lt_attempt_path(dir, "wake");
     LT_BUF_AUTO address = {0};
+    const char *name = strrchr(dir, '/');
     int linger = 200;
 
     if (!socket && lt_file_read(path, 256, &address, NULL) == 0) {
@@ -23,5 +24,5 @@ void poke_agent(const char *dir)
         zmq_connect(socket, address.data);
     }
     if (socket)
-        zmq_send(socket, "", 0, ZMQ_DONTWAIT);
+        zmq_send(socket, name ? name + 1 : dir, strlen(name ? name + 1 : dir), ZMQ_DONTWAIT);
 }
