@@ -42,6 +42,7 @@ static bool is_candidate(const char *name, char **path)
         if (lstat(*path, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid())
             return true;
         lt_free(*path);
+        *path = NULL; /* it may match another one; and who called frees what there is */
     }
     return false;
 }
