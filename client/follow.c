@@ -31,7 +31,8 @@ struct following {
     struct lt_source *sources[RANKS_MAX];
     size_t n;
     struct lt_client_stream *watch;
-    bool lost; /* the connection */
+    bool warned; /* of what the checks found, or nobody asks */
+    bool lost;   /* the connection */
     bool cancelled;
 };
 
@@ -107,6 +108,15 @@ static void hint(struct following *x, const Lt__V1__End *e)
                 reason ? e->reason : "", x->f->job);
 }
 
+/* A job that was quicker than its watch. */
+static void warn_at_last(struct following *x)
+{
+    Lt__V1__JobStatus *s;
+
+    if (!x->warned && lt_ctl_get(x->ctl, x->f->job, &s) == 0)
+        lt_submit_warn(x->ctl, s);
+}
+
 /* LT_GO_ON until all are at their end. */
 static int ended(struct following *x)
 {
@@ -122,11 +132,28 @@ static int ended(struct following *x)
         return 0;
     if (e->result == LT__V1__JOB_RESULT__REFUSED)
         return refused(x);
+    warn_at_last(x);
     hint(x, e);
     return lt_job_exit_code(e->result, e->class_);
 }
 
 /* ---- streams */
+
+static bool wants_watch(const struct following *x)
+{
+    return x->all.progress || !x->warned;
+}
+
+static void on_status(struct following *x, const Lt__V1__JobStatus *s)
+{
+    if (!x->warned) {
+        if (s->n_problems)
+            lt_sources_pause(&x->all);
+        x->warned = lt_submit_warn(x->ctl, s);
+    }
+    if (!lt_sources_within_line(&x->all))
+        lt_progress_update(x->all.progress, s);
+}
 
 static void read_watch(struct following *x)
 {
@@ -137,11 +164,12 @@ static void read_watch(struct following *x)
     while (x->watch && (rc = lt_client_stream_read(x->watch, 0, &m, &status)) == 1) {
         const Lt__V1__WatchResponse *r = (const Lt__V1__WatchResponse *)m;
 
-        if (r->status && !lt_sources_within_line(&x->all))
-            lt_progress_update(x->all.progress, r->status);
+        if (r->status)
+            on_status(x, r->status);
     }
-    if (x->watch && rc != -EAGAIN) { /* the logs' streams decide what a lost connection means */
-        lt_client_stream_close(x->watch);
+    if (x->watch && (rc != -EAGAIN || !wants_watch(x))) {
+        lt_client_stream_close(
+            x->watch); /* the logs' streams decide what a lost connection means */
         x->watch = NULL;
     }
     lt_rpc_status_done(&status);
@@ -173,7 +201,7 @@ static int open_streams(struct following *x)
     x->lost = false;
     for (size_t i = 0; i < x->n && rc == LT_GO_ON && !x->lost; i++)
         rc = lt_source_open(x->sources[i], &x->lost);
-    if (rc == LT_GO_ON && !x->lost && x->all.progress)
+    if (rc == LT_GO_ON && !x->lost && wants_watch(x))
         open_watch(x);
     return rc;
 }
@@ -183,13 +211,10 @@ static int read_streams(struct following *x)
     int rc = LT_GO_ON;
 
     lt_client_wait(x->ctl->client, SLICE_MS);
+    read_watch(x); /* before what the job says */
     for (size_t i = 0; i < x->n && rc == LT_GO_ON; i++)
         rc = lt_source_read(x->sources[i], &x->lost);
-    if (rc == LT_GO_ON)
-        rc = ended(x);
-    if (rc == LT_GO_ON)
-        read_watch(x);
-    return rc;
+    return rc == LT_GO_ON ? ended(x) : rc;
 }
 
 /* ---- the loop */
@@ -276,7 +301,8 @@ int lt_follow(struct lt_ctl *ctl, const struct lt_follow *f)
                                   .follow = f->follow,
                                   .has_tail = f->has_tail,
                                   .tail = f->tail,
-                                  .heard_ns = lt_clock_mono_ns()}};
+                                  .heard_ns = lt_clock_mono_ns()},
+                          .warned = !f->submitted};
     int rc = choose_ranks(&x);
 
     if (rc)

@@ -19,6 +19,7 @@ struct lt_follow {
     const char *rank; /* "0", "all"; NULL: as the job's kind has it */
     bool follow;      /* until the job is done; else what there is now */
     bool cancel;      /* Ctrl-C cancels instead of detaching */
+    bool submitted;   /* just now: what its checks warn of is said, too */
     bool has_tail;
     uint64_t tail; /* lines, of each rank */
 };

@@ -76,8 +76,7 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
     sets = lt_ctl_list(ctl, "set", &n_sets);
     spec = lt_text_check_spec(text.data ? text.data : "", text.len, folder, sets, n_sets,
                               ctl->arena, &problems);
-    if (problems.errors || !(ctl->verb->flags & LT_VERB_EXACT) || isatty(2))
-        lt_ctl_problems(path, &problems);
+    lt_ctl_problems(path, &problems);
     rc = 0;
     if (!spec || problems.errors) {
         rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED,

@@ -33,6 +33,15 @@ int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
                        "the plan was refused, for what is listed above; job %s", s->id);
 }
 
+bool lt_submit_warn(struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
+{
+    if (s->state == LT__V1__JOB_STATE__NEW || s->state == LT__V1__JOB_STATE__HELD_CHECKING)
+        return false;
+    if (s->result != LT__V1__JOB_RESULT__REFUSED)
+        lt_plan_file_problems(ctl, s->problems, s->n_problems);
+    return true;
+}
+
 struct wait {
     struct lt_ctl *ctl;
     int exit_code;
@@ -44,7 +53,7 @@ static bool until_checked(void *arg, const Lt__V1__JobStatus *s, bool end)
     struct wait *w = arg;
 
     (void)end;
-    if (s->state == LT__V1__JOB_STATE__NEW || s->state == LT__V1__JOB_STATE__HELD_CHECKING)
+    if (!lt_submit_warn(w->ctl, s))
         return true;
     if (s->state == LT__V1__JOB_STATE__DONE && s->result == LT__V1__JOB_RESULT__REFUSED)
         w->exit_code = lt_submit_refused(w->ctl, s);

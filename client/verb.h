@@ -33,12 +33,10 @@ struct lt_option {
 };
 
 enum lt_verb_flags {
-    LT_VERB_OUTPUT = 1, /* takes -o table|json|jsonl|yaml */
-    LT_VERB_DAEMON = 2, /* needs a daemon */
-    LT_VERB_STARTS = 4, /* starts an embedded one when there is none */
-    LT_VERB_EXACT = 8,  /* what it writes is the job's output: warnings are for terminals only
-                           (events keep them) */
-    LT_VERB_COMMAND = 16, /* instead of its one argument: -- PROGRAM [ARGUMENT…] (command.h) */
+    LT_VERB_OUTPUT = 1,  /* takes -o table|json|jsonl|yaml */
+    LT_VERB_DAEMON = 2,  /* needs a daemon */
+    LT_VERB_STARTS = 4,  /* starts an embedded one when there is none */
+    LT_VERB_COMMAND = 8, /* instead of its one argument: -- PROGRAM [ARGUMENT…] (command.h) */
 };
 
 struct lt_verb {

@@ -39,7 +39,7 @@ static int submit(struct lt_ctl *ctl, const char *parent, const Lt__V1__JobSpec 
 
 static int run(struct lt_ctl *ctl)
 {
-    struct lt_follow f = {.follow = true};
+    struct lt_follow f = {.follow = true, .submitted = true};
     Lt__V1__JobSpec *changed;
     Lt__V1__JobStatus *parent;
     int rc = lt_follow_options(ctl, &f);

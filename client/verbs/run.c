@@ -20,7 +20,7 @@ static const struct lt_option options[] = {
 static int run(struct lt_ctl *ctl)
 {
     const char *interrupt = lt_ctl_string(ctl, "on-interrupt");
-    struct lt_follow f = {.follow = true};
+    struct lt_follow f = {.follow = true, .submitted = true};
     Lt__V1__JobSpec *spec;
     int rc = lt_follow_options(ctl, &f);
 
@@ -57,6 +57,6 @@ const struct lt_verb lt_verb_run = {
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,
     .max_args = 1,
-    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_EXACT | LT_VERB_COMMAND,
+    .flags = LT_VERB_DAEMON | LT_VERB_STARTS | LT_VERB_COMMAND,
     .run = run,
 };

@@ -546,7 +546,7 @@ def output_of_several_ranks(w):
             "    os.write(1 + i % 2, b'x%d ' % i if i % 3 else b'begin%d\\n%d ' % (i, i))\n"  # never a whole line
             "    touch(f'turn{turn}')\n"
             "if r == 2: os.write(2, b'\\xff\\x00\\r\\n'); touch('end')\nwait('end')\nsys.exit(r and 7)")
-    p = w.ctl("run", "--nproc", "3", "--", PYTHON, program(w, text), code=100, text=False)
+    p = w.ctl("run", "--nproc", "3", "--set", "job.resources.oversubscribe=true", "--", PYTHON, program(w, text), code=100, text=False)
     job = w.out("ps", "--all", "-q")
     err = p.stderr.decode(errors="surrogateescape").split("\nltctl run: ")
     check("exit code 7" in err[1], err)
@@ -576,7 +576,7 @@ def several_ranks_on_a_terminal(w):
     w.ltd()
     text = ("r = os.environ['RANK']\nif r == '0':\n    for i in range(3): os.write(2, f'\\r{i} of 2'.encode())\n    os.write(2, b'\\n'); touch('go')\n"
             "else: wait('go'); print('other')\n")
-    argv = ["run", "--nproc", "2", "--", PYTHON, program(w, text)]
+    argv = ["run", "--nproc", "2", "--set", "job.resources.oversubscribe=true", "--", PYTHON, program(w, text)]
     plain = re.compile("\033\\[[0-9;]*[a-zA-Z]")
     code, shown = w.on_terminal(*argv, env={"NO_COLOR": "1"})
     equal(code, 0, shown)
@@ -626,6 +626,20 @@ def more_ranks_than_are_followed(w):
     check("has 130 ranks; these are the first 128" in p.stderr, p.stderr)
     equal(w.ctl("logs", "--rank", "129", job).stderr, "")
     w.ctl("cancel", job)
+
+
+def warnings_are_said(w):
+    """What the checks on the node warn of, by submit, run and resume, before the job's output; a reason to stop it is none."""
+    w.ltd()
+    crowd = len(os.sched_getaffinity(0)) + 1
+    warning = f"warning: nproc: {crowd} ranks take turns on {crowd - 1} processor"
+    argv = ["--nproc", crowd, "--", "sh", "-c", "echo here >&2"]
+    p = w.ctl("run", *argv)
+    check(p.stderr.lstrip().startswith(warning) and p.stderr.count("here") == crowd, p.stderr)
+    p = w.ctl("submit", "--wait", *argv)
+    check(warning in p.stderr, p.stderr)
+    check(warning in w.ctl("resume", "--follow", p.stdout.strip()).stderr)
+    check("warning" not in w.ctl("run", "--set", "job.resources.oversubscribe=true", *argv).stderr)
 
 
 def one_rank_fails(w):
@@ -743,4 +757,4 @@ run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secre
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
      daemon_killed, metrics_of_a_command, the_example_of_the_page, metrics_again_after_a_retry, early_stopping, floods_of_metrics, metrics_on_a_full_disk, the_recorder_is_killed,
      several_ranks, output_of_several_ranks, several_ranks_on_a_terminal, several_ranks_after_a_kill, a_new_attempt_of_several_ranks,
-     more_ranks_than_are_followed, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
+     more_ranks_than_are_followed, warnings_are_said, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
