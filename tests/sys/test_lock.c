@@ -95,6 +95,29 @@ static void asking_does_not_take(void **state)
     waitpid(asker, NULL, 0);
 }
 
+/* Killed just after a fork: the child has the lock until it execs, and isn't meant to. */
+static void a_dead_holders_child_is_waited_for(void **state)
+{
+    (void)state;
+    const char *path = lt_test_path(lt_test_dir(), "lock");
+    pid_t first = child();
+    int fd;
+
+    if (first == 0) {
+        if (lt_lock_take(path, NULL) < 0)
+            _exit(1);
+        if (fork() == 0) {
+            usleep(50000); /* on its way to exec */
+        }
+        _exit(0);
+    }
+    waitpid(first, NULL, 0);
+    assert_true(lt_lock_held(path));
+    fd = lt_lock_take(path, NULL);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 static void removed_lock_file_is_not_the_lock(void **state)
 {
     (void)state;
@@ -219,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(second_taker_learns_who_has_it),
         cmocka_unit_test(asking_does_not_take),
+        cmocka_unit_test(a_dead_holders_child_is_waited_for),
         cmocka_unit_test(removed_lock_file_is_not_the_lock),
         cmocka_unit_test(identity_ends_with_the_process),
         cmocka_unit_test(other_threads_keep_a_process_alive),
