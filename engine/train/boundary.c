@@ -33,6 +33,17 @@ static bool is_saved(const struct lt_trainer *t)
     return t->saved && !memcmp(saved_now(t, now), t->saved_at, sizeof now);
 }
 
+/* It begins at what this run has saved, and needn't save it once more. Where rollbacks go is a function
+ * of the position, so that a plan with those takes its checkpoints whatever is there. */
+void lt_trainer_begin_saved(struct lt_trainer *t)
+{
+    if (lt_trainer_rolls_back(t))
+        return;
+    saved_now(t, t->saved_at);
+    t->saved = true;
+    t->recovery.last_step = t->pos.step;
+}
+
 /* Name under <run>/checkpoints, recovery/NAME, or the absolute path of another folder. */
 static char *event_name(const struct lt_trainer *t, const char *dir, const char *name)
 {

@@ -346,6 +346,8 @@ static int restore(struct lt_trainer *t, struct lt_error *err)
      */
     if (rc == 0 && t->saver)
         rc = lt_snapshot_new(t->session, &t->snapshot, err);
+    if (rc == 0 && same_run && lt_str_eq(t->checkpoint_name, t->c->start->checkpoint))
+        lt_trainer_begin_saved(t);
     if (rc == 0)
         rc = check_epochs(t, err);
     if (rc == 0)

@@ -176,6 +176,8 @@ int lt_trainer_finish_saves(struct lt_trainer *t, struct lt_error *err);
 /* Tells the journal and deletes the folder in the background; nothing when it isn't there. */
 int lt_trainer_remove(struct lt_trainer *t, const char *path, bool recovery, struct lt_error *err);
 int lt_trainer_final_save(struct lt_trainer *t, struct lt_error *err);
+/* The checkpoint it was told to begin at was usable, and is this run's. */
+void lt_trainer_begin_saved(struct lt_trainer *t);
 bool lt_trainer_name_taken(void *arg, const char *dir, const char *name, int index);
 enum lt_save_kind {
     LT_SAVE_REQUESTS, /* of callbacks */

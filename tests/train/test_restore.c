@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "engine/train/safetensors.h"
 #include "sys/file.h"
 #include "tests/data/make_idx.h"
@@ -92,6 +93,28 @@ static void an_older_one_is_used(void **state)
     ends(&r, 20, 2);
     rig_read(&r, "metrics.csv", &got);
     assert_string_equal(want.data, got.data);
+    rig_done(&r);
+}
+
+/* An attempt that was ended behind its last checkpoint finds all done, and saves nothing twice. */
+static void begun_at_the_end_it_changes_nothing(void **state)
+{
+    static const char plan[] = "trainer: {max_epochs: 2}\njob: {recovery: {every_n_steps: 10, keep: 3}}";
+    struct rig r;
+    LT_BUF_AUTO before = {0};
+    LT_BUF_AUTO list = {0};
+    LT_BUF_AUTO last = {0};
+
+    (void)state;
+    rig_init(&r, 20, 4, 2);
+    rig_fit(&r, plan, NULL);
+    rig_list(&r, "recovery", &before);
+    rig_fit(&r, plan, "checkpoints/epoch=1-step=20");
+    ends(&r, 20, 2);
+    rig_list(&r, "recovery", &list);
+    assert_string_equal(before.data, list.data);
+    rig_read(&r, "last", &last);
+    assert_true(lt_str_starts(last.data, "checkpoints/epoch=1-step=20"));
     rig_done(&r);
 }
 
@@ -305,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(goes_on_with_more_epochs),
         cmocka_unit_test(an_older_one_is_used),
+        cmocka_unit_test(begun_at_the_end_it_changes_nothing),
         cmocka_unit_test(none_is_left),
         cmocka_unit_test(a_named_one_must_be_good),
         cmocka_unit_test(weights_alone_cannot_be_continued),
