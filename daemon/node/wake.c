@@ -19,6 +19,7 @@
 #include "daemon/node/internal.h"
 #include "sys/log.h"
 
+#define SCHEME "ipc://"
 #define BUDGET 500
 #define QUEUE 1000
 #define NAME_BYTES 128
@@ -32,6 +33,7 @@ struct lt_node_wake {
     uv_check_t check;
     uv_idle_t idle;
     unsigned open; /* handles */
+    bool bound;
 };
 
 static bool readable(const struct lt_node_wake *w)
@@ -102,7 +104,7 @@ static char *address_of(const struct lt_node *n, const char *runtime_dir)
 {
     uint64_t h = lt_hash64(n->state_dir, strlen(n->state_dir));
 
-    return lt_format("ipc://%s/wake-%016llx", runtime_dir, (unsigned long long)h);
+    return lt_format(SCHEME "%s/wake-%016llx", runtime_dir, (unsigned long long)h);
 }
 
 static int bind_socket(struct lt_node_wake *w)
@@ -111,11 +113,15 @@ static int bind_socket(struct lt_node_wake *w)
 
     zmq_setsockopt(w->socket, ZMQ_RCVHWM, &queue, sizeof queue);
     zmq_setsockopt(w->socket, ZMQ_LINGER, &linger, sizeof linger);
-    return zmq_bind(w->socket, w->address);
+    w->bound = zmq_bind(w->socket, w->address) == 0;
+    return w->bound ? 0 : -1;
 }
 
+/* ZeroMQ leaves the socket's file; nobody else binds there while we hold the node's lock. */
 static void free_wake(struct lt_node_wake *w)
 {
+    if (w->bound)
+        unlink(w->address + strlen(SCHEME));
     if (w->socket)
         zmq_close(w->socket);
     if (w->context)
