@@ -1,7 +1,9 @@
-/* cgroup.c - a memory limit around a rank, where the node can make one
+/* cgroup.c - a group around a rank, where the node can make one: its memory limit, and all its processes
  *
  * The limit is the admitted number and some room: page cache and code count, too, and a rank that
- * keeps its promise must never be killed by it. It is there for the one that doesn't.
+ * keeps its promise must never be killed by it. It is there for the one that doesn't. A command that
+ * reserved no memory has none, but its group, too, says what belongs to it: a process that gave
+ * itself another environment carries no token (kill.c).
  */
 #include <string.h>
 
@@ -23,12 +25,12 @@ void lt_rank_cgroup_make(struct lt_rank *r)
     uint64_t memory = r->spec->memory_bytes;
     struct lt_error err = {0};
 
-    if (memory == 0 ||
-        lt_str_eq(r->node->inventory->memory_limits, lt_cgroup_kind_names[LT_CGROUP_NONE]))
+    if (lt_str_eq(r->node->inventory->memory_limits, lt_cgroup_kind_names[LT_CGROUP_NONE]))
         return;
-    memory += LT_MAX(memory / 4, (uint64_t)ROOM_LEAST);
+    if (memory)
+        memory += LT_MAX(memory / 4, (uint64_t)ROOM_LEAST);
     if (lt_cgroup_create(name, memory, &g, &err) < 0) {
-        lt_warning("agent: %s runs without a memory limit: %s", r->name, err.text);
+        lt_warning("agent: %s runs without a control group: %s", r->name, err.text);
         return;
     }
     r->spec->cgroup = lt_arena_strdup(r->arena, lt_cgroup_dir(g));

@@ -250,6 +250,8 @@ static void test_nothing_is_left_behind(void **state)
     gone("l1");
     wait_dead(child);
     die_with_shim("l2", "child step hang");
+    if (strcmp(w.got[0]->hello->inventory->memory_limits, "none") != 0)
+        die_with_shim("n1", "naked child step hang"); /* without a token, in its cgroup */
     die_with_shim("b1", "blank child blank step hang"); /* about to be another program */
     die_with_shim("r1", "restless restless restless restless restless restless step hang");
 }
