@@ -7,7 +7,9 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from harness import BUILD, SOURCE, Failed, Skipped, World, alive, check, equal, identity, run, wait_for  # noqa: E402,F401
+import harness  # noqa: E402
+from harness import BUILD, SOURCE, Failed, Skipped, World, alive, check, equal, identity, wait_for  # noqa: E402,F401
+from leftovers import nothing_left  # noqa: E402
 
 FASHION = "/usr/share/datasets/fashion-mnist"
 RECOVERY = 1100  # optimiser steps between the system's checkpoints
@@ -60,8 +62,24 @@ class TwoProcesses(World):
                 p.wait()
         return pids[0]
 
+    def kill_one(self, role):
+        """kill -9 of the `coordinator` or the `agent` alone."""
+        pid = self.daemon_pid({"agent": "node", "coordinator": "coord"}[role])
+        os.kill(pid, signal.SIGKILL)
+        for p in self.daemons:
+            if p.pid == pid:
+                p.wait()
+
+    def start_one(self, role):
+        World.ltd(self, "--role", role, *(["--coordinator", "unix:" + self.socket] if role == "agent" else []))
+
 
 make = TwoProcesses if os.environ.get("LT_TWO_PROCESSES") else World
+
+
+def run(tests, make=World):
+    """Each in a world of its own, at whose end nothing of it is left."""
+    harness.run(tests, make, nothing_left)
 
 
 def plan(w, name="fashion", samples=40000, batch=8, epochs=3, **replace):
@@ -150,6 +168,7 @@ def result(w, job):
         "model": read(folder, last, "model.safetensors"),
         "optimizer": read(folder, last, "optimizer.safetensors"),
         "metrics.csv": read(folder, "metrics.csv"),
+        "metrics": [(m["name"], m["step"], m["epoch"], m["value"]) for m in w.jsonl("metrics", job)],
         "tensorboard": tensorboard(os.path.join(folder, "tensorboard")),
         "last": last,
         "checkpoints": sorted(os.listdir(os.path.join(folder, "checkpoints"))),
@@ -158,7 +177,9 @@ def result(w, job):
 
 def same_result(got, expected):
     for what in expected:
-        check(got[what] == expected[what], what, "differs from the undisturbed run's")
+        a, b = got[what], expected[what]
+        lists = isinstance(a, list)
+        check(a == b, what, "differs from the undisturbed run's", lists and f"in {set(a) ^ set(b)}, {len(a)} instead of {len(b)}")
 
 
 def recovered(w, job, attempt=2):

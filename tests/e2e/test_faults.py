@@ -242,14 +242,11 @@ def only_with_two_processes():
 
 def restart(w, role):
     """kill -9 of one of the two; training goes on without it, or has ended."""
-    page, pid = Page(w.attempt_dir(w.out("ps", "-q"))), w.daemon_pid({"agent": "node", "coordinator": "coord"}[role])
+    page = Page(w.attempt_dir(w.out("ps", "-q")))
     before = page.step
-    os.kill(pid, signal.SIGKILL)
-    for p in w.daemons:
-        if p.pid == pid:
-            p.wait()
+    w.kill_one(role)
     wait_for(lambda: page.step > before, "training to go on")
-    World.ltd(w, "--role", role, *(["--coordinator", "unix:" + w.socket] if role == "agent" else []))
+    w.start_one(role)
 
 
 def each_daemon_killed_alone(w):

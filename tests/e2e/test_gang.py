@@ -1,36 +1,18 @@
 """Two ranks that train as one: any of them, its shim or ltd killed, stopped for a while or for ever; and nothing is left."""
+import json
 import os
-import random
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import (Page, RECOVERY, Skipped, World, alive, check, equal, identity, make, plan, read, result, run, run_dir, same_result,
                     wait_for)
+from kills import Kills, Watchers
+from leftovers import carriers, of_jobs
 
 RANKS = 2
 EVERY = 200  # optimiser steps between the system's checkpoints
 undisturbed = {}
-
-
-def segments():
-    """Shared memory of this machine: names, and System V segments that nobody is attached to."""
-    with open("/proc/sysvipc/shm") as f:
-        unattached = [line.split()[1] for line in f.readlines()[1:] if line.split()[6] == "0"]
-    return {f for f in os.listdir("/dev/shm") if f.startswith(("mpich_", "ucx_", "lt-", "ltd"))} | set(unattached)
-
-
-def carriers(job):
-    """Processes of any of the job's ranks."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as f:
-                if f"LT_TOKEN={job}.".encode() in f.read():
-                    found.append(int(pid))
-        except OSError:
-            pass
-    return found
 
 
 def ranks_plan(w, name="two", reproducible="strict", samples=24000, epochs=2, **replace):
@@ -42,7 +24,6 @@ def ranks_plan(w, name="two", reproducible="strict", samples=24000, epochs=2, **
 
 def prepare(w, *args):
     """The undisturbed run, made once, in a world where ltd runs."""
-    w.segments = segments()
     w.ltd(*args)
     if not undisturbed:
         job = w.submit(ranks_plan(w))
@@ -91,16 +72,6 @@ def stalled(w, job, active):
     return [e for e in conditions(w, job, "stalled") if e.get("active", True) == active]
 
 
-def nothing_left(w, *jobs):
-    for job in jobs:
-        equal(carriers(job), [], "processes of " + job)
-    wait_for(lambda: not os.listdir(os.path.join(w.state, "node", "attempts")), "the attempts' folders to be gone")
-    equal(segments() - w.segments, set(), "shared memory left")
-    for job in jobs:
-        left = [n for n in os.listdir(os.path.join(run_dir(w, job), "recovery")) if n.endswith(".tmp") or n.startswith(".")]
-        equal(left, [], "half-written checkpoints of " + job)
-
-
 def finish(w, job, attempts):
     code = w.wait_done(job).returncode
     check(code == 0, f"the job ended with {code}: {w.out('status', job)}\n{w.out('logs', job, code=None)}")
@@ -122,7 +93,7 @@ def a_rank_is_killed(w):
         end = [e for e in w.events(job, "attempt_ended") if e["attempt"] == attempt][0]
         check(f"rank {rank}: killed by signal 9" in end["reason"], "the first failure is the reason:", end)
     finish(w, job, 3)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def a_shim_is_killed(w):
@@ -136,7 +107,7 @@ def a_shim_is_killed(w):
     end = w.events(job, "attempt_ended")[0]
     check("rank 1: lt-shim died" in end["reason"], end)
     finish(w, job, 2)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def a_rank_is_killed_at_the_start(w):
@@ -146,7 +117,7 @@ def a_rank_is_killed_at_the_start(w):
     kill(victim)
     wait_for(lambda: not alive(other), "the other rank to be ended")
     finish(w, job, 2)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def ltd_is_killed(w):
@@ -162,7 +133,7 @@ def ltd_is_killed(w):
     w.ltd()
     check(all(alive(p) for p in workers), "the ranks are the same processes")
     finish(w, job, 1)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def a_rank_is_killed_while_the_coordinator_is_away(w):
@@ -186,7 +157,7 @@ def a_rank_is_killed_while_the_coordinator_is_away(w):
     end = w.events(job, "attempt_ended")[0]
     check("rank 1: killed by signal 9" in end["reason"], "the first failure is the reason:", end)
     finish(w, job, 2)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def two_jobs_at_once(w):
@@ -199,12 +170,11 @@ def two_jobs_at_once(w):
     kill(who(w, b, 1))
     for job in (a, b):
         finish(w, job, 2)
-    nothing_left(w, a, b)
+    of_jobs(w, a, b)
 
 
 def stopped_for_a_while(w):
     """A condition that passes. The job is long enough for its end to be told."""
-    w.segments = segments()
     w.ltd("--hang-after", "30")
     job = w.submit(ranks_plan(w, "long", epochs=400))
     victim = who(w, job, 1)
@@ -218,7 +188,7 @@ def stopped_for_a_while(w):
     w.ctl("cancel", job)
     equal(w.wait_done(job, code=103).returncode, 103)
     equal(w.status(job)["attempt"], 1)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def stopped_for_ever(w):
@@ -236,7 +206,7 @@ def stopped_for_ever(w):
         check("seen from outside" in log and "  thread " in log, f"rank {rank}'s log:", log)
         check("#0" in log or "no stacks:" in log, f"rank {rank}'s stack:", log)
     finish(w, job, 2)
-    nothing_left(w, job)
+    of_jobs(w, job)
 
 
 def more_ranks_than_processors(w):
@@ -258,34 +228,46 @@ def another_number_of_ranks(w):
                 "trainer.reproducible=relaxed")
     equal(w.wait_done(new).returncode, 0)
     check(conditions(w, new, "bits_changed"), "it is said")
-    nothing_left(w, job)
+    of_jobs(w, job)
+
+
+def newest_step(w, job, attempt):
+    """Steps of rank 0: 0 before it has any."""
+    try:
+        return Page(w.attempt_dir(job, attempt)).step
+    except (OSError, ValueError):
+        return 0
+
+
+def saved_names(events):
+    return {(e["name"], e["step"]) for e in events if e["type"] == "checkpoint_saved" and not e.get("recovery")}
 
 
 def killed_at_random(w):
-    """LT_KILLS of them (3): rank, shim or ltd."""
-    job = prepare(w)
-    seed = int(os.environ.get("LT_SEED", random.randrange(1 << 30)))
-    print(f"# LT_SEED={seed}", flush=True)
-    chance = random.Random(seed)
-    for _ in range(int(os.environ.get("LT_KILLS", 3))):
-        attempt = w.status(job)["attempt"]
-        if w.status(job)["state"] == "done":
-            break
-        pages = stepping(w, job, attempt, by=chance.randrange(1, 200))
-        what = chance.choice(["worker", "shim", "ltd"])
-        if what == "ltd":
-            w.kill_daemon()
-            w.ltd()
-            continue
-        process = identity(os.path.join(w.attempt_dir(job, attempt, chance.randrange(RANKS)), what))
-        if process and alive(process) and pages:
-            os.kill(process[0], signal.SIGKILL)
-            wait_for(lambda: w.status(job)["attempt"] > attempt or w.status(job)["state"] == "done", "a new attempt")
-            wait_for(lambda: w.status(job)["state"] in ("running", "done"), "it to run")
-    code = w.wait_done(job).returncode
-    equal(code, 0, w.out("status", job))
-    same_result(result(w, job), undisturbed)
-    nothing_left(w, job)
+    """LT_KILLS (10) times rank, shim or ltd, in as many jobs as that takes. Each ends with the undisturbed run's bits, and
+    whoever watched it saw each line, event and value, and none twice."""
+    calm = prepare(w)
+    equal(w.wait_done(calm).returncode, 0)
+    expected = saved_names(w.events(calm))
+    kills = Kills(w, RANKS, ["worker", "shim"], lambda job, attempt: newest_step(w, job, attempt), 200, least=10)
+    jobs = []
+    while kills.left:
+        job = w.submit(ranks_plan(w, **{"job: {": "job: {retries: {infrastructure: 1000}, resources: {oversubscribe: true}, ",
+                                        f"every_n_steps: {RECOVERY}": "every_n_steps: 50"}))
+        jobs.append(job)
+        watchers = Watchers(w, job, RANKS)
+        kills.disturb(job)
+        code = w.wait_done(job).returncode
+        equal(code, 0, w.out("status", job))
+        same_result(result(w, job), undisturbed)
+        events, values = watchers.saw_everything_once(run_dir(w, job), RANKS)
+        equal(saved_names(events), expected, "checkpoints told")
+        values = [json.loads(v) for v in values]
+        last = {(v["name"], v["step"]): v["value"] for v in values}
+        equal(last, {(n, s): v for n, s, _, v in undisturbed["metrics"]}, "values that a follower saw")
+        equal(len({(v["attempt"], v["name"], v["step"]) for v in values}), len(values), "values a follower saw twice")
+        of_jobs(w, job)
+    print(f"# {sum(kills.done.values())} kills in {len(jobs)} jobs: {dict(kills.done)}", flush=True)
 
 
 if __name__ == "__main__":

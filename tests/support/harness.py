@@ -270,8 +270,8 @@ class World:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
-def run(tests, make=World):
-    """Runs each test in a world of its own; with names as arguments only those. TAP on stdout."""
+def run(tests, make=World, after=lambda world: None):
+    """Runs each test in a world of its own, and after(world); with names as arguments only those. TAP on stdout."""
     chosen = [t for t in tests if len(sys.argv) < 2 or t.__name__ in sys.argv[1:]]
     failed = 0
     print(f"1..{len(chosen)}", flush=True)
@@ -280,6 +280,7 @@ def run(tests, make=World):
         began = time.monotonic()
         try:
             test(world)
+            after(world)
             world.stop()
             world.check_log()
             print(f"ok {number} - {test.__name__}", flush=True)
