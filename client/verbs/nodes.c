@@ -13,6 +13,8 @@ static const struct lt_column columns[] = {
     {"FREE", "memory_free", LT_COLUMN_BYTES},
     {"LIMITS", "memory_limits", LT_COLUMN_TEXT},
     {"ISA", "isa", LT_COLUMN_TEXT},
+    {"MPICH", "mpich", LT_COLUMN_TEXT},
+    {"UCX", "ucx", LT_COLUMN_TEXT},
     {"CPU", "cpu_model", LT_COLUMN_TEXT},
 };
 
@@ -31,6 +33,8 @@ static cJSON *row(const Lt__V1__NodeStatus *n)
     lt_json_text(o, "memory_limits", i->memory_limits);
     lt_json_text(o, "isa", i->isa);
     lt_json_text(o, "cpu_model", i->cpu_model);
+    lt_json_text(o, "mpich", i->mpich);
+    lt_json_text(o, "ucx", i->ucx);
     lt_json_text(o, "build", i->build);
     lt_json_text(o, "ltd", n->version);
     jobs = cJSON_AddArrayToObject(o, "jobs");

@@ -230,6 +230,10 @@ void lt_on_agent(struct lt_turn *t, const struct lt_core_input *in)
     case LT__V1__AGENT_MESSAGE__MESSAGE_RANK_CONDITION:
         on_rank_condition(t, node, m->rank_condition);
         break;
+    case LT__V1__AGENT_MESSAGE__MESSAGE_INVENTORY:
+        lt_on_inventory(node, m->inventory);
+        t->core->reschedule = true;
+        break;
     case LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES:
         on_samples(t, node, m->samples);
         break;

@@ -85,12 +85,11 @@ static void lose_session(struct lt_turn *t, struct lt_node *n)
     n->lost_ns = t->mono_ns;
 }
 
-static void set_inventory(struct lt_node *n, const Lt__V1__Hello *m)
+void lt_on_inventory(struct lt_node *n, const Lt__V1__Inventory *m)
 {
     if (n->inventory)
         lt__v1__inventory__free_unpacked(n->inventory, NULL);
-    n->inventory = (Lt__V1__Inventory *)lt_message_clone(&m->inventory->base);
-    lt_fold_string(&n->version, m->version);
+    n->inventory = (Lt__V1__Inventory *)lt_message_clone(&m->base);
 }
 
 static void meet_attempt(struct lt_turn *t, struct lt_node *n, const Lt__V1__KnownAttempt *k)
@@ -136,7 +135,8 @@ void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m,
     if (n->session)
         lose_session(t, n);
     n->session = session;
-    set_inventory(n, m);
+    lt_on_inventory(n, m->inventory);
+    lt_fold_string(&n->version, m->version);
     send_welcome(t, n, m, stored);
     for (size_t i = 0; i < m->n_attempts; i++)
         meet_attempt(t, n, m->attempts[i]);

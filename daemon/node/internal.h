@@ -17,6 +17,7 @@ struct lt_node_out;
 struct lt_node_reads;
 struct lt_node_pmi;
 struct lt_node_trim;
+struct lt_node_versions;
 struct lt_node_wake;
 struct lt_rpc_session;
 
@@ -46,6 +47,7 @@ struct lt_node {
     struct lt_node_reads *reads;
     struct lt_node_blobs *blobs;
     struct lt_node_trim *trim;
+    struct lt_node_versions *versions; /* NULL: known */
     uv_timer_t tick; /* runs while a rank runs */
     bool ticking;
     bool closing;
@@ -81,6 +83,9 @@ void lt_still_look(struct lt_node *n); /* called often, looks now and then */
 /* ---- inventory.c; allocated by lt_malloc, lives as long as the process */
 Lt__V1__Inventory *lt_node_inventory(const char *worker);
 void lt_node_inventory_free(Lt__V1__Inventory *inv);
+/* ---- versions.c: asks which MPICH is here, once, a moment after the start; inventory is told again */
+void lt_node_versions_open(struct lt_node *n);
+void lt_node_versions_close(struct lt_node_versions *v); /* NULL is fine */
 
 /* ---- wake.c: ZeroMQ PULL; NULL when it can't be had (the tick finds everything, a little later)
  */

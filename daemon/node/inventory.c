@@ -86,5 +86,7 @@ void lt_node_inventory_free(Lt__V1__Inventory *inv)
     lt_free(inv->boot_id);
     lt_free(inv->memory_limits);
     lt_free(inv->build);
+    lt_free(inv->mpich);
+    lt_free(inv->ucx);
     lt_free(inv);
 }

@@ -160,6 +160,7 @@ int lt_node_open(const struct lt_node_config *c, struct lt_node **out, struct lt
     n->checks = lt_node_checks_new(n, c->max_checks ? c->max_checks : CHECKS);
     n->reads = lt_node_reads_new(n);
     n->trim = lt_node_trim_new(n);
+    lt_node_versions_open(n);
     rc = lt_node_blobs_open(n, &n->blobs, err);
     if (rc == 0)
         rc = lt_ranks_scan(n, err);
@@ -206,6 +207,7 @@ void lt_node_close(struct lt_node *n, void (*on_closed)(void *user), void *user)
     lt_node_checks_close(n->checks);
     lt_node_reads_close(n->reads);
     lt_node_trim_close(n->trim);
+    lt_node_versions_close(n->versions);
     for (size_t i = 0; lt_map_next(n->ranks, &i, NULL, &r);) {
         lt_rank_save_ack(r);
         lt_rank_drop(r);

@@ -109,6 +109,18 @@ int lt_comm_check(const struct lt_comm_config *config, struct lt_error *err)
     return rc < 0 ? rc : find(&c, kind_of(config), err);
 }
 
+int lt_comm_versions(const struct lt_comm_config *config, struct lt_comm_versions *out,
+                     struct lt_error *err)
+{
+    struct lt_comm c = {.config = *config};
+    int rc = find(&c, kind_of(config), err);
+
+    *out = (struct lt_comm_versions){.mpich = "none", .ucx = "none"};
+    if (rc == 0 && c.impl->versions)
+        c.impl->versions(out);
+    return rc;
+}
+
 /* A plug-in's code stays mapped: its library may have handlers for the end of the process. */
 void lt_comm_close(struct lt_comm *c)
 {

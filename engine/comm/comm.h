@@ -96,6 +96,13 @@ LT_DEFINE_AUTO(struct lt_comm *, lt_comm_close)
 /* Could it be opened here: is the plug-in there, and its library? As lt_comm_open, without waiting for anybody. */
 int lt_comm_check(const struct lt_comm_config *c, struct lt_error *err);
 
+/* What stands behind a kind: versions of libraries, "none" where there is no such part. Loads them, opens nothing. Errors
+ * as lt_comm_check(). */
+struct lt_comm_versions {
+    char mpich[64], ucx[64];
+};
+int lt_comm_versions(const struct lt_comm_config *c, struct lt_comm_versions *out, struct lt_error *err);
+
 const char *lt_comm_kind(const struct lt_comm *c);
 int lt_comm_rank(const struct lt_comm *c);
 int lt_comm_world(const struct lt_comm *c);

@@ -38,9 +38,11 @@ struct lt_comm_impl {
     /* The core is wanted by others: sleeps until there may be progress, a few milliseconds at most. NULL: for a fixed
      * moment. */
     void (*sleep)(struct lt_comm *c);
+    /* Fills in what it knows. NULL: it needs no library. */
+    void (*versions)(struct lt_comm_versions *out);
 };
 
-#define LT_COMM_PLUGIN_ABI 2
+#define LT_COMM_PLUGIN_ABI 3
 
 struct lt_comm_plugin {
     uint32_t abi;

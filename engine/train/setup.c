@@ -222,15 +222,35 @@ static int open_session(struct lt_trainer *t, struct lt_error *err)
     return rc;
 }
 
+/* Ranks of one job must have the same library, whatever node they are on. */
+static int add_library(struct lt_trainer *t, struct lt_buf *json, struct lt_error *err)
+{
+    const struct lt_comm_config c = {.kind = lt_comm_kind(t->ranks.comm), .world = t->ranks.world};
+    struct lt_comm_versions v;
+    int rc;
+
+    if (!lt_str_eq(c.kind, "mpi") || !json->len || json->data[json->len - 1] != '}')
+        return 0;
+    rc = lt_comm_versions(&c, &v, err);
+    json->len--;
+    lt_buf_printf(json, "%s\"mpich\":\"%s\",\"ucx\":\"%s\"}", json->len > 1 ? "," : "", v.mpich,
+                  v.ucx);
+    return rc;
+}
+
 static int put_profile(struct lt_trainer *t, struct lt_error *err)
 {
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     Lt__V1__Profile p = LT__V1__PROFILE__INIT;
     LT_BUF_AUTO json = {0};
+    int rc;
 
     if (t->c->start->has_profile && t->c->start->profile.len)
         return 0;
     lt_session_profile(t->session, &json);
+    rc = add_library(t, &json, err);
+    if (rc < 0)
+        return rc;
     r.type_case = LT__V1__JOURNAL_RECORD__TYPE_PROFILE;
     r.profile = &p;
     p.has_profile = true;

@@ -445,9 +445,27 @@ static void all_kinds_are_under_way_at_once(void **state)
     everywhere(mixed_at_once, NULL);
 }
 
+static void versions_are_of_what_is_loaded(void **state)
+{
+    struct lt_comm_config c = {.kind = "shm", .world = 2};
+    struct lt_comm_versions v;
+    struct lt_error err = {0};
+
+    (void)state;
+    assert_int_equal(lt_comm_versions(&c, &v, &err), 0);
+    assert_string_equal(v.mpich, "none");
+    c.kind = "mpi";
+    c.plugins = "/nowhere";
+    assert_int_equal(lt_comm_versions(&c, &v, &err), -ENOENT);
+    assert_string_equal(v.mpich, "none");
+    assert_string_equal(v.ucx, "none");
+    assert_non_null(strstr(err.text, "libmpich12"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(versions_are_of_what_is_loaded),
         cmocka_unit_test(all_reduce_has_the_bits_of_rank_order),
         cmocka_unit_test(buckets_and_terms_are_one_flat_sum),
         cmocka_unit_test(every_other_collective),

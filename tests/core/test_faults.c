@@ -348,8 +348,13 @@ static void an_empty_message_is_no_disaster(void **state)
     record(w, 0, "a", 1, offset, NULL);
     d = &lt__v1__agent_message__descriptor;
     for (unsigned i = 0; i < d->n_fields; i++) {
-        uint8_t packed[] = {(uint8_t)(d->fields[i].id << 3 | 2), 0};
-        Lt__V1__AgentMessage *m = lt__v1__agent_message__unpack(NULL, sizeof packed, packed);
+        unsigned tag = d->fields[i].id << 3 | 2; /* a varint; 0: of no bytes */
+        uint8_t packed[] = {(uint8_t)(tag & 0x7f), (uint8_t)(tag >> 7), 0};
+        bool two = tag > 0x7f;
+        Lt__V1__AgentMessage *m;
+
+        packed[0] |= two ? 0x80 : 0;
+        m = lt__v1__agent_message__unpack(NULL, two ? 3 : 2, packed);
 
         assert_non_null(m);
         say(w, 0, m);

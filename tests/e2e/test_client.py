@@ -328,6 +328,8 @@ def nodes(w):
     n, = c.nodes.List(nodes_pb2.NodesListRequest()).nodes
     equal(n.state, "ready")
     check(n.inventory.cpus >= 1 and n.inventory.memory_bytes > 1 << 20 and n.inventory.build, n)
+    n = wait_for(lambda: (lambda n: n.inventory.mpich and n)(c.nodes.Get(nodes_pb2.NodeRequest(node=n.name))), "MPICH's version")
+    check(n.inventory.ucx and n.inventory.cpus >= 1, n)
     equal(c.nodes.Drain(nodes_pb2.NodeRequest(node=n.name)).state, "drained")
     job = c.submit(spec())
     wait_for(lambda: c.get(job).state == ev.QUEUED, "the job to wait")

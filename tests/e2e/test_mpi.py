@@ -1,4 +1,6 @@
 """Anybody's MPICH program as a job of several ranks, while ltd is killed; and who has no business at the ranks' socket."""
+import base64
+import json
 import os
 import random
 import signal
@@ -157,6 +159,11 @@ def collectives(w, job):
     return [e["value"] for e in w.events(job, "resolved") if e["field"] == "collectives"]
 
 
+def profile(w, job):
+    """Of the first attempt."""
+    return json.loads(base64.b64decode(w.events(job, "profile")[0]["profile"]))
+
+
 def shared_memory_and_mpi_have_the_same_bits(w):
     before = segments()
     got = {}
@@ -165,6 +172,7 @@ def shared_memory_and_mpi_have_the_same_bits(w):
         job = w.submit(two_ranks(w))
         equal(w.wait_done(job).returncode, 0, w.out("logs", job))
         equal(collectives(w, job), [kind])
+        equal("mpich" in profile(w, job), kind == "mpi", "the library in the execution profile")
         got[kind] = result(w, job)
         w.kill_daemon()
     same_result(got["mpi"], got["shm"])

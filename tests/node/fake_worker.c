@@ -17,7 +17,7 @@
  *   join      a collective with all ranks of the attempt: goes on when every one has begun it
  *   loop      join and a step, again and again, until all ranks are cancelled or stopped
  *
- * With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is
+ * With --libraries it says which it has. With --plan-only it reads a spec and answers: memory_bytes is the spec's size, name `bad` is
  * refused, `slow` never ends, `crash` dies by a signal.
  */
 #include <errno.h>
@@ -358,6 +358,8 @@ int main(int argc, char **argv)
         become_another((unsigned)atoi(argv[2]));
     if (argc > 1 && strcmp(argv[1], "--plan-only") == 0)
         leave(plan_only());
+    if (argc > 1 && strcmp(argv[1], "--libraries") == 0)
+        leave(printf("mpich 9.8.7\nucx none\n") < 0);
     if (lt_file_read(lt_attempt_path(f.dir, "spec"), 1 << 20, &bytes, NULL) < 0 ||
         lt_wire_decode(&lt__v1__start_rank__descriptor, bytes.data, bytes.len, arena, &m, NULL) <
             0 ||

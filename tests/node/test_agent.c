@@ -95,6 +95,23 @@ static void test_hello_has_inventory(void **state)
     assert_int_equal(h->n_attempts, 0);
 }
 
+/* Asked for behind the welcome, told when known; a later hello has it. */
+static void test_the_libraries_are_told(void **state)
+{
+    const Lt__V1__Inventory *i;
+
+    (void)state;
+    assert_null(w.got[0]->hello->inventory->mpich);
+    i = world_wait(&w, &at, LT__V1__AGENT_MESSAGE__MESSAGE_INVENTORY, NULL)->inventory;
+    assert_string_equal(i->mpich, "9.8.7");
+    assert_string_equal(i->ucx, "none");
+    assert_true(i->cpus >= 1);
+    world_leave(&w);
+    world_return(&w);
+    i = world_wait(&w, &at, LT__V1__AGENT_MESSAGE__MESSAGE_HELLO, NULL)->hello->inventory;
+    assert_string_equal(i->mpich, "9.8.7");
+}
+
 static void test_rank_runs_and_ends(void **state)
 {
     const Lt__V1__RankExited *x;
@@ -532,6 +549,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(hello_has_inventory),
+        TEST(the_libraries_are_told),
         TEST(rank_runs_and_ends),
         TEST(ends_are_classified),
         TEST(rank_has_its_own_cgroup),

@@ -48,4 +48,7 @@ void mpi_lanes_close(struct mpi *m);
 void mpi_lanes_begin(struct mpi *m, const struct lt_coll *k);
 int mpi_lanes_progress(struct mpi *m, const struct lt_coll *k); /* 1: done; 0; -EIO */
 
+/* ---- versions.c */
+void mpi_versions(struct lt_comm_versions *out);
+
 #endif

@@ -108,6 +108,7 @@ static const struct lt_comm_impl impl = {
     .close = mpi_close,
     .begin = mpi_begin,
     .progress = mpi_progress,
+    .versions = mpi_versions,
 };
 
 extern const struct lt_comm_plugin lt_comm_plugin_mpi;
