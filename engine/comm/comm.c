@@ -318,15 +318,15 @@ static void nap(struct lt_comm *c)
         nanosleep(&(struct timespec){0, NAP_NS}, NULL);
 }
 
-/* The i-th time that a wait found nothing done. Peers are near on an idle machine, where sleeping costs more than it
+/* The i-th time in a row that a wait found that nothing moved, since `still_ns`. Peers are near on an idle machine, where sleeping costs more than it
  * waits; with other work on it, who yields comes behind all others' time slices, and who sleeps before them. */
-static void let_others(struct lt_comm *c, unsigned i, uint64_t began_ns)
+static void let_others(struct lt_comm *c, unsigned i, uint64_t still_ns)
 {
     uint64_t before = lt_clock_mono_ns();
 
     if (i <= SPIN) {
         pause_a_moment();
-    } else if (c->crowded || before - began_ns > PATIENCE_NS) {
+    } else if (c->crowded || before - still_ns > PATIENCE_NS) {
         c->crowded -= c->crowded > 0;
         nap(c);
     } else {
@@ -338,12 +338,18 @@ static void let_others(struct lt_comm *c, unsigned i, uint64_t began_ns)
 
 int lt_comm_wait(struct lt_comm *c, struct lt_coll *k, struct lt_error *err)
 {
-    uint64_t from = lt_clock_mono_ns(), took;
+    uint64_t from = lt_clock_mono_ns(), still = from, moves, took;
     int rc = lt_comm_test(c, k, err);
 
     for (unsigned i = 1; rc == 0; i++) {
-        let_others(c, i, from);
+        let_others(c, i, still);
+        moves = c->moves;
         rc = lt_comm_test(c, k, err);
+        if (c->moves != moves) {
+            still = lt_clock_mono_ns();
+            i = 0;
+            continue;
+        }
         if (rc == 0 && i % ASK_EVERY == 0 && c->config.give_up && c->config.give_up(c->config.arg))
             rc = give_up(c, k, err);
     }

@@ -22,6 +22,7 @@ struct lt_comm {
     void *library; /* of a plug-in */
     struct lt_coll *head, *tail; /* under way, oldest first */
     uint64_t seq;                /* of the newest */
+    uint64_t moves;              /* goes up whenever a collective got on: who waits for it has patience again */
     unsigned crowded;            /* naps to come: somebody else wants our core */
     int failed;                  /* -errno of the first failure: nothing works any more */
     struct lt_comm_stats stats;
@@ -33,7 +34,7 @@ struct lt_comm_impl {
     void (*close)(struct lt_comm *c); /* NULL: nothing to do; called also when open failed */
     /* k has become the head. 1: done at once; 0; -errno. */
     int (*begin)(struct lt_comm *c, struct lt_coll *k);
-    /* 1: done; 0: not yet; -errno. Never blocks. */
+    /* 1: done; 0: not yet; -errno. Never blocks. Counts in c->moves what it could do. */
     int (*progress)(struct lt_comm *c, struct lt_coll *k);
     /* The core is wanted by others: sleeps until there may be progress, a few milliseconds at most. NULL: for a fixed
      * moment. */

@@ -185,7 +185,8 @@ static int progress(struct lt_comm *c, struct lt_coll *k)
     bool done = shm_progress(s, k);
 
     c->stats.sent += s->sent;
-    s->sent = 0;
+    c->moves += s->moves;
+    s->sent = s->moves = 0;
     return done;
 }
 

@@ -42,7 +42,7 @@ struct shm {
     size_t total;            /* elements */
     bool direct;             /* everybody adds everything up */
     size_t put, reduced, taken; /* chunks of this collective that we have done */
-    uint64_t sent;
+    uint64_t sent, moves;
 };
 
 /* ---- shm_move.c */

@@ -350,6 +350,7 @@ bool shm_progress(struct shm *s, const struct lt_coll *k)
         moved = do_put(s, k);
         moved |= do_reduce(s, k);
         moved |= do_take(s, k);
+        s->moves += moved;
     }
     if (s->taken < s->chunks)
         return false;

@@ -404,6 +404,7 @@ int mpi_lanes_progress(struct mpi *m, const struct lt_coll *k)
                 return rc;
             busy |= m->lane[i].state != LANE_FREE;
         }
+        m->moves += moved;
     }
     return !busy && m->next >= m->total;
 }

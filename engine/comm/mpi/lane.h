@@ -38,7 +38,7 @@ struct mpi {
     const void **sources; /* of a sum: LT_COLL_TERMS_MAX, or world if that is more */
     char *memory;
     size_t bytes;
-    uint64_t sent;
+    uint64_t sent, moves;
     bool barrier;
     MPI_Request barrier_request;
 };
