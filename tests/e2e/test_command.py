@@ -1,5 +1,6 @@
 """Command jobs: programs that aren't ours, with queue, logs, exit codes, retries, metrics and the kill ladder of any job
 (docs/command-jobs.md). What such a program may do to itself and to others has a documented outcome (docs/faults.md)."""
+import contextlib
 import csv
 import json
 import os
@@ -504,8 +505,9 @@ def the_recorder_is_killed(w):
 
     def recorder():
         for k in read(f"/proc/{shim}/task/{shim}/children").decode().split():
-            if b"lt-recorder" in read(f"/proc/{k}/cmdline"):
-                return int(k)
+            with contextlib.suppress(FileNotFoundError):  # gone between the two
+                if b"lt-recorder" in read(f"/proc/{k}/cmdline"):
+                    return int(k)
     for i in range(6):
         there(w, f"wrote{i}")
         wait_for(lambda: len(points(w, job)) > i, f"value {i}")
