@@ -15,9 +15,11 @@
 
 struct word {
     const char *field, *word, *reason, *remedy; /* reason NULL: accepted */
+    bool same;                                  /* as another one; not worth an advice */
 };
-#define WORD(message, field, word) {#field, word, NULL, NULL},
-#define REFUSED(message, field, word, reason, remedy) {#field, word, reason, remedy},
+#define WORD(message, field, word) {#field, word, NULL, NULL, false},
+#define SAME(message, field, word, other) {#field, word, NULL, NULL, true},
+#define REFUSED(message, field, word, reason, remedy) {#field, word, reason, remedy, false},
 static const struct word words[] = {
 #include "proto/plan_words.h"
 };
@@ -45,7 +47,7 @@ static void check_word(const struct lt_check *c, const char *field, const char *
         return;
     }
     for (size_t i = 0; i < LT_ARRAY_LEN(words) && n < LT_ARRAY_LEN(accepted); i++)
-        if (!strcmp(words[i].field, field) && !words[i].reason)
+        if (!strcmp(words[i].field, field) && !words[i].reason && !words[i].same)
             accepted[n++] = words[i].word;
     near = lt_suggest(value, accepted, n);
     lt_buf_printf(&remedy, near ? "did you mean `%s`?" : "write %s", near ? near : "");

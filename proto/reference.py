@@ -134,14 +134,15 @@ def read_rules():
 
 
 def read_words():
-    """{(message, field): ([accepted, …], [refused, …])}"""
+    """{(message, field): ([accepted, …], [refused, …], {other: [the same, …]})}"""
     out = {}
-    row = re.compile(r'^(WORD|REFUSED)\((\w+), (\w+), "([^"]+)"')
+    row = re.compile(r'^(WORD|SAME|REFUSED)\((\w+), (\w+), "([^"]+)"(?:, "([^"]+)")?')
     for line in (HERE / 'plan_words.h').read_text().splitlines():
         m = row.match(line)
         if m:
-            kind, message, field, word = m.groups()
-            out.setdefault((message, field), ([], []))[kind == 'REFUSED'].append(word)
+            kind, message, field, word, other = m.groups()
+            accepted, refused, same = out.setdefault((message, field), ([], [], {}))
+            (same.setdefault(other, []) if kind == 'SAME' else refused if kind == 'REFUSED' else accepted).append(word)
     return out
 
 
@@ -195,8 +196,11 @@ class Manual:
             sentence = '; '.join(self.ranges[key])
             parts.append(sentence[0].upper() + sentence[1:] + '.')
         if key in self.words:
-            accepted, refused = self.words[key]
-            parts.append('One of ' + ', '.join(f'`{w}`' for w in accepted) + '. Known, but refused by this version: ' +
+            accepted, refused, same = self.words[key]
+            parts.append('One of ' + ', '.join(f'`{w}`' for w in accepted) + '.')
+            for other, names in same.items():
+                parts.append(f'The same as `{other}`: ' + ', '.join(f'`{w}`' for w in names) + '.')
+            parts.append('Known, but refused by this version: ' +
                          ', '.join(f'`{w}`' for w in refused) + '.')
         if key in PATHS:
             parts.append('A relative path starts at the plan file.')
