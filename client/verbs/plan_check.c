@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/str.h"
@@ -10,7 +11,9 @@
 #include "client/ctl.h"
 #include "client/output.h"
 #include "client/plan_file.h"
+#include "proto/plan.h"
 #include "proto/text/text.h"
+#include "sys/cpuset.h"
 
 static const struct lt_option options[] = {
     {"set", 0, LT_OPTION_LIST, "PATH=VALUE",
@@ -123,6 +126,34 @@ static size_t count_errors(const Lt__V1__CheckDone *d)
     return n;
 }
 
+/* What submit says on the node, which may be another machine: a warning here. */
+static void warn_of_ranks(struct lt_ctl *ctl, const Lt__V1__JobSpec *spec, Lt__V1__CheckDone *d)
+{
+    bool command = spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
+    const Lt__V1__Job *job = command ? spec->command->job : spec->plan->job;
+    uint64_t ranks = command ? spec->command->nproc : lt_plan_world(spec->plan);
+    int cpus = lt_cpu_usable();
+    Lt__V1__Problem **problems, *p;
+
+    if (ranks <= (uint64_t)cpus || (job && job->resources && job->resources->oversubscribe))
+        return;
+    p = lt_arena_alloc(ctl->arena, sizeof *p);
+    lt__v1__problem__init(p);
+    p->has_severity = true;
+    p->severity = LT__V1__PROBLEM__SEVERITY__WARNING;
+    p->path = (char *)(command ? "nproc" : "trainer.devices");
+    p->reason =
+        lt_arena_format(ctl->arena, "%llu ranks, but this machine has %d processor%s; %s",
+                        (unsigned long long)ranks, cpus, cpus == 1 ? "" : "s",
+                        command ? "they would take turns here" : "a node like it refuses them");
+    p->remedy = (char *)"fewer ranks, a larger node, or job.resources.oversubscribe: true";
+    problems = lt_arena_alloc(ctl->arena, (d->n_problems + 1) * sizeof *problems);
+    for (size_t i = 0; i < d->n_problems; i++)
+        problems[i] = d->problems[i];
+    problems[d->n_problems++] = p;
+    d->problems = problems;
+}
+
 static int run(struct lt_ctl *ctl)
 {
     const char *path = ctl->program ? "the command" : ctl->args[0];
@@ -135,6 +166,7 @@ static int run(struct lt_ctl *ctl)
         rc = lt_checker_run(ctl, spec, &d);
     if (rc)
         return rc;
+    warn_of_ranks(ctl, spec, d);
     errors = count_errors(d);
     lt_plan_file_problems(ctl, d->problems, d->n_problems);
     if (lt_ctl_output(ctl) != LT_OUTPUT_TABLE) {
@@ -157,7 +189,9 @@ const struct lt_verb lt_verb_plan_check = {
     .summary = "Check a plan and print its layers, kernels and cost",
     .details = "Everything that `submit` checks, on this machine and without a daemon: the plan's "
                "fields, its shapes, its data,\n"
-               "its memory. Exit code 3 when something is wrong, with every problem listed.",
+               "its memory. Exit code 3 when something is wrong, with every problem listed. More ranks than "
+               "this machine has processors are\n"
+               "a warning: the node may be another one.",
     .options = options,
     .n_options = LT_ARRAY_LEN(options),
     .min_args = 1,

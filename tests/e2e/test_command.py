@@ -642,6 +642,11 @@ def warnings_are_said(w):
     check(warning in p.stderr, p.stderr)
     check(warning in w.ctl("resume", "--follow", p.stdout.strip()).stderr)
     check("warning" not in w.ctl("run", "--set", "job.resources.oversubscribe=true", *argv).stderr)
+    check(f"warning: nproc: {crowd} ranks, but this machine has {crowd - 1} processor" in w.ctl("plan", "check", *argv).stderr)
+    plan = ["plan", "check", os.path.join(SOURCE, "examples", "fashion-mlp.yaml"), "--set", f"trainer.devices={crowd}"]
+    check(f"warning: trainer.devices: {crowd} ranks, but this machine has {crowd - 1} processor" in w.ctl(*plan).stderr)
+    equal([x["path"] for x in w.json(*plan)["problems"]], ["trainer.devices"])
+    equal(w.json(*plan, "--set", "job.resources.oversubscribe=true")["problems"], [])
 
 
 def one_rank_fails(w):
