@@ -322,7 +322,7 @@ static void mpi_programs_dont_notice_that_the_agent_is_another(void **state)
 
 static void leftovers_go_and_what_is_used_stays(void **state)
 {
-    static const char path[] = "/dev/shm/mpich_shar_tmpLtTest";
+    LT_AUTO(lt_free) char *path = lt_format("/dev/shm/mpich_shar_tmpLtTest%d", (int)getpid());
     int fd = open(path, O_RDWR | O_CREAT, 0600), segment, status;
     pid_t pid;
     void *map;

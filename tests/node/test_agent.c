@@ -177,13 +177,14 @@ static void test_rank_has_its_own_cgroup(void **state)
     const char *limits = w.got[0]->hello->inventory->memory_limits;
     bool expected = strcmp(limits, "none") != 0;
     LT_AUTO(lt_free) char *spec = world_attempt_file(&w, "g", "spec");
+    LT_AUTO(lt_free) char *group = lt_format("ltd-%s.1.0", world_job(&w, "g"));
     pid_t pid;
     size_t n;
 
     (void)state;
     world_start_rank(&w, "g", 1, "step wait");
     pid = (pid_t)world_wait(&w, &at, STARTED, "g")->rank_started->pid;
-    assert_int_equal(strstr(cgroups_of(pid), "ltd-g.1.0") != NULL, expected);
+    assert_int_equal(strstr(cgroups_of(pid), group) != NULL, expected);
     world_signal(&w, "g", 1, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
     gone("g");
     if (expected) {
@@ -289,7 +290,7 @@ static void test_killed_agent_adopts_again(void **state)
     agent_start(&w);
     h = world_wait(&w, &at, LT__V1__AGENT_MESSAGE__MESSAGE_HELLO, NULL)->hello;
     assert_int_equal(h->n_attempts, 1);
-    assert_string_equal(h->attempts[0]->job, "r");
+    assert_string_equal(h->attempts[0]->job, world_job(&w, "r"));
     assert_int_equal(h->attempts[0]->pid, pid);
     assert_true(h->attempts[0]->running);
     assert_int_equal(h->attempts[0]->journal_offset, offset);
@@ -382,7 +383,7 @@ static void test_forget_removes_the_folder(void **state)
     world_start_rank(&w, "f", 1, "finish");
     gone("f");
     assert_true(lt_file_exists(spec));
-    m.job = (char *)"f";
+    m.job = (char *)world_job(&w, "f");
     m.has_attempt = true;
     m.attempt = 1;
     world_send(&w, LT__V1__COORDINATOR_MESSAGE__MESSAGE_FORGET, &m);
@@ -400,7 +401,7 @@ static void test_samples_show_the_page(void **state)
     do {
         s = world_wait(&w, &at, SAMPLES, NULL)->samples->samples[0];
     } while (s->step < 3);
-    assert_string_equal(s->job, "p");
+    assert_string_equal(s->job, world_job(&w, "p"));
     assert_string_equal(s->phase, "training");
     world_signal(&w, "p", 1, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
     gone("p");
@@ -408,14 +409,17 @@ static void test_samples_show_the_page(void **state)
 
 static void test_environment_of_a_rank(void **state)
 {
+    const char *job = world_job(&w, "v");
+    LT_AUTO(lt_free) char *want =
+        lt_format("RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLOCAL_WORLD_SIZE=1\nLTD_JOB=%s\n"
+                  "LT_TOKEN=%s.1.0\nOMP_NUM_THREADS=1\n", job, job);
     char *text;
 
     (void)state;
     world_start_rank(&w, "v", 1, "env finish");
     gone("v");
     text = read_text(lt_test_path(w.run, "logs/1/0.out"), NULL);
-    assert_non_null(strstr(
-        text, "RANK=0\nWORLD_SIZE=1\nLOCAL_RANK=0\nLOCAL_WORLD_SIZE=1\nLTD_JOB=v\nLT_TOKEN=v.1.0\nOMP_NUM_THREADS=1\n"));
+    assert_non_null(strstr(text, want));
     assert_non_null(strstr(text, "PMI_RANK=(unset)"));
 }
 
@@ -483,7 +487,7 @@ static const Lt__V1__CheckDone *check(const char *job, const char *name)
     plan.name = (char *)name;
     spec.kind_case = LT__V1__JOB_SPEC__KIND_PLAN;
     spec.plan = &plan;
-    m.job = (char *)job;
+    m.job = (char *)world_job(&w, job);
     m.spec = &spec;
     world_send(&w, LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK, &m);
     return world_wait(&w, &at, CHECK_DONE, job)->check_done;

@@ -62,7 +62,7 @@ static void ask_check(const char *job)
     plan.model = &model;
     spec.kind_case = LT__V1__JOB_SPEC__KIND_PLAN;
     spec.plan = &plan;
-    m.job = (char *)job;
+    m.job = (char *)world_job(&w, job);
     m.spec = &spec;
     world_send(&w, LT__V1__COORDINATOR_MESSAGE__MESSAGE_CHECK, &m);
 }

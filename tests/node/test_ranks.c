@@ -103,7 +103,7 @@ static void wait_for_step(const char *job)
     for (;;) {
         m = world_wait(&w, &from, LT__V1__AGENT_MESSAGE__MESSAGE_SAMPLES, NULL)->samples;
         for (size_t i = 0; i < m->n_samples; i++)
-            if (strcmp(m->samples[i]->job, job) == 0 && m->samples[i]->step > 0)
+            if (strcmp(m->samples[i]->job, world_job(&w, job)) == 0 && m->samples[i]->step > 0)
                 return;
     }
 }
@@ -134,7 +134,7 @@ static void log_has(uint32_t rank, const char *suffix, const char *part)
 /* Processes that carry the job's token. */
 static unsigned carriers(const char *job)
 {
-    LT_AUTO(lt_free) char *token = lt_format("LT_TOKEN=%s.", job);
+    LT_AUTO(lt_free) char *token = lt_format("LT_TOKEN=%s.", world_job(&w, job));
     DIR *d = opendir("/proc");
     const struct dirent *e;
     unsigned n = 0;
@@ -237,10 +237,15 @@ static void the_first_to_die_is_known_by_its_time(void **state)
     assert_int_equal(carriers("ranks-k"), 0);
 }
 
+static char *folder_of(const char *job, uint32_t rank)
+{
+    return lt_format("%s/node/attempts/%s.1.%u", w.dir, world_job(&w, job), rank);
+}
+
 /* Its folder says so; messages may not come. */
 static pid_t worker_of(const char *job, uint32_t rank)
 {
-    LT_AUTO(lt_free) char *dir = lt_format("%s/node/attempts/%s.1.%u", w.dir, job, rank);
+    LT_AUTO(lt_free) char *dir = folder_of(job, rank);
     struct lt_identity worker;
 
     assert_int_equal(lt_attempt_read_identity(dir, "worker", &worker, NULL), 0);
@@ -330,7 +335,7 @@ static void a_rank_that_ends_well_leaves_the_others_alone(void **state)
 static void shims_death_has_a_time_too(void **state)
 {
     static const char *const scripts[] = {"loop", "loop"};
-    LT_AUTO(lt_free) char *dir = lt_format("%s/node/attempts/ranks-s.1.1", w.dir);
+    LT_AUTO(lt_free) char *dir = folder_of("ranks-s", 1);
     const Lt__V1__RankExited *x;
     struct lt_identity shim;
 

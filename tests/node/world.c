@@ -260,6 +260,11 @@ static void give_up(struct world *w, int kind, const char *job)
     fail_msg("no message of kind %d for job %s", kind, job ? job : "(any)");
 }
 
+const char *world_job(struct world *w, const char *word)
+{
+    return lt_arena_format(w->arena, "%s-%d", word, (int)getpid());
+}
+
 static bool is_one_of(const Lt__V1__AgentMessage *m, const int *kinds, size_t n, const char *job)
 {
     for (size_t i = 0; i < n; i++)
@@ -273,6 +278,7 @@ static const Lt__V1__AgentMessage *wait_any(struct world *w, size_t *from, const
 {
     uint64_t deadline = lt_clock_mono_ns() + PATIENCE_NS;
 
+    job = job ? world_job(w, job) : NULL;
     for (;;) {
         while (*from < w->n) {
             const Lt__V1__AgentMessage *m = w->got[(*from)++];
@@ -332,7 +338,7 @@ static void send_start(struct world *w, const char *job, uint32_t generation, ui
     plan.model = &model;
     spec.kind_case = LT__V1__JOB_SPEC__KIND_PLAN;
     spec.plan = &plan;
-    m.job = (char *)job;
+    m.job = (char *)world_job(w, job);
     m.has_attempt = m.has_generation = m.has_cpus = true;
     m.attempt = 1;
     m.generation = generation;
@@ -364,7 +370,7 @@ void world_signal_rank(struct world *w, const char *job, uint32_t rank, Lt__V1__
 {
     Lt__V1__SignalRank m = LT__V1__SIGNAL_RANK__INIT;
 
-    m.job = (char *)job;
+    m.job = (char *)world_job(w, job);
     m.has_attempt = m.has_generation = m.has_rank = m.has_signal = true;
     m.attempt = m.generation = 1;
     m.rank = rank;
@@ -376,7 +382,7 @@ void world_signal(struct world *w, const char *job, uint32_t generation, Lt__V1_
 {
     Lt__V1__SignalRank m = LT__V1__SIGNAL_RANK__INIT;
 
-    m.job = (char *)job;
+    m.job = (char *)world_job(w, job);
     m.has_attempt = m.has_generation = m.has_rank = m.has_signal = true;
     m.attempt = 1;
     m.generation = generation;
@@ -386,5 +392,5 @@ void world_signal(struct world *w, const char *job, uint32_t generation, Lt__V1_
 
 char *world_attempt_file(struct world *w, const char *job, const char *file)
 {
-    return lt_format("%s/node/attempts/%s.1.0/%s", w->dir, job, file);
+    return lt_format("%s/node/attempts/%s.1.0/%s", w->dir, world_job(w, job), file);
 }

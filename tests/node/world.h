@@ -1,4 +1,8 @@
-/* world.h - a coordinator that a test plays itself, and an agent in its own process */
+/* world.h - a coordinator that a test plays itself, and an agent in its own process
+ *
+ * Tests call their jobs by a word, and may share it: agent and ranks know the job by world_job(word), which no other
+ * process uses. By a job's name an agent finds and kills what a rank left behind, wherever on the machine.
+ */
 #ifndef LT_TESTS_NODE_WORLD_H
 #define LT_TESTS_NODE_WORLD_H
 
@@ -31,6 +35,7 @@ void world_return(struct world *w); /* … and is back; the agent's hello follow
 void agent_start(struct world *w);
 void agent_kill(struct world *w); /* SIGKILL */
 int agent_stop(struct world *w);  /* SIGTERM; its exit code */
+const char *world_job(struct world *w, const char *word); /* its name; lives as long as the world */
 /* Turns the loop until a message of that kind for that job (NULL: any) is there at or behind *from,
  * moves *from behind it and returns it; fails the test after a minute. */
 const Lt__V1__AgentMessage *world_wait(struct world *w, size_t *from,
