@@ -349,6 +349,17 @@ static void leftovers_go_and_what_is_used_stays(void **state)
     assert_true(segment >= 1);
 }
 
+/* A link, or another user's, or one that is gone by the time that it is looked at. */
+static void what_is_no_file_of_ours_stays(void **state)
+{
+    LT_AUTO(lt_free) char *path = lt_format("/dev/shm/mpich_shar_tmpLtLink%d", (int)getpid());
+
+    (void)state;
+    assert_int_equal(symlink("/nowhere", path), 0);
+    lt_shim_remove_leftovers(1);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -362,6 +373,7 @@ int main(void)
         cmocka_unit_test(mpi_programs_run_without_mpirun),
         cmocka_unit_test(mpi_programs_dont_notice_that_the_agent_is_another),
         cmocka_unit_test(leftovers_go_and_what_is_used_stays),
+        cmocka_unit_test(what_is_no_file_of_ours_stays),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
