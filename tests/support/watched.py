@@ -14,7 +14,7 @@ import tempfile
 def main():
     with tempfile.TemporaryDirectory(prefix="ltd-reports-") as folder:
         env = {**os.environ, "LT_REPORTS": folder}
-        for tool in ("ASAN", "LSAN", "TSAN", "UBSAN"):
+        for tool in ("ASAN", "LSAN", "TSAN"):
             name = tool + "_OPTIONS"
             env[name] = ":".join(filter(None, [env.get(name), f"log_path={folder}/{tool.lower()}"]))
         code = subprocess.call(sys.argv[1:], env=env)
