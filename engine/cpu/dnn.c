@@ -447,11 +447,19 @@ bool lt_dnn_cap(const char *isa)
     return !avx2 || dnnl_get_effective_cpu_isa() <= dnnl_cpu_isa_avx2;
 }
 
-const char *lt_dnn_version(void)
+static char version[32];
+
+static void version_write(void)
 {
-    static char text[32];
     const dnnl_version_t *v = dnnl_version();
 
-    snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
-    return text;
+    snprintf(version, sizeof version, "%d.%d.%d", v->major, v->minor, v->patch);
+}
+
+const char *lt_dnn_version(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, version_write);
+    return version;
 }
