@@ -17,6 +17,7 @@ import time
 from daemon import FIRST_STEP_AT, HERE, PLAN, main, ms, row, unpack, wait
 
 RANKS = 2
+PATIENCE_NS = 60 * 10**9
 EVERY = 1000  # updates between checkpoints, where a rank is killed
 TWO = ("--set", f"trainer.devices={RANKS}")
 
@@ -59,10 +60,10 @@ def files(folder, *names):
 
 
 class Torchrun:
-    def __init__(self, python, restarts, *argv):
+    def __init__(self, python, *argv):
         program = os.path.join(os.path.dirname(python), "torchrun")
         self.process = subprocess.Popen(
-            [program, "--nproc-per-node", str(RANKS), "--max-restarts", str(restarts), *argv],
+            [program, "--nproc-per-node", str(RANKS), *argv],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     def end(self):
@@ -116,7 +117,7 @@ def torch_run(python, folder):
     for name in glob.glob(os.path.join(folder, "first-*")):
         os.unlink(name)
     begin = time.monotonic_ns()
-    t = Torchrun(python, 0, os.path.join(HERE, "torchrun_train.py"), folder)
+    t = Torchrun(python, os.path.join(HERE, "torchrun_train.py"), folder)
     first = wait(t.process, lambda: files(folder, *(f"first-0-{r}" for r in range(RANKS))))
     t.process.wait()
     return first - begin
@@ -160,7 +161,7 @@ def measure_command(args, World):
                 return said(folder, lambda: world.popen("run", "--nproc", RANKS, "--", args.python or "python3", script, folder,
                                                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
             ours(0)
-            times = both(args, ours, lambda: said(folder, lambda: Torchrun(args.python, 0, script, folder).process))
+            times = both(args, ours, lambda: said(folder, lambda: Torchrun(args.python, script, folder).process))
     finally:
         world.close()
     yield row(f"`ltctl run --nproc {RANKS} -- python x.py` to x.py's first line", unit="ms", times=10, **times)
@@ -201,14 +202,20 @@ def number_of_worker(world, job):
 def torch_restart(python, folder):
     for name in glob.glob(os.path.join(folder, "*-*")) + glob.glob(os.path.join(folder, "checkpoint*")):
         os.unlink(name)
-    t = Torchrun(python, 3, os.path.join(HERE, "torchrun_train.py"), folder, str(EVERY))
+    t = Torchrun(python, "--max-restarts", "3", os.path.join(HERE, "torchrun_train.py"), folder, str(EVERY))
     try:
         wait(t.process, lambda: os.path.exists(os.path.join(folder, "checkpoint.pt")))
         begin = time.monotonic_ns()
         os.kill(number(os.path.join(folder, "pid-0-1")), signal.SIGKILL)
-        return wait(t.process, lambda: files(folder, *(f"first-1-{r}" for r in range(RANKS)))) - begin
+        return wait(t.process, lambda: files(folder, *(f"first-1-{r}" for r in range(RANKS))) or late(begin)) - begin
     finally:
         t.end()
+
+
+def late(begin):
+    if time.monotonic_ns() - begin > PATIENCE_NS:
+        raise RuntimeError("torchrun's ranks didn't come back")
+    return 0
 
 
 def measure_restart(args, World):

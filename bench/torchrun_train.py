@@ -34,6 +34,14 @@ def save(net, opt, step):
     os.replace(checkpoint + ".new", checkpoint)
 
 
+def join():
+    """With a plain init_process_group() torch 2.13's ranks find, after a restart, the dead ones' addresses in the store of
+    torchrun, and fail or hang: each restart has keys of its own here."""
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    dist.init_process_group("gloo", store=dist.PrefixStore("restart" + restart, store), rank=rank,
+                            world_size=int(os.environ["WORLD_SIZE"]))
+
+
 def update(net, opt, loss_fn, batches):
     opt.zero_grad(set_to_none=True)
     for i in (1, 0):  # accumulate_grad_batches: 2
@@ -48,7 +56,7 @@ def main():
     tell("pid", os.getpid())
     torch.set_num_threads(1)
     torch.manual_seed(42)
-    dist.init_process_group("gloo")
+    join()
     x = torch.from_numpy(np.memmap(os.path.join(folder, "images"), np.uint8, "c", 16, (60000, 28, 28)))
     y = torch.from_numpy(np.memmap(os.path.join(folder, "labels"), np.uint8, "c", 8, (60000,))).long()
     data = TensorDataset(x[:55000], y[:55000])
