@@ -139,6 +139,8 @@ void lt_rank_kill_all(struct lt_rank *r);
 void lt_rank_cgroup_make(
     struct lt_rank *r); /* cgroup.c: where the node limits memory so; on the thread pool */
 void lt_rank_cgroup_remove(struct lt_rank *r);
+/* Of a rank (JOB.ATTEMPT.RANK) whose folder says nothing: made before its spec was written. */
+void lt_node_cgroup_remove(const struct lt_node *n, const char *rank);
 /* Gives it its attempt's MASTER_PORT (port.c). */
 void lt_rank_assign_port(struct lt_rank *r);
 /* Gives the rank processors of its own, lowest free ones first (cpus.c). */

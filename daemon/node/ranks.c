@@ -145,8 +145,8 @@ static int read_spec(const char *dir, struct lt_arena *arena, Lt__V1__StartRank 
                : lt_error_set(err, -EPROTO, "%s: lacks job or run_dir", path);
 }
 
-/* Nothing ever ran in it, or what it says can't be read. */
-static void remove_folder(const char *dir)
+/* Nothing ever ran in it, or what it says can't be read. False: it is in use. */
+static bool remove_folder(const struct lt_node *n, const char *dir)
 {
     LT_AUTO(lt_free) char *lock = lt_attempt_path(dir, "lock");
     struct lt_error err = {0};
@@ -154,12 +154,14 @@ static void remove_folder(const char *dir)
 
     if (fd < 0 && fd != -ENOENT) {
         lt_warning("agent: %s stays: %s", dir, err.text);
-        return;
+        return false;
     }
+    lt_node_cgroup_remove(n, strrchr(dir, '/') + 1);
     if (lt_file_remove_tree(dir, &err) < 0)
         lt_warning("agent: %s", err.text);
     if (fd >= 0)
         close(fd);
+    return true;
 }
 
 static bool ever_ran(const char *dir)
@@ -176,15 +178,17 @@ static void adopt(struct lt_node *n, const char *dir)
     struct lt_arena *arena = lt_arena_new(0);
     Lt__V1__StartRank *spec = NULL;
     struct lt_error err = {0};
-    bool held = lt_lock_held(lock);
+    bool held = lt_lock_held(lock), readable = read_spec(dir, arena, &spec, &err) == 0;
     struct lt_rank *r;
 
-    if (read_spec(dir, arena, &spec, &err) < 0 || (!held && !ever_ran(dir))) {
-        if (err.code)
-            lt_warning("agent: %s", err.text);
-        lt_arena_free(arena);
-        remove_folder(dir);
-        return;
+    if (err.code)
+        lt_warning("agent: %s", err.text);
+    if (!readable || (!held && !ever_ran(dir))) {
+        held = !remove_folder(n, dir); /* its shim may come just now */
+        if (!readable || !held) {
+            lt_arena_free(arena);
+            return;
+        }
     }
     r = insert(n, arena, spec);
     r->acked = r->acked_saved = lt_rank_read_ack(r);

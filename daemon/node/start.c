@@ -184,6 +184,16 @@ static void started(struct lt_rank *r, const char *pid)
         lt_rank_kill_all(r);
 }
 
+/* By a shim that an agent before us started just when it was killed: it is the rank. */
+static void runs_already(struct lt_rank *r)
+{
+    r->shim = 0;
+    lt_rank_set_state(r, LT_RANK_RUNNING);
+    lt_rank_watch(r); /* and at every tick, until its worker is known */
+    if (r->doomed)
+        lt_rank_kill_all(r);
+}
+
 static void on_line(struct lt_rank *r)
 {
     char *line = r->line.data ? r->line.data : (char *)"";
@@ -193,6 +203,8 @@ static void on_line(struct lt_rank *r)
         started(r, line + strlen("started "));
     else if (lt_str_starts(line, "unfit "))
         fail(r, line + strlen("unfit "), LT__V1__FAILURE_CLASS__CLASS_PLAN);
+    else if (lt_str_starts(line, "held "))
+        runs_already(r);
     else if (lt_str_starts(line, "failed "))
         fail(r, line + strlen("failed "), INFRASTRUCTURE);
     else

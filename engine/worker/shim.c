@@ -10,8 +10,9 @@
  * A command (a program that isn't ours) gets an environment of its own, and on rank 0 a pipe for
  * metrics with a recorder behind it.
  *
- * stdout is the agent's: one line, then it is closed: `started PID`, `failed REASON`, or
- * `unfit REASON` when it is the command's fault and trying again won't help.
+ * stdout is the agent's: one line, then it is closed: `started PID`, `failed REASON`,
+ * `unfit REASON` when it is the command's fault and trying again won't help, or `held REASON` when
+ * another shim runs this attempt: an agent that was killed had started it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,6 +61,7 @@ struct shim {
     struct lt_shim_recorder recorder;
     struct lt_shim_peers peers;
     bool unfit; /* the command can't be run as it is given */
+    bool held;  /* another shim has the attempt's lock */
 };
 
 static const Lt__V1__Command *command_of(const struct shim *s)
@@ -118,6 +120,7 @@ static int prepare(struct shim *s, struct lt_error *err)
     LT_AUTO(lt_free) char *done = lt_attempt_path(s->dir, "exit");
     int rc = lt_lock_take(lock, err); /* never closed: the kernel lets it go when we die */
 
+    s->held = rc == -EWOULDBLOCK;
     if (rc < 0)
         return rc;
     if (lt_file_exists(done))
@@ -413,7 +416,7 @@ int main(int argc, char **argv)
     rc = run(&s, &err);
     if (rc < 0) {
         lt_err("%s: %s", s.dir, err.text);
-        report(s.unfit ? "unfit" : "failed", err.text);
+        report(s.unfit ? "unfit" : s.held ? "held" : "failed", err.text);
     }
     lt_shim_peers_close(&s.peers);
     lt_cgroup_free(s.own);
