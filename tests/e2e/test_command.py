@@ -13,6 +13,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import (SOURCE, Skipped, alive, check, equal, identity, make, read, run, run_dir, tensorboard, wait_for)
 from disk import Disk
+from kills import Kills, Watchers
+from leftovers import of_jobs
 
 PYTHON = sys.executable
 
@@ -679,6 +681,61 @@ def ranks_are_stopped_together(w):
     check(all(os.path.exists(os.path.join(w.dir, f"term{r}{job}")) for r in range(3)), "a rank wasn't asked")
 
 
+# Goes on where its file says; each line of output and each value belongs to one number.
+COUNTS = """
+rank, attempt = os.environ['RANK'], os.environ['LTD_ATTEMPT']
+file = os.path.join(os.environ['LTD_RUN_DIR'], 'count.' + rank)
+n = int(open(file).read()) if os.path.exists(file) else 0
+while n < %d:
+    print(f'{attempt} {n}', flush=True)
+    if rank == '0': metric('count', n * n, n)
+    n += 1
+    open(file + '.new', 'w').write(str(n))
+    os.replace(file + '.new', file)
+    time.sleep(0.002)
+"""
+
+
+def killed_at_random(w):
+    """LT_KILLS (5) times one of 3 ranks, its shim, the recorder or ltd, in as many jobs as that takes. Each job counts to
+    its end; output and events are seen once by whoever follows, and each value is there once. What a recorder had just read
+    when it was killed, or the last a program wrote, may be lost."""
+    w.ltd()
+    ranks, end = 3, 400
+
+    def counted(job, attempt):
+        try:
+            return int(read(run_dir(w, job), "count.0"))
+        except (OSError, ValueError):
+            return 0
+    kills, jobs = Kills(w, ranks, ["worker", "shim", "recorder"], counted, 60, least=5), 0
+    while kills.left:
+        job, jobs = submit(w, COUNTS % end, "--nproc", ranks, "--set", "job.retries.infrastructure=1000"), jobs + 1
+        watchers = Watchers(w, job, ranks)
+        recorders = kills.done["recorder"]
+        kills.disturb(job)
+        w.wait_done(job, code=0)
+        events, _ = watchers.saw_everything_once(run_dir(w, job), ranks)
+        attempts = len([e for e in events if e["type"] == "attempt_started"])
+        for rank in range(ranks):
+            lines = w.out("logs", "--rank", rank, job).splitlines()
+            equal(len(set(lines)), len(lines), f"lines of rank {rank} that are there twice")
+            numbers = [int(line.split()[1]) for line in lines]
+            equal(sorted(set(numbers)), list(range(end)), f"what rank {rank} counted")
+            check(len(numbers) < end + attempts, "only what was cut off is counted again")
+            equal(read(run_dir(w, job), f"count.{rank}"), str(end).encode())
+        got = points(w, job)
+        equal([p for p in got if p != ("count", p[1], p[1] ** 2)], [], "values")
+        equal(len({p[1] for p in got}), len(got), "values that are there twice")
+        lost = end - len(got)
+        check(lost == 0 or (kills.done["recorder"] > recorders or attempts > 1) and lost < end // 2, lost, "values were lost")
+        with open(os.path.join(run_dir(w, job), "metrics.csv")) as f:
+            steps = [int(r["step"]) for r in csv.DictReader(f)]
+        equal(steps, sorted(set(steps)), "rows of metrics.csv")
+        of_jobs(w, job)
+    print(f"# {sum(kills.done.values())} kills in {jobs} jobs: {dict(kills.done)}", flush=True)
+
+
 MPI = """
 #include <mpi.h>
 #include <stdio.h>
@@ -765,4 +822,4 @@ run([a_program_is_a_job, where_and_with_what_it_runs, a_file_of_a_command, secre
      time_limit, cancelled, forks_and_daemonises, daemonises_and_loses_its_shim, orphans_are_reaped, logs_without_end, binary_garbage, closes_everything,
      daemon_killed, metrics_of_a_command, the_example_of_the_page, metrics_again_after_a_retry, early_stopping, floods_of_metrics, metrics_on_a_full_disk, the_recorder_is_killed,
      several_ranks, output_of_several_ranks, several_ranks_on_a_terminal, several_ranks_after_a_kill, a_new_attempt_of_several_ranks,
-     more_ranks_than_are_followed, warnings_are_said, one_rank_fails, ranks_are_stopped_together, mpich, torch_with_gloo], make)
+     more_ranks_than_are_followed, warnings_are_said, one_rank_fails, killed_at_random, ranks_are_stopped_together, mpich, torch_with_gloo], make)
