@@ -41,6 +41,20 @@ static const struct lt_backend *be; /* of the running test */
     HEAD STEP "model: {layers: [flatten, {linear: {out_features: 8}}, {repeat: {times: 36, "       \
               "layers: [{residual: {layers: [{linear: {out_features: 8}}, tanh]}}]}}, {linear: "   \
               "{out_features: 3}}]}\n"
+/* `twice` is tied: two layers have it; `aside` leads nowhere: nothing is to be learned of it. */
+#define GRAPH                                                                                      \
+    HEAD STEP "model: {graph: {inputs: [{name: x, shape: [n, '2', '6', '6']}],\n"                  \
+              "parameters: [{name: in, shape: [8, 72], init: {kaiming_uniform: {a: 2.2}}},\n"      \
+              "{name: twice, shape: [8, 8], init: {kaiming_uniform: {a: 2.2}}},\n"                 \
+              "{name: bias, shape: [8], init: {constant: {value: 0.1}}},\n"                        \
+              "{name: aside, shape: [4, 8], init: {constant: {value: 0.5}}},\n"                    \
+              "{name: out, shape: [3, 8], init: {kaiming_uniform: {a: 2.2}}}],\n"                  \
+              "nodes: [{name: flat, op: reshape, inputs: [x], attributes: {shape: {ints: "         \
+              "{values: [0, 72]}}}}, {name: a, op: linear, inputs: [flat, in]},\n"                 \
+              "{name: b, op: linear, inputs: [a, twice, bias], attributes: {act: {s: relu}}},\n"   \
+              "{name: c, op: linear, inputs: [b, twice, bias], attributes: {act: {s: relu}}},\n"   \
+              "{name: lost, op: linear, inputs: [c, aside]},\n"                                    \
+              "{name: y, op: linear, inputs: [c, out]}], outputs: [y]}}\n"
 #define SGD "optimizer: {sgd: {momentum: 0.9}}\n"
 /* eps: gradients of the size of their own rounding must not decide the direction */
 #define ADAMW "optimizer: {adamw: {eps: 1.0e-3}}\n"
@@ -345,6 +359,14 @@ static void several_units_are_one_sum(void **state)
     check_slices(DEEP, SGD, CLIP TWICE);
 }
 
+static void tied_and_unused_parameters(void **state)
+{
+    be = *state;
+    check_worlds(GRAPH, SGD, CLIP TWICE);
+    check_worlds(GRAPH, ADAMW, "");
+    check_slices(GRAPH, ADAMW, CLIP TWICE);
+}
+
 /* The oracle: one net of each kind, since it is slow. */
 static void the_reference_does_the_same(void **state)
 {
@@ -446,6 +468,7 @@ int main(void)
                                   (void *)&lt_backend_cpu),
         cmocka_unit_test_prestate(other_precisions_travel_too, (void *)&lt_backend_cpu),
         cmocka_unit_test_prestate(several_units_are_one_sum, (void *)&lt_backend_cpu),
+        cmocka_unit_test_prestate(tied_and_unused_parameters, (void *)&lt_backend_cpu),
         cmocka_unit_test_prestate(the_reference_does_the_same, (void *)&lt_backend_ref),
         cmocka_unit_test(every_layer_has_kernels_in_every_precision),
         cmocka_unit_test(null_counts_what_a_step_sends),
