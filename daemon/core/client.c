@@ -99,8 +99,12 @@ static void not_now(struct lt_turn *t, const struct lt_core_input *in, const str
 {
     const Lt__V1__JobFold *f = job->fold;
 
-    lt_reply(t, in->token, -EBUSY, f->id, "job %s %s: it is %s", f->id, what,
-             f->state == S(DONE) ? lt_job_result_name(f->result) : lt_job_state_name(f->state));
+    if (f->state == S(DONE))
+        lt_reply(t, in->token, -EBUSY, f->id, "job %s %s: it has ended: %s", f->id, what,
+                 lt_job_result_name(f->result));
+    else
+        lt_reply(t, in->token, -EBUSY, f->id, "job %s %s: it is %s", f->id, what,
+                 lt_job_state_name(f->state));
 }
 
 static void wish(struct lt_turn *t, const struct lt_core_input *in, Lt__V1__StopKind kind,

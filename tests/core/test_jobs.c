@@ -150,7 +150,7 @@ static void cancelled_wherever_it_is(void **state)
     ask(w, LT_IN_CANCEL, "c");
     expect(w, "c cancel_requested\n= 0 c\nc done cancelled none\n");
     ask(w, LT_IN_STOP, "c");
-    expect(w, "= -16 c: job c can't be ended: it is cancelled\n");
+    expect(w, "= -16 c: job c can't be ended: it has ended: cancelled\n");
 }
 
 static void stop_saves_and_ends(void **state)
