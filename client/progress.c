@@ -13,6 +13,7 @@
 #include "client/status.h"
 
 #define COLUMNS 80
+#define COMMAND_METRICS 4
 #define WIDE 110 /* from here on there is room for a longer bar */
 
 struct lt_progress {
@@ -70,6 +71,20 @@ static void metrics_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
         lt_buf_printf(out, " (best %.4g)", s->best->score);
 }
 
+/* A program has no epochs and steps but those that its metrics tell of. */
+static void command_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
+{
+    lt_buf_str(out, "running");
+    if (s->n_ranks > 1)
+        lt_buf_printf(out, " on %zu ranks", s->n_ranks);
+    if (s->epoch)
+        lt_buf_printf(out, "  epoch %llu", (unsigned long long)s->epoch);
+    if (s->step)
+        lt_buf_printf(out, "  step %llu", (unsigned long long)s->step);
+    for (size_t i = 0; i < s->n_metrics && i < COMMAND_METRICS; i++)
+        lt_buf_printf(out, "  %s %.4g", s->metrics[i]->name, s->metrics[i]->value);
+}
+
 void lt_progress_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
 {
     const Lt__V1__RankStatus *r = s->n_ranks ? s->ranks[0] : NULL;
@@ -79,6 +94,10 @@ void lt_progress_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
         lt_status_word(s, out);
         if (s->reason && s->reason[0])
             lt_buf_printf(out, ": %s", s->reason);
+        return;
+    }
+    if (lt_str_eq(s->kind, "command")) {
+        command_text(s, out);
         return;
     }
     if (s->total_epochs)

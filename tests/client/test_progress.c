@@ -98,10 +98,26 @@ static void test_not_running(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(test_##name, setup)
 
+static void test_a_program(void **state)
+{
+    (void)state;
+    status.kind = (char *)"command";
+    status.n_metrics = 0;
+    rank.phase = (char *)"running";
+    TEXT("running");
+    status.n_ranks = 2;
+    status.step = 7;
+    status.n_metrics = 2;
+    TEXT("running on 2 ranks  step 7  train_loss 0.4321  val_loss 0.5");
+    status.epoch = 3;
+    TEXT("running on 2 ranks  epoch 3  step 7  train_loss 0.4321  val_loss 0.5");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(everything_known), TEST(nothing_known),
-                                       TEST(last_epoch_is_never_exceeded), TEST(not_running)};
+                                       TEST(last_epoch_is_never_exceeded), TEST(not_running),
+                                       TEST(a_program)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
