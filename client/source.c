@@ -124,6 +124,7 @@ int lt_source_flush(struct lt_source *s)
 {
     int rc = 0;
 
+    lt_progress_hide(s->all->progress);
     for (int i = 0; i < STREAMS && rc == 0; i++)
         if (s->lines[i])
             rc = lt_lines_end(s->lines[i]);
