@@ -48,10 +48,13 @@ struct line {
 
 static bool next_line(const struct lt_buf *text, struct line *l)
 {
-    const char *end = text->data + text->len, *newline;
+    const char *end, *newline;
 
+    if (!text->data)
+        return false;
+    end = text->data + text->len;
     l->at = l->next ? l->next : text->data;
-    if (!text->data || l->at >= end)
+    if (l->at >= end)
         return false;
     newline = memchr(l->at, '\n', (size_t)(end - l->at));
     l->next = newline ? newline + 1 : end;

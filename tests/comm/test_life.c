@@ -250,6 +250,7 @@ static int reduce_for_ever(struct lt_comm *c, void *arg)
     LT_RANK_CHECK(rc == -ECANCELED || rc == -EIO);
     LT_RANK_CHECK(err.text[0] != 0);
     LT_RANK_CHECK(lt_comm_run(c, &k, NULL) < 0); /* and so does everything behind it */
+    free(data);
     return 9;
 }
 

@@ -151,7 +151,7 @@ def a_rank_is_killed_while_the_coordinator_is_away(w):
             p.wait()
     kill(victim)
     wait_for(lambda: not alive(other), "the other rank to be ended")
-    equal(carriers(job), [], "processes of the generation")
+    equal(carriers(job), {}, "processes of the generation")
     World.ltd(w, "--role", "coordinator")
     recovered(w, job)
     end = w.events(job, "attempt_ended")[0]

@@ -49,6 +49,30 @@ def pmi():
     put("pmi", "numbers", b"ltpmi1 hello job=j attempt=-1 generation=99999999999999999999 rank=1 seq=1 world=0 puts=0\n")
 
 
+def env_file():
+    put("env_file", "lines", "# a comment\n\nexport A=1\n  B=two words\nC=\nD=a=b\n")
+    put("env_file", "empty", "")
+    put("env_file", "no-equals", "A\n")
+    put("env_file", "no-name", "=x\n")
+    put("env_file", "bad-name", "A-B=1\n")
+    put("env_file", "ours", "RANK=1\n")
+    put("env_file", "nul", b"A=1\0\nB=2\n")
+    put("env_file", "no-newline", "A=" + "x" * 5000)
+    put("env_file", "crlf", "A=1\r\nB=2\r\n")
+
+
+def token():
+    put("token", "two", "# old\n" + "a" * 16 + "\n\n" + "b" * 512 + "\n")
+    put("token", "empty", "")
+    put("token", "comments", "# none\n\n")
+    put("token", "short", "a" * 15 + "\n")
+    put("token", "long", "a" * 513 + "\n")
+    put("token", "space", "aaaaaaaa aaaaaaaaa\n")
+    put("token", "crlf", "a" * 20 + "\r\n" + "b" * 20 + "\r")
+    put("token", "bad-second", "a" * 20 + "\nshort\n")
+    put("token", "nul", b"a" * 20 + b"\0" + b"a" * 20)
+
+
 def journal():
     head = b"LTJ1" + struct.pack("<I", 1)
     good = head + record(b"one") + record(b"") + record(b"three" * 20)
@@ -345,5 +369,5 @@ def metric_lines():
     put("metric_lines", "many", b"LTD_METRIC x 1\n" * 6000)
 
 
-for make in (journal, idx, metric_lines, plan_text, plan_wire, plan_wire_from_examples, pmi, safetensors):
+for make in (env_file, journal, idx, metric_lines, plan_text, plan_wire, plan_wire_from_examples, pmi, safetensors, token):
     make()
