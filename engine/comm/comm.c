@@ -17,6 +17,7 @@
 #define ASK_EVERY 256 /* polls between two questions whether to give up */
 #define SPIN 64       /* polls before a wait gives its core away: peers are often that near */
 #define PATIENCE_NS 200000 /* so long it polls and yields, then it sleeps */
+#define PATIENCE_UNWOKEN_NS 2000000 /* where nobody wakes it: a nap makes the peer wait until it naps, too */
 #define CROWDED_NS 20000   /* a yield that took so long: somebody else wants the core */
 #define REMEMBER 500       /* naps before yielding is tried again */
 #define NAP_NS 50000
@@ -318,6 +319,11 @@ static void nap(struct lt_comm *c)
         nanosleep(&(struct timespec){0, NAP_NS}, NULL);
 }
 
+static uint64_t patience_ns(const struct lt_comm *c)
+{
+    return c->impl->sleep ? PATIENCE_NS : PATIENCE_UNWOKEN_NS;
+}
+
 /* The i-th time in a row that a wait found that nothing moved, since `still_ns`. Peers are near on an idle machine, where sleeping costs more than it
  * waits; with other work on it, who yields comes behind all others' time slices, and who sleeps before them. */
 static void let_others(struct lt_comm *c, unsigned i, uint64_t still_ns)
@@ -326,7 +332,7 @@ static void let_others(struct lt_comm *c, unsigned i, uint64_t still_ns)
 
     if (i <= SPIN) {
         pause_a_moment();
-    } else if (c->crowded || before - still_ns > PATIENCE_NS) {
+    } else if (c->crowded || before - still_ns > patience_ns(c)) {
         c->crowded -= c->crowded > 0;
         nap(c);
     } else {
