@@ -7,7 +7,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import (Page, RECOVERY, Skipped, World, alive, check, equal, identity, make, plan, read, result, run, run_dir, same_result,
                     wait_for)
-from kills import Kills, Watchers
+from kills import Kills, Watchers, check_events
 from leftovers import carriers, of_jobs
 
 RANKS = 2
@@ -160,6 +160,46 @@ def a_rank_is_killed_while_the_coordinator_is_away(w):
     of_jobs(w, job)
 
 
+def ltd_is_killed_during_a_checkpoint(w):
+    """Rank 0 finishes it by itself; nothing is redone."""
+    job = prepare(w)
+    folder = os.path.join(run_dir(w, job), "recovery")
+    for _ in range(2):
+        wait_for(lambda: os.path.isdir(folder) and any(n.startswith(".") or n.endswith(".tmp") for n in os.listdir(folder))
+                 or w.status(job)["state"] == "done", "a checkpoint to be written", pause=0)
+        w.kill_daemon()
+        w.ltd()
+    finish(w, job, 1)
+    check_events(w.events(job), RANKS)
+    of_jobs(w, job)
+
+
+def other_worker(w, text):
+    """lt-worker is a script that becomes it. $1: the attempt's folder, JOB.ATTEMPT.RANK."""
+    real = w.program("lt-worker")
+    folder = os.path.join(w.dir, "bin")
+    os.mkdir(folder)
+    with open(os.path.join(folder, "lt-worker"), "w") as f:
+        f.write(f"#!/bin/bash\n{text}\nexec -a {real} {real} \"$@\"\n")
+    os.chmod(os.path.join(folder, "lt-worker"), 0o755)
+    w.env["LT_PROGRAM_PATH"] = folder + ":" + w.path
+
+
+def a_rank_cant_map_its_memory(w):
+    """It says which memory it couldn't have, the other rank is ended; no retry helps."""
+    if os.environ.get("LT_SANITIZED"):
+        raise Skipped("a sanitizer needs addresses of its own")
+    other_worker(w, "case $1 in *.1) ulimit -v 350000;; esac")
+    w.ltd()
+    path = ranks_plan(w, **{"out_features: 64": "out_features: 30000"})
+    job = w.submit(path)
+    code = w.wait_done(job).returncode
+    done, = w.events(job, "done")
+    check(code == 100 and done["class"] == "oom" and "rank 1" in done["reason"] and "cannot map" in done["reason"], code, done, w.out("logs", job, code=None))
+    equal(w.status(job)["attempt"], 1)
+    of_jobs(w, job)
+
+
 def two_jobs_at_once(w):
     a = prepare(w)
     b = w.submit(ranks_plan(w))
@@ -272,5 +312,5 @@ def killed_at_random(w):
 
 if __name__ == "__main__":
     run([a_rank_is_killed, a_shim_is_killed, a_rank_is_killed_at_the_start, ltd_is_killed,
-         a_rank_is_killed_while_the_coordinator_is_away, two_jobs_at_once, stopped_for_a_while, stopped_for_ever,
+         a_rank_is_killed_while_the_coordinator_is_away, ltd_is_killed_during_a_checkpoint, a_rank_cant_map_its_memory, two_jobs_at_once, stopped_for_a_while, stopped_for_ever,
          more_ranks_than_processors, another_number_of_ranks, killed_at_random], make)
