@@ -227,7 +227,7 @@ static bool is_newest(const struct lt_node *n, const struct lt_rank *r)
 
 static bool ended_well(const struct lt_rank *r)
 {
-    struct lt_exit_record e;
+    struct lt_exit_record e = {0}; /* read in any order by the compiler */
 
     return r->state == LT_RANK_ENDED && lt_attempt_read_exit(r->dir, &e, NULL) == 0 &&
            !e.signaled && e.status == 0;
