@@ -358,6 +358,25 @@ static void metrics_are_streamed_and_in_the_status(void **state)
 
 /* ---- files ---- */
 
+static void await_event(struct world *w, const char *job, Lt__V1__Event__TypeCase type)
+{
+    Lt__V1__EventsRequest q = LT__V1__EVENTS_REQUEST__INIT;
+    struct lt_client_stream *s;
+    Lt__V1__EventsResponse *m;
+    bool seen = false;
+
+    q.job_id = (char *)job;
+    q.has_follow = q.follow = true;
+    s = world_stream(w, "/lt.v1.Jobs/Events", &q, &lt__v1__events_response__descriptor);
+    while (!seen) {
+        assert_int_equal(
+            lt_client_stream_read(s, LONG_MS, (ProtobufCMessage **)&m, &w->status), 1);
+        for (size_t i = 0; i < m->n_events; i++)
+            seen = seen || m->events[i]->type_case == type;
+    }
+    lt_client_stream_close(s);
+}
+
 static void saved(struct world *w, const char *job, const char *name)
 {
     Lt__V1__JournalRecord j = LT__V1__JOURNAL_RECORD__INIT;
@@ -369,6 +388,7 @@ static void saved(struct world *w, const char *job, const char *name)
     j.type_case = LT__V1__JOURNAL_RECORD__TYPE_CHECKPOINT_SAVED;
     j.checkpoint_saved = &c;
     world_record(w, job, 1, &j);
+    await_event(w, job, LT__V1__EVENT__TYPE_CHECKPOINT_SAVED);
 }
 
 static void a_checkpoints_files_are_downloaded(void **state)
@@ -387,7 +407,6 @@ static void a_checkpoints_files_are_downloaded(void **state)
     world_write(w, job, "checkpoints/model-1/MANIFEST", "manifest");
     world_write(w, job, "checkpoints/model-1/model.safetensors", text.data);
     saved(w, job, "model-1");
-    world_await_state(w, job, LT__V1__JOB_STATE__RUNNING);
     q.job_id = (char *)job;
     q.checkpoint = (char *)"model-1";
     s = world_stream(w, "/lt.v1.Jobs/Download", &q, &lt__v1__download_response__descriptor);
