@@ -59,9 +59,9 @@ struct lt_metric_point {
 };
 typedef int lt_metrics_fn(void *arg, const struct lt_metric_point *p);
 /* Points of a job behind row `row` of attempt `attempt` (0, 0: all), attempts in order, each in
- * order of arrival, at most max (0: all). rewound: leave out values of attempt k from the first
- * step of attempt k + 1 on (a live follower says false and is told by `rewound` events). fn ends it
- * by returning other than 0, which is returned. */
+ * order of arrival, at most max (0: all). rewound: leave out values of attempt k behind the
+ * first step of attempt k + 1, and at that step those that it has, too (a live follower says false
+ * and is told by `rewound` events). fn ends it by returning other than 0, which is returned. */
 int lt_metrics_read(struct lt_metrics *m, const char *job, uint32_t attempt, uint64_t row,
                     bool rewound, size_t max, lt_metrics_fn *fn, void *arg, struct lt_error *err);
 /* Newest value of each name, by name. */

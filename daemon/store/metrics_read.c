@@ -6,7 +6,9 @@
 #include "base/mem.h"
 #include "daemon/store/metrics_impl.h"
 
-/* How many rows each attempt has, and its first step: from there on older ones are superseded. */
+/* How many rows each attempt has, and its first step: behind it older attempts are superseded, and
+ * at it what this one has, too. (An attempt that begins between an update's record and its
+ * validation's has the second one alone.) */
 struct attempts {
     struct attempt {
         uint32_t attempt;
@@ -55,12 +57,42 @@ static int load_attempts(struct reading *r, struct lt_error *err)
     return rc == SQLITE_DONE ? 0 : lt_sql_fail(r->m->db, rc, r->m->path, "read", err);
 }
 
-static bool superseded(const struct attempts *all, const struct lt_metric_point *p)
+/* Has it a value of that name at that step? */
+static int has_value(const struct reading *r, uint32_t attempt, const struct lt_metric_point *p,
+                     struct lt_error *err)
 {
-    for (size_t i = 0; i < all->len; i++)
-        if (all->items[i].attempt > p->attempt && p->step >= all->items[i].first)
-            return true;
-    return false;
+    LT_STMT_AUTO *q = NULL;
+    int rc = lt_sql_prepare(r->m->db, r->m->path,
+                            "SELECT 1 FROM points WHERE job = (SELECT id FROM jobs WHERE job = ?1)"
+                            " AND attempt = ?2 AND step = ?3 AND"
+                            " name = (SELECT id FROM names WHERE name = ?4) ORDER BY row LIMIT 1",
+                            &q, err);
+
+    if (rc < 0)
+        return rc;
+    sqlite3_bind_text(q, 1, r->job, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(q, 2, attempt);
+    sqlite3_bind_int64(q, 3, (sqlite3_int64)p->step);
+    sqlite3_bind_text(q, 4, p->name, -1, SQLITE_STATIC);
+    rc = sqlite3_step(q);
+    return rc == SQLITE_ROW    ? 1
+           : rc == SQLITE_DONE ? 0
+                               : lt_sql_fail(r->m->db, rc, r->m->path, "read", err);
+}
+
+/* 1: by a later attempt; 0: not; <0: error. */
+static int superseded(const struct reading *r, const struct lt_metric_point *p,
+                      struct lt_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < r->attempts.len && rc == 0; i++) {
+        const struct attempt *a = &r->attempts.items[i];
+
+        if (a->attempt > p->attempt && p->step >= a->first)
+            rc = p->step > a->first ? 1 : has_value(r, a->attempt, p, err);
+    }
+    return rc;
 }
 
 static uint64_t rows_of(const struct attempts *all, uint32_t attempt)
@@ -121,9 +153,10 @@ static int each_point(struct reading *r, sqlite3_stmt *q, size_t max, lt_metrics
             rc = check_place(r, &p, err);
         if (rc < 0)
             return rc;
-        if (r->rewound && superseded(&r->attempts, &p))
+        rc = r->rewound ? superseded(r, &p, err) : 0;
+        if (rc > 0)
             continue;
-        rc = fn(arg, &p);
+        rc = rc < 0 ? rc : fn(arg, &p);
         *stopped = rc != 0;
         if (rc != 0 || ++n == max)
             return rc;

@@ -126,6 +126,23 @@ static void later_attempts_supersede(void **state)
     lt_metrics_close(m);
 }
 
+/* Killed between an update's record and its validation's: the next attempt has only the second. */
+static void an_attempt_that_begins_within_a_step(void **state)
+{
+    struct lt_metrics *m = open_metrics(lt_test_dir(), false);
+
+    (void)state;
+    append(m, "j", 1, 1, 9, "train_loss", 1);
+    append(m, "j", 1, 2, 9, "val_loss", 2);
+    append(m, "j", 1, 3, 10, "train_loss", 3);
+    append(m, "j", 2, 1, 9, "val_loss", 4);
+    expect(m, "j", 0, true, 0, "1 9 train_loss 0x1p+0\n2 9 val_loss 0x1p+2\n");
+    append(m, "j", 3, 1, 9, "train_loss", 1);
+    append(m, "j", 3, 2, 9, "val_loss", 1);
+    expect(m, "j", 0, true, 0, "3 9 train_loss 0x1p+0\n3 9 val_loss 0x1p+0\n");
+    lt_metrics_close(m);
+}
+
 static void the_latest_of_each_name(void **state)
 {
     struct lt_metrics *m = open_metrics(lt_test_dir(), false);
@@ -318,6 +335,7 @@ int main(void)
         cmocka_unit_test(values_are_exact),
         cmocka_unit_test(a_record_counts_once),
         cmocka_unit_test(later_attempts_supersede),
+        cmocka_unit_test(an_attempt_that_begins_within_a_step),
         cmocka_unit_test(the_latest_of_each_name),
         cmocka_unit_test(a_damaged_file_is_put_aside),
         cmocka_unit_test(damage_is_noticed_when_it_is_read),
