@@ -6,22 +6,18 @@
 
 enum { HASH_LEN = 64 };
 
-/* The model of a plan, also of the one in an evaluation; NULL: none. */
-static Lt__V1__Model *model_of(const Lt__V1__JobSpec *spec)
+Lt__V1__TrainingPlan *lt_spec_plan(const Lt__V1__JobSpec *spec)
 {
-    const Lt__V1__TrainingPlan *plan = NULL;
-
     if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
-        plan = spec->plan;
-    else if (spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION)
-        plan = spec->evaluation->plan;
-    return plan ? plan->model : NULL;
+        return spec->plan;
+    return spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION ? spec->evaluation->plan : NULL;
 }
 
 char **lt_plan_file(const Lt__V1__JobSpec *spec, size_t i, const char **path)
 {
     static const char *const names[] = {"model.weights", "model.onnx"};
-    Lt__V1__Model *m = model_of(spec);
+    const Lt__V1__TrainingPlan *plan = lt_spec_plan(spec);
+    Lt__V1__Model *m = plan ? plan->model : NULL;
     char **all[] = {m ? &m->weights : NULL, m ? &m->onnx : NULL};
 
     for (size_t k = 0; m && k < LT_ARRAY_LEN(all); k++) {

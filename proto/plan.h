@@ -30,6 +30,10 @@ void lt_plan_canonical(const ProtobufCMessage *m, struct lt_buf *out);
 enum lt_plan_precision { LT_PLAN_F32, LT_PLAN_F64, LT_PLAN_BF16_MIXED };
 enum lt_plan_precision lt_plan_precision(const Lt__V1__TrainingPlan *plan);
 
+/* The plan that trains or is evaluated, borrowed; NULL: a command, or an evaluation whose plan isn't
+ * filled in yet. */
+Lt__V1__TrainingPlan *lt_spec_plan(const Lt__V1__JobSpec *spec);
+
 /* Ranks that train as one: devices on each of num_nodes nodes; `auto` is 1. */
 #define LT_PLAN_RANKS_MAX 1024
 uint64_t lt_plan_world(const Lt__V1__TrainingPlan *plan);

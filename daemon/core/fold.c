@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "proto/plan.h"
 
 Lt__V1__JobFold *lt_fold_new(void)
 {
@@ -60,14 +61,6 @@ const Lt__V1__Job *lt_spec_job(const Lt__V1__JobSpec *spec)
     }
 }
 
-/* The one that trains or is evaluated; NULL: none. */
-static const Lt__V1__TrainingPlan *plan_of(const Lt__V1__JobSpec *spec)
-{
-    if (spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN)
-        return spec->plan;
-    return spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION ? spec->evaluation->plan : NULL;
-}
-
 /* Of the program: what stands behind its last slash. */
 static const char *command_name(const Lt__V1__Command *c)
 {
@@ -80,7 +73,7 @@ static const char *command_name(const Lt__V1__Command *c)
 
 const char *lt_spec_name(const Lt__V1__JobSpec *spec)
 {
-    const Lt__V1__TrainingPlan *plan = spec ? plan_of(spec) : NULL;
+    const Lt__V1__TrainingPlan *plan = spec ? lt_spec_plan(spec) : NULL;
     const char *name = plan ? plan->name : NULL;
 
     if (spec && spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
@@ -121,7 +114,7 @@ uint64_t lt_spec_grace_ns(const Lt__V1__JobSpec *spec)
 
 uint32_t lt_spec_ranks(const Lt__V1__JobSpec *spec)
 {
-    const Lt__V1__TrainingPlan *plan = spec ? plan_of(spec) : NULL;
+    const Lt__V1__TrainingPlan *plan = spec ? lt_spec_plan(spec) : NULL;
     const Lt__V1__Trainer *t = plan ? plan->trainer : NULL;
     uint64_t n = 1;
 

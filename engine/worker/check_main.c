@@ -120,10 +120,7 @@ static int decode(const struct lt_buf *bytes, struct lt_arena *arena, Lt__V1__Jo
 /* A plan of several ranks needs a plug-in, and its library on this node. */
 static void check_ranks(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
 {
-    const Lt__V1__TrainingPlan *plan =
-        spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN         ? spec->plan
-        : spec->kind_case == LT__V1__JOB_SPEC__KIND_EVALUATION ? spec->evaluation->plan
-                                                               : NULL;
+    const Lt__V1__TrainingPlan *plan = lt_spec_plan(spec);
     struct lt_comm_config c = {.world = plan ? (int)lt_plan_world(plan) : 1};
     struct lt_error err = {0};
 
