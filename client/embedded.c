@@ -30,13 +30,6 @@
 #define LOG_MAX (64u << 20)
 #define TAIL 400
 
-static char *state_file(const char *name)
-{
-    LT_AUTO(lt_free) char *state = lt_path_state_dir();
-
-    return lt_path_join(state, name);
-}
-
 static void run_daemon(const char *program, const char *socket, const char *log)
 {
     char *argv[] = {(char *)program, (char *)"--embedded", (char *)"--socket", (char *)socket,
@@ -124,7 +117,8 @@ int lt_embedded_start(const char *socket, bool say, struct lt_error *err)
 
 bool lt_embedded_wanted(const char *socket)
 {
-    LT_AUTO(lt_free) char *mark = state_file("embedded");
+    LT_AUTO(lt_free) char *state = lt_path_state_dir();
+    LT_AUTO(lt_free) char *mark = lt_path_join(state, "embedded");
     LT_BUF_AUTO text = {0};
 
     if (lt_file_read(mark, 4096, &text, NULL) < 0 || !text.data)

@@ -1,4 +1,5 @@
-/* follow.c - the Logs streams of a job's ranks, and on a terminal the Watch stream beside them
+/* follow.c - the Logs streams of a job's ranks, and the Watch stream beside them: on a terminal for
+ * progress, of a job just submitted until what its checks warn of is known
  *
  * One loop over all of them: what came is written, a lost connection opens all anew, Ctrl-C is the
  * job's. It is over when every rank's output is; what the job ended with is the same in each.
@@ -168,8 +169,7 @@ static void read_watch(struct following *x)
             on_status(x, r->status);
     }
     if (x->watch && (rc != -EAGAIN || !wants_watch(x))) {
-        lt_client_stream_close(
-            x->watch); /* the logs' streams decide what a lost connection means */
+        lt_client_stream_close(x->watch); /* a lost connection is the logs' streams' affair */
         x->watch = NULL;
     }
     lt_rpc_status_done(&status);

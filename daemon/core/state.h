@@ -215,8 +215,8 @@ void lt_schedule(struct lt_turn *t);
 typedef void lt_input_fn(struct lt_turn *t, const struct lt_core_input *in);
 lt_input_fn lt_on_submit, lt_on_cancel, lt_on_stop, lt_on_release, lt_on_checkpoint, lt_on_remove,
     lt_on_drain, lt_on_undrain, lt_on_agent, lt_on_agent_lost, lt_on_timer;
-/* stored: of each of its attempts, or NULL (core.h). */
 void lt_on_inventory(struct lt_node *n, const Lt__V1__Inventory *m);
+/* stored: of each of its attempts, or NULL (core.h). */
 void lt_on_hello(struct lt_turn *t, uint64_t session, const Lt__V1__Hello *m,
                  const uint64_t *stored);
 bool lt_find_rank(const struct lt_core *core, const struct lt_node *node, const char *id,

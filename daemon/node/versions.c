@@ -78,7 +78,7 @@ static void learn(struct lt_node_versions *v)
 
     if (v->status || !mpich || !ucx) {
         lt_warning("agent %s: %s --libraries: status %d: which MPICH is here isn't known", n->name,
-                n->worker, (int)v->status);
+                   n->worker, (int)v->status);
         lt_free(mpich);
         lt_free(ucx);
         return;
@@ -155,7 +155,7 @@ static void on_time(uv_timer_t *t)
     rc = uv_spawn(t->loop, &v->process, &options);
     if (rc < 0) {
         lt_warning("agent %s: %s can't be started: %s", v->node->name, v->node->worker,
-                uv_strerror(rc));
+                   uv_strerror(rc));
         lt_node_versions_close(v);
         return;
     }

@@ -324,8 +324,8 @@ static uint64_t patience_ns(const struct lt_comm *c)
     return c->impl->sleep ? PATIENCE_NS : PATIENCE_UNWOKEN_NS;
 }
 
-/* The i-th time in a row that a wait found that nothing moved, since `still_ns`. Peers are near on an idle machine, where sleeping costs more than it
- * waits; with other work on it, who yields comes behind all others' time slices, and who sleeps before them. */
+/* The i-th time in a row that a wait found that nothing moved, since `still_ns`. Peers are near on an idle machine, where
+ * sleeping costs more than it waits; with other work on it, who yields comes behind all others' time slices, and who sleeps before them. */
 static void let_others(struct lt_comm *c, unsigned i, uint64_t still_ns)
 {
     uint64_t before = lt_clock_mono_ns();
