@@ -359,6 +359,17 @@ static void check_first_failure(struct sim *s, const struct shadow *j, Lt__V1__F
                  j->id, j->attempt, class, of);
 }
 
+static void on_attempt_ended(struct sim *s, struct shadow *j, const Lt__V1__AttemptEnded *ended)
+{
+    if (!j->exited || j->ended)
+        sim_fail(s, "job %s: attempt %u ends %s", j->id, j->attempt,
+                 j->ended ? "twice" : "before its ranks");
+    check_first_failure(s, j, ended->class_);
+    j->ended = true;
+    j->end = *ended;
+    j->end.reason = NULL;
+}
+
 void shadow_append(struct sim *s, const Lt__V1__Event *e)
 {
     struct shadow *j = find(s, e->job);
@@ -423,13 +434,7 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
         on_exited(s, j, e->rank_exited);
         break;
     case LT__V1__EVENT__TYPE_ATTEMPT_ENDED:
-        if (!j->exited || j->ended)
-            sim_fail(s, "job %s: attempt %u ends %s", j->id, j->attempt,
-                     j->ended ? "twice" : "before its ranks");
-        check_first_failure(s, j, e->attempt_ended->class_);
-        j->ended = true;
-        j->end = *e->attempt_ended;
-        j->end.reason = NULL;
+        on_attempt_ended(s, j, e->attempt_ended);
         break;
     case LT__V1__EVENT__TYPE_DONE:
         on_done(s, j, e);
