@@ -319,12 +319,15 @@ static int kill_listed(const struct lt_cgroup *g)
     return n;
 }
 
+int lt_cgroup_kill_now(struct lt_cgroup *g)
+{
+    return put(g->dir, "cgroup.kill", "1") == 0 ? 0 : kill_listed(g);
+}
+
 int lt_cgroup_kill(struct lt_cgroup *g, struct lt_error *err)
 {
-    if (put(g->dir, "cgroup.kill", "1") == 0)
-        return 0;
     for (int i = 0; i < KILL_ROUNDS; i++) {
-        if (kill_listed(g) == 0)
+        if (lt_cgroup_kill_now(g) == 0)
             return 0;
         nanosleep(&(struct timespec){0, KILL_PAUSE_NS}, NULL);
     }

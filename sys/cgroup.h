@@ -36,6 +36,8 @@ int lt_cgroup_add(struct lt_cgroup *g, pid_t pid, struct lt_error *err);
 uint64_t lt_cgroup_oom_kills(const struct lt_cgroup *g);
 /* SIGKILL to everything inside: cgroup.kill, else rounds of signals until nobody is left to signal. */
 int lt_cgroup_kill(struct lt_cgroup *g, struct lt_error *err);
+/* The same without rounds: how many were there to be killed; 0 also where the kernel doesn't tell. */
+int lt_cgroup_kill_now(struct lt_cgroup *g);
 bool lt_cgroup_empty(const struct lt_cgroup *g);
 /* Removes the (empty) group; -EBUSY while processes are inside. The object stays to be freed. */
 int lt_cgroup_remove(struct lt_cgroup *g, struct lt_error *err);

@@ -26,6 +26,7 @@ struct lt_journal_reader;
 struct lt_node;
 struct lt_node_need;
 struct lt_page;
+struct lt_rank_group;
 
 enum lt_rank_state {
     LT_RANK_STARTING,
@@ -87,6 +88,9 @@ struct lt_rank {
     uv_work_t keep; /* copies the journal */
     bool keeping, kept;
     bool forgotten; /* to be removed when that is over */
+    struct lt_rank_group *group; /* its control group on its way out (cgroup.c); NULL: isn't */
+    bool group_over;             /* the group is removed, or stays for good */
+    bool removing;               /* to be removed when that is over */
 
     uv_timer_t *ladder; /* towards SIGKILL */
     unsigned rung;
@@ -100,7 +104,7 @@ struct lt_rank *lt_rank_new(struct lt_node *n, const Lt__V1__StartRank *spec);
 struct lt_rank *lt_rank_hold(struct lt_rank *r);
 void lt_rank_release(struct lt_rank *r);
 void lt_rank_drop(struct lt_rank *r);   /* out of the table, handles closed; the folder stays */
-void lt_rank_remove(struct lt_rank *r); /* and the folder is removed */
+void lt_rank_remove(struct lt_rank *r); /* and the folder is removed, behind its control group */
 void lt_rank_set_state(struct lt_rank *r, enum lt_rank_state s);
 
 /* ---- life */
@@ -138,7 +142,10 @@ void lt_still_tell_again(struct lt_rank *r); /* a new session: whether it stands
 void lt_rank_kill_all(struct lt_rank *r);
 void lt_rank_cgroup_make(
     struct lt_rank *r); /* cgroup.c: where the node limits memory so; on the thread pool */
-void lt_rank_cgroup_remove(struct lt_rank *r);
+/* False: not yet; it goes on by itself, and lt_rank_remove() is called again when r->removing. True: there
+ * is none any more, or it can't be removed, which was logged. */
+bool lt_rank_cgroup_remove(struct lt_rank *r);
+void lt_rank_cgroup_leave(struct lt_rank *r); /* to the next agent */
 /* Of a rank (JOB.ATTEMPT.RANK) whose folder says nothing: made before its spec was written. */
 void lt_node_cgroup_remove(const struct lt_node *n, const char *rank);
 /* Gives it its attempt's MASTER_PORT (port.c). */

@@ -93,6 +93,7 @@ void lt_rank_drop(struct lt_rank *r)
     lt_rank_unwatch(r);
     lt_rank_ladder_stop(r);
     lt_rank_leave_shim(r);
+    lt_rank_cgroup_leave(r);
     lt_map_remove(r->node->ranks, r->name);
     if (r->need) {
         lt_node_need_cancel(r->need);
@@ -106,7 +107,9 @@ void lt_rank_remove(struct lt_rank *r)
 {
     struct lt_error err = {0};
 
-    lt_rank_cgroup_remove(r);
+    r->removing = true;
+    if (!lt_rank_cgroup_remove(r))
+        return;
     if (lt_file_remove_tree(r->dir, &err) < 0)
         lt_warning("agent: %s", err.text);
     lt_rank_drop(r);

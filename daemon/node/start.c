@@ -57,11 +57,15 @@ void lt_rank_tell_started(struct lt_rank *r)
     lt_node_send(r->node, LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED, &m);
 }
 
-/* Nothing runs: the folder goes, too, so that the same start may come again. */
+/* Nothing runs: the folder goes, too, so that the same start may come again. One that comes before
+ * it is gone hears the same again. */
 static void fail(struct lt_rank *r, const char *reason, Lt__V1__FailureClass class)
 {
     lt_warning("agent: %s could not be started: %s", r->name, reason);
     tell_failed(r->node, r->spec, reason, class);
+    lt_free(r->reason);
+    r->reason = lt_strdup(reason);
+    r->class = class;
     lt_rank_remove(r);
 }
 
@@ -396,7 +400,9 @@ void lt_rank_start(struct lt_node *n, const Lt__V1__StartRank *spec)
     }
     r = lt_rank_find(n, spec->job, spec->attempt, spec->rank);
     if (r && r->spec->generation == spec->generation) {
-        if (r->state != LT_RANK_STARTING) {
+        if (r->state == LT_RANK_STARTING && r->removing) {
+            tell_failed(n, spec, r->reason, r->class);
+        } else if (r->state != LT_RANK_STARTING) {
             lt_rank_tell_started(r);
             lt_rank_tail_again(r, r->sent);
         }

@@ -17,6 +17,7 @@
 #include "tests/support/tmp.h"
 
 #define STARTED LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED
+#define GONE LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE
 #define FAILED_ LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED
 #define CHECK_DONE LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE
 #define ASKED LT__V1__AGENT_MESSAGE__MESSAGE_BLOB_REQUEST
@@ -126,6 +127,7 @@ static void a_check_and_a_start_fetch_once(void **state)
     world_start_rank(&w, "r", 1, "finish");
     world_wait(&w, &at, STARTED, "r");
     assert_int_equal(requests(before), 0);
+    world_wait(&w, &at, GONE, "r"); /* its control group is removed */
 }
 
 static void a_start_fetches_what_is_not_here(void **state)
@@ -136,6 +138,7 @@ static void a_start_fetches_what_is_not_here(void **state)
     give(content, 0, SIZE, NULL);
     world_wait(&w, &at, STARTED, "r");
     assert_true(is_here());
+    world_wait(&w, &at, GONE, "r");
 }
 
 static void damaged_on_the_way_is_not_kept(void **state)
