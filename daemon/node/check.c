@@ -157,6 +157,7 @@ static int start(struct check *k)
 {
     const struct lt_check_start s = {
         .loop = k->owner->node->loop,
+        .shim = k->owner->node->shim,
         .worker = k->owner->node->worker,
         .state_dir = k->owner->node->state_dir,
         .spec = &k->spec,
@@ -182,7 +183,7 @@ static void start_next(struct lt_node_checks *c)
         rc = start(k);
         if (rc < 0) {
             LT_AUTO(lt_free)
-            char *reason = lt_format("%s can't be started: %s", c->node->worker, uv_strerror(rc));
+            char *reason = lt_format("%s can't be started: %s", c->node->shim, uv_strerror(rc));
 
             send_failure(c->node, k->job, "", reason);
             check_free(k);

@@ -21,7 +21,7 @@ typedef void lt_check_done_fn(void *arg, const struct lt_buf *answer, const char
 /* What is started: the program with the spec's bytes on its stdin. */
 struct lt_check_start {
     uv_loop_t *loop;
-    const char *worker;
+    const char *shim, *worker; /* the one starts the other, so that it dies with us */
     const char *state_dir; /* below it is the cache of blobs */
     const struct lt_buf *spec; /* for the call */
     unsigned limit_ms;         /* until it says that it reads data (a line on stderr), it is over, or

@@ -3,13 +3,14 @@
  * A plan may be hostile: what looks at its shapes and files runs in a process with limits on memory
  * and, for everything before the data are read, on time. stdout is CheckDone's bytes; a line of
  * stderr that begins with `progress ` is for people and ends the time limit; the rest of stderr is
- * kept as the reason of a failure.
+ * kept as the reason of a failure. It dies with us (lt-shim --bound).
  */
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/mem.h"
@@ -223,7 +224,9 @@ static void init_handles(struct lt_check_run *r, uv_loop_t *loop)
 int lt_check_run_start(const struct lt_check_start *s, struct lt_check_run **out)
 {
     struct lt_check_run *r = lt_calloc(1, sizeof *r);
-    char *argv[] = {(char *)s->worker, (char *)"--plan-only", (char *)s->state_dir, NULL};
+    LT_AUTO(lt_free) char *self = lt_format("%d", (int)getpid());
+    char *argv[] = {(char *)s->shim,   (char *)"--bound",     self,
+                    (char *)s->worker, (char *)"--plan-only", (char *)s->state_dir, NULL};
     char **env = environment();
     uv_stdio_container_t io[] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&r->in},
@@ -231,7 +234,7 @@ int lt_check_run_start(const struct lt_check_start *s, struct lt_check_run **out
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&r->err},
     };
     const uv_process_options_t options = {
-        .file = s->worker,
+        .file = s->shim,
         .args = argv,
         .env = env,
         .exit_cb = on_process_exit,

@@ -3,10 +3,11 @@
  * The libraries are asked by `lt-worker --libraries`: loading them costs milliseconds and megabytes,
  * and what they do when they are loaded is nothing for a daemon's process. A moment after the start,
  * when whoever started ltd has got his answer. What can't be learnt stays unknown, and is logged: a
- * node without them is no worse for jobs on one node.
+ * node without them is no worse for jobs on one node. The program dies with us (lt-shim --bound).
  */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/mem.h"
@@ -136,13 +137,15 @@ static void on_late(uv_timer_t *t)
 static void on_time(uv_timer_t *t)
 {
     struct lt_node_versions *v = t->data;
-    char *argv[] = {v->node->worker, (char *)"--libraries", NULL};
+    LT_AUTO(lt_free) char *self = lt_format("%d", (int)getpid());
+    char *argv[] = {v->node->shim,   (char *)"--bound",     self,
+                    v->node->worker, (char *)"--libraries", NULL};
     uv_stdio_container_t io[] = {
         {.flags = UV_IGNORE},
         {.flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&v->out},
         {.flags = UV_IGNORE},
     };
-    const uv_process_options_t options = {.file = v->node->worker,
+    const uv_process_options_t options = {.file = v->node->shim,
                                           .args = argv,
                                           .exit_cb = on_ended,
                                           .stdio = io,
@@ -154,7 +157,7 @@ static void on_time(uv_timer_t *t)
     v->handles += 2;
     rc = uv_spawn(t->loop, &v->process, &options);
     if (rc < 0) {
-        lt_warning("agent %s: %s can't be started: %s", v->node->name, v->node->worker,
+        lt_warning("agent %s: %s can't be started: %s", v->node->name, v->node->shim,
                    uv_strerror(rc));
         lt_node_versions_close(v);
         return;

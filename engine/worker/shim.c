@@ -13,6 +13,8 @@
  * stdout is the agent's: one line, then it is closed: `started PID`, `failed REASON`,
  * `unfit REASON` when it is the command's fault and trying again won't help, or `held REASON` when
  * another shim runs this attempt: an agent that was killed had started it.
+ *
+ * lt-shim --bound PID PROGRAM [ARGUMENT…] is something else, in the same tiny program: shim_bound.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +31,7 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "engine/worker/command.h"
+#include "engine/worker/shim_bound.h"
 #include "engine/worker/shim_env.h"
 #include "engine/worker/shim_leftovers.h"
 #include "engine/worker/shim_peers.h"
@@ -407,8 +410,10 @@ int main(int argc, char **argv)
     struct lt_error err = {0};
     int rc;
 
+    if (argc >= 4 && strcmp(argv[1], "--bound") == 0)
+        return lt_shim_bound_main(argv + 2);
     if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: lt-shim ATTEMPT_DIR [WORKER]\nStarted by ltd for each rank; not "
+        fprintf(stderr, "usage: lt-shim ATTEMPT_DIR [WORKER] | --bound PID PROGRAM [ARGUMENT…]\nStarted by ltd; not "
                         "for use by hand.\n");
         return 2;
     }
