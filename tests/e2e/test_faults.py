@@ -76,6 +76,7 @@ def state_disk_full(w):
         w.kill_daemon()
         w.ltd()
         check(set(before + accepted) <= set(w.out("ps", "--all", "-q").split()), "an acknowledged job is gone after a restart")
+        wait_for(lambda: [n for n in w.json("nodes")["nodes"] if n["state"] == "ready"], "the agent, before its disk is taken away")
 
 
 def run_disk_full(w):
