@@ -51,16 +51,9 @@ static void emit_queued(struct lt_turn *t, struct lt_job *job, const char *reaso
 /* Without a rank nothing has to be stopped first. */
 static bool end_if_unwanted(struct lt_turn *t, struct lt_job *job)
 {
-    static const struct lt_verdict verdicts[] = {
-        [LT__V1__STOP_KIND__STOP_USER] = {.result = LT__V1__JOB_RESULT__STOPPED},
-        [LT__V1__STOP_KIND__STOP_TIME] = {.result = LT__V1__JOB_RESULT__TIMED_OUT,
-                                          .reason = "the job's time limit is over"},
-        [LT__V1__STOP_KIND__STOP_CANCEL] = {.result = LT__V1__JOB_RESULT__CANCELLED},
-    };
-
     if (job->fold->stop <= LT__V1__STOP_KIND__STOP_PREEMPT)
         return false;
-    emit_done(t, job, verdicts[job->fold->stop]);
+    emit_done(t, job, lt_wished(job->fold->stop));
     return true;
 }
 

@@ -13,6 +13,7 @@
 
 #define R(name) LT__V1__JOB_RESULT__##name
 #define C(name) LT__V1__FAILURE_CLASS__CLASS_##name
+#define ENDED_BY_SIGTERM (128 + 15) /* as a shell counts it */
 
 /* By the clock of their node; without one, or on different nodes, by who was heard of first. */
 static bool failed_before(const Lt__V1__RankFold *a, const Lt__V1__RankFold *b)
@@ -89,25 +90,42 @@ static bool through(const Lt__V1__JobFold *f)
     return f->spec->kind_case != LT__V1__JOB_SPEC__KIND_COMMAND || f->early_stopped;
 }
 
+/* SIGTERM is how a program is asked: that it ended by it says nothing that the wish doesn't. */
+static bool ended_as_asked(const Lt__V1__JobFold *f)
+{
+    const Lt__V1__RankFold *r = spokesman(f);
+
+    return r && r->exited->status == ENDED_BY_SIGTERM;
+}
+
+struct lt_verdict lt_wished(Lt__V1__StopKind stop)
+{
+    static const struct lt_verdict wished[] = {
+        [LT__V1__STOP_KIND__STOP_USER] = {.result = R(STOPPED)},
+        [LT__V1__STOP_KIND__STOP_TIME] = {.result = R(TIMED_OUT),
+                                          .reason = "the job's time limit is over"},
+        [LT__V1__STOP_KIND__STOP_CANCEL] = {.result = R(CANCELLED)},
+    };
+
+    return wished[stop];
+}
+
 /* A wish that was acknowledged is kept: nothing starts again, and the result says what was asked
  * for, unless the job was through, or failed for a reason of its own. */
 static struct lt_verdict as_wished(const Lt__V1__JobFold *f, struct lt_verdict v)
 {
-    static const Lt__V1__JobResult wished[] = {
-        [LT__V1__STOP_KIND__STOP_USER] = R(STOPPED),
-        [LT__V1__STOP_KIND__STOP_TIME] = R(TIMED_OUT),
-        [LT__V1__STOP_KIND__STOP_CANCEL] = R(CANCELLED),
-    };
+    struct lt_verdict wished = lt_wished(f->stop);
     /* A non-zero exit alone is how programs answer to a signal. */
     bool own_fault =
         v.result == R(FAILED) && v.class != C(INFRASTRUCTURE) && (v.class != C(JOB) || f->finished);
 
     if (f->stop == LT__V1__STOP_KIND__STOP_CANCEL)
-        return (struct lt_verdict){.result = R(CANCELLED)};
+        return wished;
     if ((v.result == R(SUCCEEDED) && through(f)) || own_fault)
         return v;
-    return (struct lt_verdict){.result = wished[f->stop],
-                               .reason = v.result == R(FAILED) ? v.reason : NULL};
+    if (v.result == R(FAILED) && !ended_as_asked(f))
+        wished.reason = v.reason;
+    return wished;
 }
 
 static int64_t budget_left(const Lt__V1__JobFold *f, struct lt_verdict v)

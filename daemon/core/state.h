@@ -165,11 +165,13 @@ void lt_rank_lost(struct lt_turn *t, struct lt_job *job, const Lt__V1__RankFold 
 struct lt_verdict {
     Lt__V1__JobResult result;   /* when nothing follows */
     Lt__V1__FailureClass class;
-    const char *reason;         /* borrowed from the fold */
+    const char *reason;         /* borrowed from the fold, or static */
     bool retry, preempted;
     uint64_t delay_ms;
 };
 struct lt_verdict lt_judge(const Lt__V1__JobFold *f);
+/* How a job ends that was asked to (stop, time limit, cancel) and has nothing to say itself. */
+struct lt_verdict lt_wished(Lt__V1__StopKind stop);
 /* Appends where a checkpoint lies: relative to run_dir, or absolute. */
 void lt_checkpoint_path(const Lt__V1__CheckpointSaved *s, struct lt_buf *path);
 /* Newest thing to start from: path relative to run_dir (into the buffer) and its step; false: from

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "base/str.h"
 #include "tests/core/trace.h"
 
 #define OPTIONS(...) ((struct job_options){__VA_ARGS__})
@@ -175,13 +176,15 @@ static void what_a_stopping_job_ends_as(void **state)
         Lt__V1__FailureClass class, exit_class;
         int status;
         Lt__V1__JobResult want;
+        const char *reason; /* of the exit; NULL: what was asked for is all */
     } cases[] = {
-        {RESULT(SUCCEEDED), CLASS(NONE), CLASS(NONE), 0, RESULT(SUCCEEDED)},
-        {RESULT(STOPPED), CLASS(NONE), CLASS(NONE), 0, RESULT(STOPPED)},
-        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(INFRASTRUCTURE), 137,
-         RESULT(STOPPED)}, /* not started again */
-        {RESULT(FAILED), CLASS(NONFINITE), CLASS(JOB), 1, RESULT(FAILED)},
-        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(OOM), 137, RESULT(FAILED)},
+        {RESULT(SUCCEEDED), CLASS(NONE), CLASS(NONE), 0, RESULT(SUCCEEDED), NULL},
+        {RESULT(STOPPED), CLASS(NONE), CLASS(NONE), 0, RESULT(STOPPED), NULL},
+        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(INFRASTRUCTURE), 137, RESULT(STOPPED),
+         "it said so"}, /* not started again */
+        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(INFRASTRUCTURE), 143, RESULT(STOPPED), NULL},
+        {RESULT(FAILED), CLASS(NONFINITE), CLASS(JOB), 1, RESULT(FAILED), NULL},
+        {RESULT(RESULT_NONE), CLASS(NONE), CLASS(OOM), 137, RESULT(FAILED), "it said so"},
     };
     struct world *w = *state;
 
@@ -195,6 +198,7 @@ static void what_a_stopping_job_ends_as(void **state)
         gone(w, 0, id, 1, cases[i].exit_class, cases[i].status);
         assert_int_equal(fold(w, id)->state, LT__V1__JOB_STATE__DONE);
         assert_int_equal(fold(w, id)->result, cases[i].want);
+        assert_true(lt_str_eq(fold(w, id)->reason, cases[i].reason));
         forget_trace(w);
     }
 }

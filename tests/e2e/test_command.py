@@ -224,7 +224,7 @@ def stopped(w):
     there(w, "up")
     w.ctl("stop", job)
     w.wait_done(job, code=107)
-    equal(w.out("logs", job), "saving")
+    equal((w.out("logs", job), w.status(job)["reason"]), ("saving", "exit code 5"))
 
 
 def a_stop_reaches_its_children(w):
@@ -256,6 +256,7 @@ def time_limit(w):
     w.ltd()
     job = submit(w, "wait('never')", "--set", "job.time_limit=500ms")
     w.wait_done(job, code=104)
+    equal(w.status(job)["reason"], "the job's time limit is over", "not that it ended by SIGTERM, as it was asked to")
 
 
 def cancelled(w):
