@@ -132,7 +132,8 @@ def blocks(path, key):
 
 
 class Runner:
-    """A folder with the plan, an environment, and bash -e for each step, as both services do."""
+    """A folder with the plan, an environment, and bash -e for each step. GitLab adds pipefail, GitHub doesn't: what is tried
+    here must fail without it."""
 
     def __init__(self, w, **env):
         self.w, self.n = w, getattr(w, "runners", 0) + 1
@@ -151,7 +152,7 @@ class Runner:
         return self
 
     def step(self, commands):
-        return subprocess.run(["bash", "-e", "-o", "pipefail", "-c", commands], cwd=self.dir, env=self.env, capture_output=True,
+        return subprocess.run(["bash", "-e", "-c", commands], cwd=self.dir, env=self.env, capture_output=True,
                               text=True, timeout=240)
 
     def json_of(self, name):
@@ -161,6 +162,11 @@ class Runner:
 def failing(w):
     """A plan whose loss stops being a number: exit 100."""
     return small(w, "diverges", **{"lr: 1.0e-3": "lr: 1.0e+30", "gradient_clip_val: 1.0": "gradient_clip_val: 0.0"})
+
+
+def untested(w):
+    """A plan that trains and has no test split: `ltctl test` is refused."""
+    return small(w, "untested", **{"  test: {split: test}\n": ""})
 
 
 def github_actions(w):
@@ -189,6 +195,7 @@ def github_actions(w):
     equal(w.status(r.env["JOB"])["name"], "ci-77")
     equal(os.stat(os.path.join(w.dir, "ltd-token")).st_mode & 0o777, 0o600)
     equal(pipeline(failing(w))[1], [0, 0, 100])
+    equal(pipeline(untested(w))[1], [0, 0, 0, 3])
     equal(pipeline(small(w, "refused", **{"out_features: 10": "out_features: 5"}))[1], [0, 3])
     r, codes = pipeline(small(w, "long", **{"max_epochs: 3": "max_epochs: 100000"}), cancelled_after=2)
     equal(codes, [0, 0, 0])
@@ -212,6 +219,7 @@ def gitlab_ci(w):
     check(os.path.exists(os.path.join(r.dir, "model", "model.safetensors")), "the model")
     check("test_acc" in r.json_of("test.json") and read(r.dir, "metrics.jsonl"), "figures")
     equal(pipeline(failing(w))[1], 100)
+    equal(pipeline(untested(w))[1], 3)
     equal(pipeline(small(w, "refused", **{"out_features: 10": "out_features: 5"}))[1], 3)
     r = Runner(w, LTD_SERVER=address, LTD_TOKEN_FILE=token, CI_PIPELINE_ID="79")
     r.plan(small(w, "long", **{"max_epochs: 3": "max_epochs: 100000"}))
