@@ -35,15 +35,6 @@ struct lt_progress *lt_progress_new(void)
     return p;
 }
 
-static const Lt__V1__MetricValue *metric(const Lt__V1__JobStatus *s, const char *name)
-{
-    for (size_t i = 0; i < s->n_metrics; i++) {
-        if (lt_str_eq(s->metrics[i]->name, name))
-            return s->metrics[i];
-    }
-    return NULL;
-}
-
 static void time_to_go(const Lt__V1__JobStatus *s, double step_ms, struct lt_buf *out)
 {
     unsigned long long left;
@@ -56,13 +47,11 @@ static void time_to_go(const Lt__V1__JobStatus *s, double step_ms, struct lt_buf
 
 static void metrics_text(const Lt__V1__JobStatus *s, struct lt_buf *out)
 {
-    const Lt__V1__MetricValue *loss = metric(s, "train_loss");
+    const Lt__V1__MetricValue *loss = lt_status_loss(s);
     const char *monitor =
         s->best && s->best->monitor && s->best->monitor[0] ? s->best->monitor : "val_loss";
-    const Lt__V1__MetricValue *m = metric(s, monitor);
+    const Lt__V1__MetricValue *m = lt_status_metric(s, monitor);
 
-    if (!loss)
-        loss = metric(s, "train_loss_step");
     if (loss)
         lt_buf_printf(out, "  loss %.4g", loss->value);
     if (m && m != loss)
@@ -160,6 +149,17 @@ static void bar(const struct lt_progress *p, int cells, struct lt_buf *out)
     lt_buf_printf(out, "%s %3.0f%%  ", p->colour ? "\033[0m" : "", p->done * 100);
 }
 
+size_t lt_progress_fit(const char *text, size_t room)
+{
+    size_t len = strlen(text), n = room;
+
+    if (len <= room)
+        return len;
+    while (n > 0 && strncmp(text + n, "  ", 2) != 0 && strncmp(text + n, " (", 2) != 0)
+        n--;
+    return n ? n : room;
+}
+
 void lt_progress_draw(struct lt_progress *p)
 {
     LT_BUF_AUTO out = {0};
@@ -172,7 +172,7 @@ void lt_progress_draw(struct lt_progress *p)
         bar(p, cells, &out);
         room -= cells + 7;
     }
-    lt_buf_append(&out, p->text.data, LT_MIN(p->text.len, (size_t)room));
+    lt_buf_append(&out, p->text.data, lt_progress_fit(p->text.data, (size_t)room));
     fwrite(out.data, 1, out.len, stderr);
     fflush(stderr);
     p->shown = true;

@@ -17,5 +17,7 @@ void lt_progress_draw(struct lt_progress *p);
 void lt_progress_free(struct lt_progress *p);
 /* What it says about a status, without any escape. */
 void lt_progress_text(const Lt__V1__JobStatus *s, struct lt_buf *out);
+/* Bytes of a text that has room for so many: its fields are shown whole or not at all. */
+size_t lt_progress_fit(const char *text, size_t room);
 
 #endif

@@ -111,10 +111,11 @@ static void add_line(const struct lt_screen *s, struct lt_buf *out, const char *
 {
     bool title = s->bold && len >= 4 && memcmp(line, "JOB ", 4) == 0;
 
+    lt_buf_str(out, END_OF_LINE); /* before it: behind a full line the cursor is on its last cell */
     lt_buf_str(out, title ? BOLD : "");
     lt_buf_append(out, line, cut(line, len, columns));
     lt_buf_str(out, title ? PLAIN : "");
-    lt_buf_str(out, END_OF_LINE "\n"); /* the terminal makes a carriage return of it, too */
+    lt_buf_str(out, "\n"); /* the terminal makes a carriage return of it, too */
 }
 
 static size_t count_lines(const char *text)

@@ -119,6 +119,25 @@ void lt_status_word(const Lt__V1__JobStatus *s, struct lt_buf *out)
         lt_buf_printf(out, " (%s)", lt_failure_class_name(s->class_));
 }
 
+const Lt__V1__MetricValue *lt_status_metric(const Lt__V1__JobStatus *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_metrics; i++) {
+        if (lt_str_eq(s->metrics[i]->name, name))
+            return s->metrics[i];
+    }
+    return NULL;
+}
+
+const Lt__V1__MetricValue *lt_status_loss(const Lt__V1__JobStatus *s)
+{
+    static const char *const names[] = {"train_loss", "train_loss_step", "loss"};
+    const Lt__V1__MetricValue *m = NULL;
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(names) && !m; i++)
+        m = lt_status_metric(s, names[i]);
+    return m;
+}
+
 int lt_status_exit_code(const Lt__V1__JobStatus *s)
 {
     return lt_job_exit_code(s->result, s->class_);
@@ -168,20 +187,44 @@ const char *lt_status_doing(const Lt__V1__RankStatus *r)
     return r->state ? r->state : "?";
 }
 
+/* Nothing is shown of what isn't known: a program has no steps to time. */
 static void one_rank(struct lt_buf *out, const Lt__V1__RankStatus *r)
 {
     char size[32];
 
     lt_print_size(size, sizeof size, r->memory_bytes);
-    lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu, %.3g ms a step, %s\n", "rank",
-                  r->rank, r->node ? r->node : "?", r->pid, lt_status_doing(r),
-                  (unsigned long long)r->step, r->step_ms, size);
+    lt_buf_printf(out, "%-11s %u on %s, pid %u, %s, step %llu", "rank", r->rank,
+                  r->node ? r->node : "?", r->pid, lt_status_doing(r), (unsigned long long)r->step);
+    if (r->step_ms > 0)
+        lt_buf_printf(out, ", %.3g ms a step", r->step_ms);
+    if (r->memory_bytes)
+        lt_buf_printf(out, ", %s", size);
+    lt_buf_char(out, '\n');
+}
+
+void lt_status_rank_cells(cJSON *o, const Lt__V1__RankStatus *r)
+{
+    char ms[32];
+
+    lt_json_u64(o, "rank", r->rank);
+    lt_json_text(o, "node", r->node);
+    if (r->pid)
+        lt_json_u64(o, "pid", r->pid);
+    lt_json_text(o, "phase", lt_status_doing(r));
+    if (r->has_step)
+        lt_json_u64(o, "step", r->step);
+    if (r->step_ms > 0) {
+        snprintf(ms, sizeof ms, "%.3g", r->step_ms);
+        lt_json_text(o, "step_ms", ms);
+    }
+    if (r->memory_bytes)
+        lt_json_u64(o, "memory", r->memory_bytes);
 }
 
 static const struct lt_column rank_columns[] = {
     {"RANK", "rank", LT_COLUMN_NUMBER},   {"NODE", "node", LT_COLUMN_TEXT},
-    {"PID", "pid", LT_COLUMN_NUMBER},     {"PHASE", "doing", LT_COLUMN_TEXT},
-    {"STEP", "step", LT_COLUMN_NUMBER},   {"MS/STEP", "ms", LT_COLUMN_NUMBER},
+    {"PID", "pid", LT_COLUMN_NUMBER},     {"PHASE", "phase", LT_COLUMN_TEXT},
+    {"STEP", "step", LT_COLUMN_NUMBER},   {"MS/STEP", "step_ms", LT_COLUMN_NUMBER},
     {"MEMORY", "memory", LT_COLUMN_BYTES},
 };
 
@@ -193,12 +236,9 @@ static void rank_table(struct lt_buf *out, const Lt__V1__JobStatus *s)
     const char *line;
 
     for (size_t i = 0; i < s->n_ranks; i++) {
-        cJSON *o = rank_json(s->ranks[i]);
-        char ms[32];
+        cJSON *o = cJSON_CreateObject();
 
-        snprintf(ms, sizeof ms, "%.3g", s->ranks[i]->step_ms);
-        lt_json_text(o, "doing", lt_status_doing(s->ranks[i]));
-        lt_json_text(o, "ms", ms);
+        lt_status_rank_cells(o, s->ranks[i]);
         cJSON_AddItemToArray(rows, o);
     }
     lt_output_table(rows, rank_columns, LT_ARRAY_LEN(rank_columns), &table);

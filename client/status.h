@@ -13,6 +13,11 @@ cJSON *lt_status_json(const Lt__V1__JobStatus *s);
 void lt_status_word(const Lt__V1__JobStatus *s, struct lt_buf *out);
 /* What a rank is at: its phase while it runs, else its state. */
 const char *lt_status_doing(const Lt__V1__RankStatus *r);
+/* A rank's cells in a table: rank, node, pid, phase, step, step_ms, memory, as far as they are known. */
+void lt_status_rank_cells(cJSON *row, const Lt__V1__RankStatus *r);
+const Lt__V1__MetricValue *lt_status_metric(const Lt__V1__JobStatus *s, const char *name);
+/* The newest loss: a plan's, of an epoch or a step, or what a program calls loss. NULL: none yet. */
+const Lt__V1__MetricValue *lt_status_loss(const Lt__V1__JobStatus *s);
 /* Several lines `key: value`. */
 void lt_status_text(const Lt__V1__JobStatus *s, struct lt_buf *out);
 /* run's, watch's, … exit code for a job that is done. */

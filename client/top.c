@@ -22,12 +22,6 @@ static const struct lt_column columns[] = {
 
 #define BLANK " " /* an empty text is shown as - */
 
-static void number(cJSON *o, const char *key, uint64_t v, bool known)
-{
-    if (known)
-        lt_json_u64(o, key, v);
-}
-
 static void epoch_cell(cJSON *o, const Lt__V1__JobStatus *s)
 {
     char text[48];
@@ -45,16 +39,13 @@ static void epoch_cell(cJSON *o, const Lt__V1__JobStatus *s)
 
 static void loss_cell(cJSON *o, const Lt__V1__JobStatus *s)
 {
+    const Lt__V1__MetricValue *loss = lt_status_loss(s);
     char text[32];
 
-    for (size_t i = 0; i < s->n_metrics; i++) {
-        if (!lt_str_eq(s->metrics[i]->name, "train_loss") &&
-            !lt_str_eq(s->metrics[i]->name, "train_loss_step"))
-            continue;
-        snprintf(text, sizeof text, "%.4g", s->metrics[i]->value);
-        lt_json_text(o, "loss", text);
+    if (!loss)
         return;
-    }
+    snprintf(text, sizeof text, "%.4g", loss->value);
+    lt_json_text(o, "loss", text);
 }
 
 static void job_cells(cJSON *o, const Lt__V1__JobStatus *s)
@@ -77,23 +68,6 @@ static void blank_cells(cJSON *o)
         lt_json_text(o, keys[i], BLANK);
 }
 
-static void rank_cells(cJSON *o, const Lt__V1__JobStatus *s, const Lt__V1__RankStatus *r)
-{
-    char text[32];
-
-    lt_json_u64(o, "rank", r->rank);
-    lt_json_text(o, "node", r->node);
-    number(o, "pid", r->pid, r->pid);
-    lt_json_text(o, "phase", lt_status_doing(r));
-    number(o, "step", r->step, r->has_step);
-    number(o, "of", s->total_steps, s->total_steps);
-    if (r->has_step_ms && r->step_ms > 0) {
-        snprintf(text, sizeof text, "%.3g", r->step_ms);
-        lt_json_text(o, "step_ms", text);
-    }
-    number(o, "memory", r->memory_bytes, r->memory_bytes);
-}
-
 static void job_rows(cJSON *rows, const Lt__V1__JobStatus *s)
 {
     size_t i = 0;
@@ -105,8 +79,11 @@ static void job_rows(cJSON *rows, const Lt__V1__JobStatus *s)
             job_cells(o, s);
         else
             blank_cells(o);
-        if (i < s->n_ranks)
-            rank_cells(o, s, s->ranks[i]);
+        if (i < s->n_ranks) {
+            lt_status_rank_cells(o, s->ranks[i]);
+            if (s->total_steps)
+                lt_json_u64(o, "of", s->total_steps);
+        }
         cJSON_AddItemToArray(rows, o);
     } while (++i < s->n_ranks);
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -113,11 +114,24 @@ static void test_a_program(void **state)
     TEXT("running on 2 ranks  epoch 3  step 7  train_loss 0.4321  val_loss 0.5");
 }
 
+static void test_fields_are_shown_whole(void **state)
+{
+    const char *text = "epoch 3/10  step 7  loss 0.4321  val_loss 0.5 (best 0.25)";
+
+    (void)state;
+    assert_int_equal(lt_progress_fit(text, strlen(text)), strlen(text));
+    assert_int_equal(lt_progress_fit(text, strlen(text) - 1), strlen(text) - strlen(" (best 0.25)"));
+    assert_int_equal(lt_progress_fit(text, strlen("epoch 3/10  step 7")), strlen("epoch 3/10  step 7"));
+    assert_int_equal(lt_progress_fit(text, strlen("epoch 3/10  step ")), strlen("epoch 3/10"));
+    assert_int_equal(lt_progress_fit("one long word", 5), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(everything_known), TEST(nothing_known),
                                        TEST(last_epoch_is_never_exceeded), TEST(not_running),
-                                       TEST(a_program)};
+                                       TEST(a_program),
+                                       TEST(fields_are_shown_whole)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

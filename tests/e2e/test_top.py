@@ -13,7 +13,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import Failed, check, equal, make, plan, read, run, wait_for
 
-SCRIPT = 'echo "rank $RANK says"; echo "and complains, $RANK" >&2; while [ ! -e "$0" ]; do sleep 0.05; done; echo "end of $RANK"'
+SCRIPT = '[ $RANK != 0 ] || echo LTD_METRIC loss 2.5 7 > /proc/self/fd/$LTD_METRICS_FD; echo "rank $RANK says"; echo "and complains, $RANK" >&2; while [ ! -e "$0" ]; do sleep 0.05; done; echo "end of $RANK"'
 
 
 def command(w, ranks=2):
@@ -40,8 +40,12 @@ def status_has_a_row_for_each(w):
     equal(lines[at].split()[1:], ["RANK", "NODE", "PID", "PHASE", "STEP", "MS/STEP", "MEMORY"])
     for r, line in zip(ranks, lines[at + 1:at + 3]):
         equal(line.split()[:3], [str(r["rank"]), r["node"], str(r["pid"])])
+        equal(line.split()[5], "-", "a program's steps take no time that anybody knows")
     w.file("gate", "")
     equal(w.wait_done(job).returncode, 0)
+    one = w.out("submit", "-q", "--wait", "--", "true")
+    line, = [x for x in w.out("status", one).splitlines() if x.startswith("rank ")]
+    check(line.endswith(", exited, step 0"), "nothing of what isn't known:", line)
 
 
 def logs_of_each_rank(w):
@@ -90,6 +94,7 @@ def top_on_a_pipe(w):
     ranks = running(w, job, 2)["ranks"]
     held = w.submit(plan(w, "later"), "--hold")
     wait_for(lambda: w.status(held)["state"] == "held(user)", "the checks", pause=0.05)
+    wait_for(lambda: "loss" in w.status(job)["metrics"], "a loss", pause=0.05)
     text = w.ctl("top").stdout
     check("\033" not in text, repr(text))
     lines = text.splitlines()
@@ -98,6 +103,7 @@ def top_on_a_pipe(w):
     equal(len(lines), 7)
     rows = [line.split() for line in lines[4:]]
     check(rows[0][0] == job and str(ranks[0]["pid"]) in rows[0], rows[0])
+    equal(rows[0][lines[3].split().index("LOSS")], "2.5", "a program's loss")
     check(rows[1][0] == "1" and str(ranks[1]["pid"]) in rows[1], "its second rank's row says nothing of the job:", rows[1])
     check(rows[2][0] == held and "held(user)" in rows[2], rows[2])
     equal([j["id"] for j in w.json("top")["jobs"]], [job, held])
@@ -163,6 +169,7 @@ def top_in_place(w):
         last = frames(small)[2].split("\r\n")
         check("more" in last[-2] and len(last) == 5, last)
         for line in last:
+            check(line.rfind("\033[K") <= 0, "behind a full line it would take its last character away:", repr(line))
             check(len(re.sub(r"\033\[[0-9;?]*[a-zA-Z]", "", line)) <= 30, "too wide:", repr(line))
         t.size(24, 200)
         second = w.submit(plan(w, "later"), "--hold")
