@@ -44,6 +44,8 @@ struct lt_ctl {
 /* ---- arguments (options.c) */
 /* Parses what follows the verb. 0, or LT_EXIT_USAGE with the reason printed. */
 int lt_ctl_parse(struct lt_ctl *ctl, int argc, char **argv);
+/* The first argument stands where a plan or `-- PROGRAM` does, and has no plan's name. */
+bool lt_ctl_names_program(const struct lt_ctl *ctl);
 bool lt_ctl_flag(const struct lt_ctl *ctl, const char *name);
 const char *lt_ctl_string(const struct lt_ctl *ctl,
                           const char *name); /* the last one given, or NULL */

@@ -120,6 +120,28 @@ static int add_with_value(struct lt_ctl *ctl, const struct lt_option *o, const c
     return add(ctl, o, attached ? attached : argv[*i]);
 }
 
+bool lt_ctl_names_program(const struct lt_ctl *ctl)
+{
+    static const char *const plans[] = {".yaml", ".yml", ".json"};
+    const char *name = ctl->n_args ? ctl->args[0] : "-";
+
+    for (size_t i = 0; i < LT_ARRAY_LEN(plans); i++)
+        if (lt_str_ends(name, plans[i]))
+            return false;
+    return (ctl->verb->flags & LT_VERB_COMMAND) && !ctl->program && strcmp(name, "-") != 0;
+}
+
+/* Behind what must be a program it is meant for that. */
+static int unknown_option(struct lt_ctl *ctl, const char *word, size_t n)
+{
+    if (lt_ctl_names_program(ctl))
+        return lt_ctl_fail(ctl, LT_EXIT_USAGE,
+                           "unknown option %.*s; a program stands behind `--`: ltctl %s -- %s %.*s",
+                           (int)n, word, ctl->verb->name, ctl->args[0], (int)n, word);
+    return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option %.*s; `ltctl help %s` lists them",
+                       (int)n, word, ctl->verb->name);
+}
+
 static int long_option(struct lt_ctl *ctl, char **argv, int argc, int *i)
 {
     const char *name = argv[*i] + 2, *equals = strchr(name, '=');
@@ -133,8 +155,7 @@ static int long_option(struct lt_ctl *ctl, char **argv, int argc, int *i)
     if (near)
         return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option --%.*s; did you mean --%s?", (int)n,
                            name, near);
-    return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option --%.*s; `ltctl help %s` lists them",
-                       (int)n, name, ctl->verb->name);
+    return unknown_option(ctl, argv[*i], n + 2);
 }
 
 static int short_options(struct lt_ctl *ctl, char **argv, int argc, int *i)
@@ -143,8 +164,7 @@ static int short_options(struct lt_ctl *ctl, char **argv, int argc, int *i)
         const struct lt_option *o = by_letter(ctl->verb, *p);
 
         if (!o)
-            return lt_ctl_fail(ctl, LT_EXIT_USAGE, "unknown option -%c; `ltctl help %s` lists them",
-                               *p, ctl->verb->name);
+            return unknown_option(ctl, (const char[]){'-', *p}, 2);
         if (o->kind != LT_OPTION_FLAG)
             return add_with_value(ctl, o, p[1] ? p + 1 : NULL, argv, argc, i);
         if (add(ctl, o, NULL) != 0)
@@ -163,7 +183,7 @@ static int check_count(const struct lt_ctl *ctl)
         return ctl->n_args ? 0 : lt_ctl_fail(ctl, LT_EXIT_USAGE, "there is no program behind `--`");
     if (ctl->n_args > 1 && (v->flags & LT_VERB_COMMAND))
         return lt_ctl_fail(ctl, LT_EXIT_USAGE,
-                           "`%s` is one argument too many; a program is run by ltctl %s -- %s %s",
+                           "`%s` is one argument too many; a program stands behind `--`: ltctl %s -- %s %s",
                            ctl->args[1], v->name, ctl->args[0], ctl->args[1]);
     if (ctl->n_args < v->min_args)
         return lt_ctl_fail(ctl, LT_EXIT_USAGE, "too few arguments; usage: ltctl %s %s", v->name,
@@ -180,6 +200,8 @@ int lt_ctl_parse(struct lt_ctl *ctl, int argc, char **argv)
     bool options = true;
     int rc = 0;
 
+    ctl->args = args;
+    ctl->n_args = 0;
     for (int i = 0; i < argc && rc == 0; i++) {
         if (!options || argv[i][0] != '-' || argv[i][1] == 0) {
             args[ctl->n_args++] = argv[i];
@@ -192,7 +214,6 @@ int lt_ctl_parse(struct lt_ctl *ctl, int argc, char **argv)
             rc = short_options(ctl, argv, argc, &i);
         }
     }
-    ctl->args = args;
     return rc ? rc : check_count(ctl);
 }
 

@@ -78,7 +78,11 @@ int lt_plan_file_read(struct lt_ctl *ctl, const char *path, Lt__V1__JobSpec **ou
                               ctl->arena, &problems);
     lt_ctl_problems(path, &problems);
     rc = 0;
-    if (!spec || problems.errors) {
+    if (!spec && lt_ctl_names_program(ctl)) {
+        rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED,
+                         "%s is no plan; a program stands behind `--`: ltctl %s -- %s", path,
+                         ctl->verb->name, path);
+    } else if (!spec || problems.errors) {
         rc = lt_ctl_fail(ctl, LT_EXIT_REFUSED,
                          "%s has %zu problem%s, listed above; nothing was submitted", path,
                          problems.errors, problems.errors == 1 ? "" : "s");

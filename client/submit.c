@@ -1,6 +1,7 @@
 /* submit.c - a plan's files, Submit, and waiting for checks or the end */
 #include "client/submit.h"
 
+#include "base/str.h"
 #include "client/ctl.h"
 #include "client/files.h"
 #include "client/plan_file.h"
@@ -26,11 +27,13 @@ int lt_submit(struct lt_ctl *ctl, Lt__V1__JobSpec *spec, const char **job)
 
 int lt_submit_refused(struct lt_ctl *ctl, const Lt__V1__JobStatus *s)
 {
+    const char *what = lt_str_eq(s->kind, "command") ? "command" : "plan";
+
     lt_plan_file_problems(ctl, s->problems, s->n_problems);
     if (s->n_problems == 0 && s->reason && s->reason[0])
-        return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the plan was refused: %s", s->reason);
+        return lt_ctl_fail(ctl, LT_EXIT_REFUSED, "the %s was refused: %s", what, s->reason);
     return lt_ctl_fail(ctl, LT_EXIT_REFUSED,
-                       "the plan was refused, for what is listed above; job %s", s->id);
+                       "the %s was refused, for what is listed above; job %s", what, s->id);
 }
 
 bool lt_submit_warn(struct lt_ctl *ctl, const Lt__V1__JobStatus *s)

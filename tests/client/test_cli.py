@@ -45,6 +45,8 @@ def usage_errors_exit_2_and_suggest(w):
         (["logs"], "too few arguments"), (["status", "a", "b"], "one argument too many"), (["logs", "--rank", "x", "j"], "whole number or all"),
         (["run", "--rank", "-1", "--", "true"], "whole number or all"), (["resume", "--rank", "1", "j"], "add --follow"),
         (["watch", "--timeout", "soon", "j"], "such as 90s"), (["run", "--set"], "needs a value"), (["help", "nonsense"], "no verb"),
+        (["run", "python", "a.py"], "behind `--`: ltctl run -- python a.py"), (["submit", "a.py", "--lr", "1"], "behind `--`: ltctl submit -- a.py --lr"),
+        (["run", "mpi", "-x"], "behind `--`: ltctl run -- mpi -x"), (["run", "a.yaml", "--lr", "1"], "unknown option --lr; `ltctl help run`"),
         (["plan"], "plan check"), (["completion", "ksh"], "bash, zsh and fish"),
     ]:
         p = w.ctl(*args, code=2)
@@ -70,6 +72,12 @@ def every_problem_of_a_plan_with_its_place(w):
         check("batch_size" in p.stderr, p.stderr)
     w.ctl("submit", os.path.join(w.dir, "none.yaml"), code=4)
     check(not os.path.exists(w.socket), "a daemon was started for a plan that can't be")
+
+
+def a_program_that_is_taken_for_a_plan(w):
+    path = w.file("train.py", "import sys\nfor x in sys.argv: print(x)\n")
+    p = w.ctl("run", path, code=3)
+    check(f"is no plan; a program stands behind `--`: ltctl run -- {path}" in p.stderr, p.stderr)
 
 
 def plan_show_keeps_the_hash(w):
@@ -332,7 +340,7 @@ def second_daemon_is_refused(w):
 
 
 if __name__ == "__main__":
-    run([usage_errors_exit_2_and_suggest, nothing_reachable_exits_7_and_says_what_to_do, every_problem_of_a_plan_with_its_place,
+    run([usage_errors_exit_2_and_suggest, nothing_reachable_exits_7_and_says_what_to_do, every_problem_of_a_plan_with_its_place, a_program_that_is_taken_for_a_plan,
          plan_show_keeps_the_hash, plan_check_shows_the_workers_answer, docs_are_current, every_verb_has_a_page,
          completion_scripts_are_shell, run_writes_exactly_the_files_bytes, exit_codes_follow_the_job,
          infrastructure_failure_exits_106, refused_jobs_hide, what_does_not_exist_exits_4, status_has_the_promised_fields,
