@@ -120,7 +120,7 @@ class World:
     def ctl(self, *args, code=0, text=True, stdin=None, env=None, cwd=None):
         """Runs ltctl; code None accepts any exit code."""
         p = subprocess.run([self.program("ltctl"), *map(str, args)], capture_output=True, env={**self.env, **(env or {})},
-                           timeout=PATIENCE * 4, input=stdin, text=text, cwd=cwd)
+                           timeout=PATIENCE * 8, input=stdin, text=text, cwd=cwd)
         if code is not None and p.returncode != code:
             raise Failed(f"ltctl {' '.join(map(str, args))}: exit {p.returncode}, expected {code}\n{p.stdout}\n{p.stderr}")
         return p
