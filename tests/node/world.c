@@ -149,7 +149,7 @@ void agent_start(struct world *w)
     const char *build = getenv("LT_BUILD_ROOT");
     LT_AUTO(lt_free) char *program = lt_format("%s/tests/node/agent_alone", build);
     LT_AUTO(lt_free) char *fake = lt_format("%s/tests/node/fake_worker", build);
-    LT_AUTO(lt_free) char *shim = lt_path_program("lt-shim");
+    LT_AUTO(lt_free) char *real = lt_path_program("lt-shim");
     LT_AUTO(lt_free) char *state = lt_path_join(w->dir, "node");
     LT_AUTO(lt_free) char *target = lt_format("unix:%s", w->socket);
     LT_AUTO(lt_free) char *log = lt_path_join(w->dir, "agent.log");
@@ -161,7 +161,8 @@ void agent_start(struct world *w)
         if (!freopen(log, "a", stderr))
             _exit(126);
         setenv("PMI_RANK", "7", 1);
-        execl(program, program, state, w->dir, target, shim, w->worker ? w->worker : fake, hang, NULL);
+        execl(program, program, state, w->dir, target, w->shim ? w->shim : real,
+              w->worker ? w->worker : fake, hang, NULL);
         _exit(127);
     }
     assert_true(w->agent > 0);

@@ -21,7 +21,7 @@ struct world {
     char *socket, *run;
     pid_t agent;
     char *weights; /* model.weights of the ranks' plans; NULL: none */
-    const char *worker;               /* of the agent; NULL: the fake one */
+    const char *shim, *worker;        /* of the agent; NULL: lt-shim, the fake one */
     unsigned hang_ms;                 /* of the agent; 0: its default */
     bool shares_cpus;                 /* of ranks that are started */
     bool ack;                         /* answer records with RecordAck */
