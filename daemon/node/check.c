@@ -98,8 +98,8 @@ static void send_failure(struct lt_node *n, char *job, const char *path, const c
     lt_node_send(n, LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE, &m);
 }
 
-/* 0, or what is wrong with the bytes. */
-static int send_answer(struct lt_node *n, char *job, const struct lt_buf *answer,
+/* refused, unless NULL: whether the plan is. 0, or what is wrong with the bytes. */
+static int send_answer(struct lt_node *n, char *job, const struct lt_buf *answer, bool *refused,
                        struct lt_error *err)
 {
     LT_AUTO(lt_arena_free) struct lt_arena *arena = lt_arena_new(ARENA_MAX);
@@ -110,6 +110,8 @@ static int send_answer(struct lt_node *n, char *job, const struct lt_buf *answer
     if (rc < 0)
         return rc;
     ((Lt__V1__CheckDone *)m)->job = job;
+    if (refused)
+        *refused = !((Lt__V1__CheckDone *)m)->cost;
     lt_node_send(n, LT__V1__AGENT_MESSAGE__MESSAGE_CHECK_DONE, m);
     return 0;
 }
@@ -138,11 +140,12 @@ static void on_done(void *arg, const struct lt_buf *answer, const char *reason)
     struct check *k = arg;
     struct lt_node_checks *c = k->owner;
     struct lt_error err = {0};
+    bool refused = false;
 
     take_out(&c->active, k);
     c->running--;
-    if (!c->closed && answer && send_answer(c->node, k->job, answer, &err) == 0) {
-        if (k->lasts)
+    if (!c->closed && answer && send_answer(c->node, k->job, answer, &refused, &err) == 0) {
+        if (k->lasts && !refused)
             keep(c, k->key, answer);
     } else if (!c->closed) {
         send_failure(c->node, k->job, "", answer ? err.text : reason);
@@ -272,7 +275,7 @@ void lt_node_check(struct lt_node_checks *c, const Lt__V1__CheckRequest *m)
     lt_check_key(m->spec, c->node->inventory->build, k->key);
     k->lasts = may_be_kept(m->spec);
     kept = k->lasts ? lt_map_get(c->kept, k->key) : NULL;
-    if (kept && send_answer(c->node, m->job, kept, NULL) == 0) {
+    if (kept && send_answer(c->node, m->job, kept, NULL, NULL) == 0) {
         check_free(k);
         return;
     }
