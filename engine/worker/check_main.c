@@ -117,11 +117,11 @@ static int decode(const struct lt_buf *bytes, struct lt_arena *arena, Lt__V1__Jo
     return rc;
 }
 
-/* A plan of several ranks needs a plug-in, and its library on this node. */
+/* What a plan's ranks meet by may be a plug-in, and need its library on this node: chosen as they choose. */
 static void check_ranks(const Lt__V1__JobSpec *spec, struct lt_problems *problems)
 {
     const Lt__V1__TrainingPlan *plan = lt_spec_plan(spec);
-    struct lt_comm_config c = {.world = plan ? (int)lt_plan_world(plan) : 1};
+    struct lt_comm_config c = {.kind = getenv("LT_COMM"), .world = plan ? (int)lt_plan_world(plan) : 1};
     struct lt_error err = {0};
 
     if (c.world > 1 && lt_comm_check(&c, &err) < 0)

@@ -3,6 +3,7 @@ import base64
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -10,6 +11,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from common import BUILD, alive, check, equal, identity, make, plan, read, result, run, same_result, wait_for
+from leftovers import of_jobs
 
 PROGRAM = os.path.join(BUILD, "tests", "comm", "lt-mpi-program")
 random.seed(5)
@@ -195,7 +197,69 @@ def a_killed_rank_of_a_plan_leaves_nothing(w):
     equal(segments() - before, set(), "shared memory left")
 
 
+PACKAGE = "libmpich12"
+
+
+def stage(w):
+    """An installation of this world's own; where its plug-in is."""
+    programs = {"bin": ["ltd", "ltctl"], "libexec/ltd": ["lt-shim", "lt-worker", "lt-recorder", "lt-stacks", "liblt_mpi.so"]}
+    folders = [os.path.join(w.dir, "stage", f) for f in programs]
+    for folder, names in zip(folders, programs.values()):
+        os.makedirs(folder)
+        for name in names:
+            shutil.copy(w.program(name), folder)
+    w.path = ":".join(folders)
+    del w.env["LT_PROGRAM_PATH"]
+    w.env["LT_COMM"] = "mpi"
+    return os.path.join(folders[1], "liblt_mpi.so")
+
+
+def refused(w, *words):
+    """By client and node, with what to install; nothing is started."""
+    path = two_ranks(w)
+    for verb in (["plan", "check"], ["submit", "-q"]):
+        said = w.ctl(*verb, path, code=3).stderr
+        for word in ("trainer.devices: ", PACKAGE, *words):
+            check(word in said, f"no `{word}` in:", said)
+
+
+def the_plug_in_is_missing(w):
+    plug_in = stage(w)
+    os.rename(plug_in, plug_in + ".away")
+    w.ltd()
+    refused(w, plug_in, "No such file")
+    os.rename(plug_in + ".away", plug_in)  # installed meanwhile: the same daemon looks again
+    equal(w.wait_done(w.submit(two_ranks(w))).returncode, 0)
+
+
+def the_library_cant_be_loaded(w):
+    stage(w)
+    folder = os.path.join(w.dir, "lib")
+    os.mkdir(folder)
+    w.env["LD_LIBRARY_PATH"] = folder
+    w.file("lib/libmpich.so.12", "no library\n" * 1000)
+    w.ltd()
+    refused(w, os.path.join(folder, "libmpich.so.12"))
+
+
+def the_plug_in_goes_between_check_and_start(w):
+    plug_in = stage(w)
+    w.ltd()
+    job = w.submit(two_ranks(w), "--set", "job.hold=true", "--set", "job.retries.infrastructure=1")
+    wait_for(lambda: w.events(job, "checked"), "the plan to be checked")
+    os.remove(plug_in)
+    w.ctl("release", job)
+    p = w.wait_done(job)
+    equal(p.returncode, 106, p.stderr)
+    reason = w.events(job, "done")[0]["reason"]
+    for word in (plug_in, PACKAGE):
+        check(word in reason, f"no `{word}` in:", reason)
+    equal(w.status(job)["attempt"], 2)
+    of_jobs(w, job)
+
+
 if __name__ == "__main__":
-    run([shared_memory_and_mpi_have_the_same_bits, a_killed_rank_of_a_plan_leaves_nothing,
+    run([the_plug_in_is_missing, the_library_cant_be_loaded, the_plug_in_goes_between_check_and_start,
+         shared_memory_and_mpi_have_the_same_bits, a_killed_rank_of_a_plan_leaves_nothing,
          runs_without_mpirun, ltd_away_from_init_to_the_end_of_init, ltd_killed_between_the_requests_of_init,
          ltd_away_at_finalize, a_killed_rank_ends_the_others_and_leaves_nothing, strangers_are_refused], make)
