@@ -6,6 +6,7 @@
  */
 #include "daemon/core/state.h"
 
+#include "base/buf.h"
 #include "base/mem.h"
 #include "base/str.h"
 
@@ -136,6 +137,8 @@ static void on_rank_gone(struct lt_turn *t, struct lt_node *node, const Lt__V1__
         return;
     }
     if (!job->fold->ranks[i]->exited) {
+        if (!lt_exit_failed(&x))
+            lt_rank_runs(t, job, i, 0); /* it did, whatever message of it was lost */
         emit_progress(t, job, i);
         LT_SET(&x, rank, x.rank);
         e.type_case = LT__V1__EVENT__TYPE_RANK_EXITED;
@@ -189,16 +192,29 @@ static void close_session(struct lt_turn *t, uint64_t session, const char *why)
     a->text = lt_strdup(why);
 }
 
+/* node: who has said hello on this session before, or NULL. */
+static void on_hello(struct lt_turn *t, const struct lt_core_input *in, const struct lt_node *node)
+{
+    const Lt__V1__Hello *m = in->message->hello;
+    LT_BUF_AUTO why = {0};
+
+    if (!m->node || !m->node[0] || !m->inventory) {
+        close_session(t, in->session, "a hello without node or inventory");
+    } else if (node && !lt_str_eq(node->name, m->node)) {
+        lt_buf_printf(&why, "it is node %s, and says that it is %s", node->name, m->node);
+        close_session(t, in->session, why.data);
+    } else {
+        lt_on_hello(t, in->session, m, in->stored);
+    }
+}
+
 void lt_on_agent(struct lt_turn *t, const struct lt_core_input *in)
 {
     const Lt__V1__AgentMessage *m = in->message;
     struct lt_node *node = lt_core_node_of_session(t->core, in->session);
 
     if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_HELLO) {
-        if (m->hello->node && m->hello->node[0] && m->hello->inventory)
-            lt_on_hello(t, in->session, m->hello, in->stored);
-        else
-            close_session(t, in->session, "a hello without node or inventory");
+        on_hello(t, in, node);
         return;
     }
     if (!node) { /* said nothing yet, or its node came back over another session */

@@ -70,7 +70,7 @@ static int on_reserved(Lt__V1__JobFold *f, Lt__V1__Event *e)
         return -EPROTO;
     f->reserved = LT_TAKE(e->reserved);
     LT_SET(f, reserved_seq, e->seq);
-    if (!f->has_first_cpus) {
+    if (!f->has_profile) { /* until an attempt has chosen one: then it is bound to what that had */
         LT_SET(f, first_cpus, f->reserved->cpus);
         lt_fold_string(&f->first_isa, f->reserved->isa);
         lt_fold_string(&f->first_build, f->reserved->build);

@@ -240,7 +240,7 @@ static void check_size(const struct lt_core *core, const Lt__V1__JobFold *f,
                        const Lt__V1__Checked *cost, Lt__V1__Refused *refused)
 {
     struct largest l = largest_nodes(core);
-    uint64_t memory = cost->memory_bytes * lt_spec_ranks(f->spec);
+    uint64_t memory = lt_all_ranks(cost->memory_bytes, lt_spec_ranks(f->spec));
 
     check_memory(f, l.memory, memory, refused);
     if (l.cpus)

@@ -95,7 +95,7 @@ static bool start_or_requeue(struct lt_turn *t, struct lt_job *job)
     struct lt_node *n = lt_core_node(t->core, job->fold->reserved->node, t->mono_ns);
     LT_BUF_AUTO why = {0};
 
-    if (lt_node_ready(t->core, n) && lt_node_could(job->fold, n)) {
+    if (lt_node_ready(t->core, n) && lt_place_holds(t->core, job->fold, n)) {
         lt_start_attempt(t, job, n);
         return true;
     }
@@ -251,7 +251,7 @@ bool lt_time_is_up(struct lt_turn *t, struct lt_job *job)
     if (!job->limit_at_ns && job->fold->has_started_ns)
         job->limit_at_ns = limit_at(t, job);
     if (!job->limit_at_ns || t->mono_ns < job->limit_at_ns ||
-        job->fold->stop > LT__V1__STOP_KIND__STOP_PREEMPT)
+        job->fold->stop >= LT__V1__STOP_KIND__STOP_TIME)
         return false;
     e.type_case = LT__V1__EVENT__TYPE_TIME_LIMIT_REACHED;
     e.time_limit_reached = &reached;

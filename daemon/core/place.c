@@ -298,7 +298,8 @@ bool lt_due_starting(struct lt_turn *t, struct lt_job *job)
     for (size_t i = 0; i < job->fold->n_ranks; i++) {
         uint64_t session = lt_core_node(t->core, job->fold->ranks[i]->node, t->mono_ns)->session;
 
-        if (!session || job->fold->ranks[i]->started || job->ranks[i].start_session == session)
+        if (!session || job->fold->ranks[i]->started || job->fold->ranks[i]->exited ||
+            job->ranks[i].start_session == session)
             continue;
         send_start(t, job, i, session);
         job->ranks[i].start_session = session;
@@ -365,7 +366,7 @@ bool lt_due_stopping(struct lt_turn *t, struct lt_job *job)
 {
     Lt__V1__RankSignal want = LT__V1__RANK_SIGNAL__SIGNAL_STOP;
 
-    if (watch_nodes(t, job) || never_started(t, job))
+    if (watch_nodes(t, job) || never_started(t, job) || lt_time_is_up(t, job))
         return true;
     if (job->fold->stop == LT__V1__STOP_KIND__STOP_TIME && !job->grace_at_ns)
         job->grace_at_ns =

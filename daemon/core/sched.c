@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #define S(name) LT__V1__JOB_STATE__##name
+#define MEMORY_MAX (UINT64_MAX / 4) /* more than there is; several of them can be added up */
 
 static const Lt__V1__Resources *resources(const Lt__V1__JobFold *f)
 {
@@ -56,15 +57,19 @@ static bool bound_to_profile(const Lt__V1__JobFold *f)
            (!trainer || trainer->reproducible == LT__V1__TRAINER__REPRODUCIBLE__strict);
 }
 
+uint64_t lt_all_ranks(uint64_t bytes, uint32_t ranks)
+{
+    return bytes < MEMORY_MAX / ranks ? bytes * ranks : MEMORY_MAX;
+}
+
 struct lt_need lt_need_on(const Lt__V1__JobFold *f, const struct lt_node *n)
 {
     const Lt__V1__Resources *r = resources(f);
-    struct lt_need need = {.memory = f->checked ? f->checked->memory_bytes *
-                                                      lt_spec_ranks(f->spec)
-                                                : 0};
+    struct lt_need need = {
+        .memory = f->checked ? lt_all_ranks(f->checked->memory_bytes, lt_spec_ranks(f->spec)) : 0};
 
     if (r && r->memory && r->memory->has_bytes)
-        need.memory = r->memory->bytes;
+        need.memory = lt_all_ranks(r->memory->bytes, 1);
     if (bound_to_profile(f) && f->has_first_cpus)
         need.given = f->first_cpus;
     else if (r && r->cpus && r->cpus->value_case == LT__V1__COUNT_OR_AUTO__VALUE_COUNT)
@@ -125,6 +130,12 @@ bool lt_node_has_room(const struct lt_core *core, const Lt__V1__JobFold *f, cons
 {
     return lt_node_could(f, n) &&
            fits(n, lt_use_of(core, n->name), lt_need_on(f, n), (struct lt_need){0});
+}
+
+bool lt_place_holds(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n)
+{
+    return lt_node_could(f, n) && f->reserved->cpus <= lt_need_on(f, n).given &&
+           fits(n, lt_use_of(core, n->name), (struct lt_need){0}, (struct lt_need){0});
 }
 
 bool lt_spares_head(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n,

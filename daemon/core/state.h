@@ -193,6 +193,7 @@ struct lt_use {
     uint32_t cpus;
     uint64_t memory;
 };
+uint64_t lt_all_ranks(uint64_t bytes, uint32_t ranks); /* bytes of each; more than can be is much */
 struct lt_need lt_need_on(const Lt__V1__JobFold *f, const struct lt_node *n);
 struct lt_use lt_use_of(const struct lt_core *core, const char *node);
 /* More ranks than processors are in order: told so, or a command, whose ranks may do anything. */
@@ -206,6 +207,8 @@ bool lt_node_could(const Lt__V1__JobFold *f, const struct lt_node *n);
 bool lt_node_ready(const struct lt_core *core, const struct lt_node *n);
 bool lt_node_has_room(const struct lt_core *core, const Lt__V1__JobFold *f,
                       const struct lt_node *n);
+/* Is what was reserved there for f still there? A node may come back with less. */
+bool lt_place_holds(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n);
 /* May f start on n without delaying head (which waits before it)? */
 bool lt_spares_head(const struct lt_core *core, const Lt__V1__JobFold *f, const struct lt_node *n,
                     const Lt__V1__JobFold *head);
