@@ -106,7 +106,8 @@ class Watchers:
 
     def end(self, follower):
         out, err = follower.communicate(timeout=120)
-        if follower.returncode == 7 and not out and b"no daemon answers" in err:  # killed before this one had reached it
+        unreached = b"no daemon answers" in err or b"is `ltd` running" in err  # killed before this one's first answer
+        if follower.returncode == 7 and not out and unreached:
             out, err = (follower := self.w.popen(*follower.args[1:])).communicate(timeout=120)
         equal(follower.returncode, 0, f"exit code of {follower.args}: {err.decode()}")
         return out
