@@ -44,7 +44,8 @@ static void make_request(struct sim *s)
         .cpus = sim_below(s, 4),
         .limit_s = sim_chance(s, 200) ? (double)sim_between(s, 20, 600) : 0,
         .hold = sim_chance(s, 150),
-        .command = sim_chance(s, 100),
+        .command = sim_chance(s, 200),
+        .deaf = sim_chance(s, 100),
         .ranks = sim_chance(s, 400) ? (unsigned)sim_between(s, 2, SIM_RANKS) : 1,
         .crowd = sim_chance(s, 300),
     };
@@ -70,6 +71,7 @@ static void submit(struct sim *s, size_t i, enum op op)
     struct lt_core_input in = {
         .kind = LT_IN_SUBMIT, .token = token(s, i, op), .job = id, .uid = 1000};
 
+    s->requests[i].waiting = s->requests[i].waiting || op != SUBMIT_OTHER;
     snprintf(name, sizeof name, "s%zu", i);
     snprintf(id, sizeof id, "%llu-job", (unsigned long long)++s->next_job);
     retries.has_infrastructure = retries.has_job = 1;
@@ -189,7 +191,7 @@ static void finish(struct sim *s, void *arg, uint64_t n)
     for (size_t i = 0; i < SIM_NODES; i++)
         ask(s, i, UNDRAIN);
     for (size_t i = 0; i < s->n_requests; i++) {
-        if (!s->requests[i].acked)
+        if (s->requests[i].waiting)
             submit(s, i, SUBMIT);
         else if (!shadow_done(s, s->requests[i].job))
             ask(s, i, s->scripts[i].ticks == 0 || s->scripts[i].check ? CANCEL : RELEASE);
@@ -215,6 +217,7 @@ static void on_submitted(struct sim *s, struct request *r, const struct lt_actio
             false; /* the first one was removed, and with it the memory of the request */
     snprintf(r->job, sizeof r->job, "%s", a->job);
     r->acked = true;
+    r->waiting = false;
     shadow_reply(s, r, a->job);
 }
 

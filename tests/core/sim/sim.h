@@ -49,6 +49,7 @@ struct script {
     bool crowd;         /* more of them than processors are in order */
     double limit_s;     /* 0: none */
     bool hold, command;
+    bool deaf;          /* a stop isn't heard: a step that takes for ever */
 };
 
 struct request {
@@ -56,6 +57,7 @@ struct request {
     char hash[24];
     char job[24];       /* "": no acknowledgement yet */
     bool acked;
+    bool waiting;       /* the last answer hasn't come: there may be a job that nobody knows of */
     bool cancelled, stopped; /* acknowledged */
 };
 
@@ -73,6 +75,7 @@ struct attempt { /* what lies on a node's disk, and the rank's process */
     bool running, stopping;
     unsigned world;     /* ranks of the attempt */
     bool arrived;       /* at the last barrier */
+    bool early;         /* a command's: its metrics say that it may end */
     bool stalled;       /* the node says so */
     Lt__V1__RankExited exited;
     char reason[32];

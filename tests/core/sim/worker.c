@@ -2,7 +2,9 @@
  * there is
  *
  * The ranks of an attempt step together: none is a step ahead of another, the first step waits for
- * all, and so does the end. A rank whose peer is gone waits for ever, or dies of it. */
+ * all, and so does the end. A rank whose peer is gone waits for ever, or dies of it. Those of a
+ * command do what they like, each for itself; of it there are metrics alone, and what was made of
+ * them. */
 #include "tests/core/sim/sim.h"
 
 #include <stdio.h>
@@ -83,6 +85,16 @@ static void write_finished(struct attempt *a, Lt__V1__JobResult result, Lt__V1__
     a->result = result;
 }
 
+/* Of a command its node says how it ended. */
+static void finish(struct sim *s, struct attempt *a, Lt__V1__JobResult result,
+                   Lt__V1__FailureClass class)
+{
+    if (!s->scripts[a->script].command)
+        write_finished(a, result, class);
+    else if (result == LT__V1__JOB_RESULT__SUCCEEDED)
+        a->result = result;
+}
+
 static void write_metrics(struct attempt *a)
 {
     Lt__V1__MetricValues v = LT__V1__METRIC_VALUES__INIT;
@@ -105,6 +117,8 @@ static void write_start(struct attempt *a, const Lt__V1__StartRank *start)
     Lt__V1__JournalRecord r = LT__V1__JOURNAL_RECORD__INIT;
     char chosen[32];
 
+    if (start->spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND)
+        return;
     d.field = (char *)"trainer.devices";
     d.value = (char *)"1";
     r.type_case = LT__V1__JOURNAL_RECORD__TYPE_RESOLVED;
@@ -191,18 +205,18 @@ static void fail_somehow(struct sim *s, struct node *node, struct attempt *a)
         worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_OOM, 137, "out of memory");
         break;
     case 1:
-        write_finished(a, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_JOB);
+        finish(s, a, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_JOB);
         worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_JOB, 1, "job error");
         break;
     case 2:
-        write_finished(a, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_NONFINITE);
+        finish(s, a, LT__V1__JOB_RESULT__FAILED, LT__V1__FAILURE_CLASS__CLASS_NONFINITE);
         worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONFINITE, 1, "loss is NaN");
         break;
     case 3:
         worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "exit 0 without a word");
         break;
     case 4:
-        write_finished(a, LT__V1__JOB_RESULT__PREEMPTED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+        finish(s, a, LT__V1__JOB_RESULT__PREEMPTED, LT__V1__FAILURE_CLASS__CLASS_NONE);
         worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "preempted");
         break;
     default:
@@ -260,8 +274,35 @@ static void stop_now(struct sim *s, void *arg, uint64_t uid)
     if (!together(node, a))
         return;
     write_checkpoint(a, a->step, false);
-    write_finished(a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+    finish(s, a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
     worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 107, "stopped");
+}
+
+/* SIGTERM: each rank answers as it likes; behind the grace there is none. */
+static void command_ends(struct sim *s, void *arg, uint64_t uid)
+{
+    struct node *node = arg;
+    struct attempt *a = node_attempt_by_uid(node, uid);
+
+    if (!a || !a->running)
+        return;
+    if (sim_chance(s, 300)) {
+        a->result = LT__V1__JOB_RESULT__SUCCEEDED;
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "terminated, politely");
+    } else if (sim_chance(s, 500)) {
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_JOB, 1, "terminated");
+    } else {
+        worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137,
+                   "killed behind its grace");
+    }
+}
+
+static void stop(struct sim *s, struct node *node, struct attempt *a)
+{
+    if (s->scripts[a->script].command)
+        sim_at(s, sim_between(s, 10 * MS, 30 * SEC), command_ends, node, a->uid);
+    else if (a->rank == 0 && !s->scripts[a->script].deaf) /* which decides when */
+        sim_at(s, sim_between(s, 10 * MS, 90 * SEC), stop_now, node, a->uid);
 }
 
 static void cancel_now(struct sim *s, void *arg, uint64_t uid)
@@ -278,9 +319,8 @@ void worker_signal(struct sim *s, struct node *node, struct attempt *a, Lt__V1__
     if (!a->running)
         return;
     switch (signal) {
-    case LT__V1__RANK_SIGNAL__SIGNAL_STOP: /* rank 0 decides when */
-        if (a->rank == 0)
-            sim_at(s, sim_between(s, 10 * MS, 90 * SEC), stop_now, node, a->uid);
+    case LT__V1__RANK_SIGNAL__SIGNAL_STOP:
+        stop(s, node, a);
         break;
     case LT__V1__RANK_SIGNAL__SIGNAL_CANCEL:
         sim_at(s, sim_between(s, 10 * MS, 10 * SEC), cancel_now, node, a->uid);
@@ -320,6 +360,13 @@ static void send_sample(struct sim *s, struct node *node, struct attempt *a)
 
 static void write_facts(struct sim *s, struct attempt *a)
 {
+    if (s->scripts[a->script].command) {
+        if (!a->early && sim_chance(s, 20)) {
+            a->early = true; /* it is told to stop, and goes on until then */
+            write_early_stop(a);
+        }
+        return;
+    }
     if (sim_chance(s, 300))
         write_recovery(a);
     if (sim_chance(s, 100)) {
@@ -331,9 +378,9 @@ static void write_facts(struct sim *s, struct attempt *a)
 
 static void end_well(struct sim *s, struct node *node, struct attempt *a)
 {
-    if (a->rank == 0 && sim_chance(s, 300))
+    if (a->rank == 0 && !s->scripts[a->script].command && sim_chance(s, 300))
         write_early_stop(a);
-    write_finished(a, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+    finish(s, a, LT__V1__JOB_RESULT__SUCCEEDED, LT__V1__FAILURE_CLASS__CLASS_NONE);
     worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 0, "succeeded");
 }
 
@@ -342,12 +389,14 @@ static bool wait_for_peers(struct sim *s, struct node *node, struct attempt *a)
 {
     const struct attempt *lead = node_attempt(node, a->job, a->attempt, 0);
 
+    if (s->scripts[a->script].command)
+        return false;
     if (a->arrived && all_arrived(node, a)) {
         end_well(s, node, a);
         return false;
     }
     if (lead && lead != a && lead->result == LT__V1__JOB_RESULT__STOPPED) {
-        write_finished(a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
+        finish(s, a, LT__V1__JOB_RESULT__STOPPED, LT__V1__FAILURE_CLASS__CLASS_NONE);
         worker_die(s, node, a, LT__V1__FAILURE_CLASS__CLASS_NONE, 107, "stopped");
         return false;
     }
@@ -391,7 +440,7 @@ static void tick(struct sim *s, void *arg, uint64_t uid)
         write_facts(s, a);
     if (script->ticks && a->step >= (uint64_t)script->ticks * STEPS_PER_TICK)
         a->arrived = true;
-    if (a->arrived && all_arrived(node, a)) {
+    if (a->arrived && (script->command || all_arrived(node, a))) {
         end_well(s, node, a);
         return;
     }

@@ -272,7 +272,7 @@ static void tear_down(struct sim *s)
 static bool all_ended(struct sim *s)
 {
     for (size_t i = 0; i < s->n_requests; i++)
-        if (!s->requests[i].acked || !shadow_done(s, s->requests[i].job))
+        if (s->requests[i].waiting || !shadow_done(s, s->requests[i].job))
             return false;
     for (int i = 0; i < SIM_NODES; i++)
         if (s->nodes[i].n_attempts)
