@@ -48,7 +48,12 @@ static void make_request(struct sim *s)
         .deaf = sim_chance(s, 100),
         .ranks = sim_chance(s, 400) ? (unsigned)sim_between(s, 2, SIM_RANKS) : 1,
         .crowd = sim_chance(s, 300),
+        .relaxed = sim_chance(s, 300),
+        .evaluation = sim_chance(s, 500),
     };
+    if (s->n_requests && sim_chance(s, 300)) /* a job, or "": its answer hasn't come yet */
+        memcpy(c->parent, s->requests[sim_below(s, s->n_requests)].job, sizeof c->parent);
+    c->evaluation = c->evaluation && c->parent[0] && !c->command;
     if (c->cpus && c->cpus < c->ranks && !c->crowd)
         c->cpus = c->ranks;
     s->n_requests++;
@@ -66,6 +71,8 @@ static void submit(struct sim *s, size_t i, enum op op)
     Lt__V1__Trainer trainer = LT__V1__TRAINER__INIT;
     Lt__V1__TrainingPlan plan = LT__V1__TRAINING_PLAN__INIT;
     Lt__V1__Command command = LT__V1__COMMAND__INIT;
+    Lt__V1__Evaluation evaluation = LT__V1__EVALUATION__INIT;
+    Lt__V1__Resume resume = LT__V1__RESUME__INIT;
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
     char name[8], id[24];
     struct lt_core_input in = {
@@ -85,6 +92,15 @@ static void submit(struct sim *s, size_t i, enum op op)
     devices.value_case = LT__V1__COUNT_OR_AUTO__VALUE_COUNT;
     devices.count = c->ranks;
     trainer.devices = &devices;
+    trainer.has_reproducible = c->relaxed;
+    if (c->relaxed)
+        trainer.reproducible = LT__V1__TRAINER__REPRODUCIBLE__relaxed;
+    evaluation.plan = &plan;
+    evaluation.path = resume.path = (char *)SIM_PARENT_CHECKPOINT;
+    resume.has_step = 1;
+    resume.step = SIM_PARENT_STEP;
+    if (c->parent[0] && !c->evaluation)
+        plan.resume = command.resume = &resume;
     plan.trainer = &trainer;
     command.has_nproc = 1;
     command.nproc = c->ranks;
@@ -97,17 +113,22 @@ static void submit(struct sim *s, size_t i, enum op op)
     job.priority = c->priority;
     job.has_hold = 1;
     job.hold = c->hold;
-    spec.kind_case = c->command ? LT__V1__JOB_SPEC__KIND_COMMAND : LT__V1__JOB_SPEC__KIND_PLAN;
+    spec.kind_case = c->command      ? LT__V1__JOB_SPEC__KIND_COMMAND
+                     : c->evaluation ? LT__V1__JOB_SPEC__KIND_EVALUATION
+                                     : LT__V1__JOB_SPEC__KIND_PLAN;
     plan.name = command.name = name;
-    plan.job = command.job = &job;
+    plan.job = command.job = evaluation.job = &job;
     if (c->command)
         spec.command = &command;
+    else if (c->evaluation)
+        spec.evaluation = &evaluation;
     else
         spec.plan = &plan;
     in.submit =
         (struct lt_submit){.request_id = s->requests[i].id,
                            .spec = &spec,
                            .run_dir = "/run",
+                           .parent = c->parent[0] ? c->parent : NULL,
                            .spec_hash = op == SUBMIT_OTHER ? "another" : s->requests[i].hash};
     coord_input(s, &in);
 }
@@ -188,6 +209,7 @@ void client_act(struct sim *s, void *arg, uint64_t n)
 static void finish(struct sim *s, void *arg, uint64_t n)
 {
     (void)arg;
+    shadow_overdue(s);
     for (size_t i = 0; i < SIM_NODES; i++)
         ask(s, i, UNDRAIN);
     for (size_t i = 0; i < s->n_requests; i++) {

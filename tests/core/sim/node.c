@@ -280,6 +280,8 @@ void node_crash(struct sim *s, struct node *node)
     node->up = false;
     node->life++;
     node->build += sim_fault(s, 200);
+    if (sim_fault(s, 200)) /* it comes back with others */
+        node->cpus = (uint32_t)sim_between(s, 1, node->all_cpus);
     if (node->link)
         link_break(s, node->link);
     node->link = NULL;
@@ -403,11 +405,8 @@ static void say_progress(struct sim *s, struct node *node, char *job)
 static void on_check(struct sim *s, struct link *l, const Lt__V1__CheckRequest *r)
 {
     struct check *c = lt_calloc(1, sizeof *c);
-    int script = 0;
+    int script = sim_script_of(r->spec);
 
-    sscanf(r->spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? r->spec->plan->name
-                                                             : r->spec->command->name,
-           "s%d", &script);
     c->link = l;
     c->outcome = s->scripts[script].check;
     c->memory = UINT64_C(1) << (28 + script % 5);

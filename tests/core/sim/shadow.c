@@ -41,6 +41,8 @@ struct shadow { /* one job */
     uint64_t offset;                 /* of the present attempt's newest event */
     char node[8];                    /* reserved; "": nothing is */
     uint32_t cpus, given;            /* reserved for it alone; told to use */
+    uint32_t chosen;                 /* told to the attempt that chose the profile */
+    uint64_t started_ns;             /* the first attempt */
     uint64_t memory;
     char placed[8];                  /* the present attempt */
     char from[40];
@@ -86,8 +88,7 @@ static void on_submitted(struct sim *s, const Lt__V1__Event *e)
     snprintf(j->id, sizeof j->id, "%s", e->job);
     snprintf(j->request, sizeof j->request, "%s", e->submitted->request_id);
     j->command = spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND;
-    sscanf(spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN ? spec->plan->name : spec->command->name,
-           "s%d", &j->script);
+    j->script = sim_script_of(spec);
     lt_map_set(s->shadow, e->job, j);
 }
 
@@ -107,9 +108,9 @@ static void check_capacity(struct sim *s, const char *node)
     }
     for (int i = 0; i < SIM_NODES; i++)
         if (strcmp(s->nodes[i].name, node) == 0 &&
-            (cpus > s->nodes[i].cpus || memory > s->nodes[i].memory))
-            sim_fail(s, "node %s has %u processors, %llu are reserved", node, s->nodes[i].cpus,
-                     (unsigned long long)cpus);
+            (cpus > sim_cpus_of(&s->nodes[i]) || memory > s->nodes[i].memory))
+            sim_fail(s, "node %s has %u processors, %llu are reserved", node,
+                     sim_cpus_of(&s->nodes[i]), (unsigned long long)cpus);
 }
 
 static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
@@ -123,14 +124,15 @@ static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     check_capacity(s, j->node);
 }
 
-static void restart_point(const struct shadow *j, char out[40])
+static void restart_point(const struct sim *s, const struct shadow *j, char out[40])
 {
     const struct ckpt *best = NULL;
 
     for (size_t i = 0; i < j->n_ckpts; i++)
         if (!best || j->ckpts[i].step >= best->step)
             best = &j->ckpts[i];
-    out[0] = '\0';
+    snprintf(out, 40, "%s",
+             s->scripts[j->script].parent[0] && !j->command ? SIM_PARENT_CHECKPOINT : "");
     if (best)
         snprintf(out, 40, "%s/%s", best->recovery ? "recovery" : "checkpoints", best->name);
 }
@@ -188,9 +190,15 @@ static void on_attempt(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
         if (!j->node[0] || !lt_str_eq(j->node, a->ranks[i]->node))
             sim_fail(s, "job %s starts where nothing is reserved", j->id);
     check_shares(s, j, a);
+    check_capacity(s, j->node);
+    if (j->has_profile && j->given != j->chosen && !s->scripts[j->script].relaxed)
+        sim_fail(s, "job %s: its profile was chosen on %u processors, it gets %u", j->id, j->chosen,
+                 j->given);
+    if (!j->attempt)
+        j->started_ns = s->mono;
     if (j->attempt)
         check_retry(s, j);
-    restart_point(j, from);
+    restart_point(s, j, from);
     if (strcmp(from, a->from_checkpoint ? a->from_checkpoint : "") != 0)
         sim_fail(s, "job %s starts from '%s', the newest is '%s'", j->id, a->from_checkpoint, from);
     j->attempt = e->attempt;
@@ -229,6 +237,7 @@ static void on_profile(struct sim *s, struct shadow *j, const Lt__V1__Profile *p
     if (j->has_profile)
         sim_fail(s, "job %s: its profile changes", j->id);
     j->has_profile = true;
+    j->chosen = j->given;
     snprintf(j->profile, sizeof j->profile, "%.*s", (int)p->profile.len,
              (const char *)p->profile.data);
 }
@@ -389,6 +398,10 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
         return;
     }
     check_fact(s, j, e);
+    if (e->attempt != j->attempt && e->type_case != LT__V1__EVENT__TYPE_ATTEMPT_STARTED &&
+        e->type_case != LT__V1__EVENT__TYPE_REMOVED)
+        sim_fail(s, "job %s: event type %d is of attempt %u, the present one is %u", j->id,
+                 e->type_case, e->attempt, j->attempt);
     switch (e->type_case) {
     case LT__V1__EVENT__TYPE_REFUSED:
         j->refused = true;
@@ -560,6 +573,24 @@ static void check_request(struct sim *s, const struct request *r)
     else if (r->cancelled && strcmp(j->request, r->id) == 0 &&
              j->result != LT__V1__JOB_RESULT__CANCELLED)
         sim_fail(s, "job %s was cancelled, and ended with %d", j->id, j->result);
+}
+
+#define LIMIT_SLACK (400 * SEC) /* a polite stop, its grace, the kill ladder, messages that are late */
+/* Once nothing breaks any more a time limit is kept. */
+void shadow_overdue(struct sim *s)
+{
+    const char *id;
+    void *value;
+
+    for (size_t i = 0; lt_map_next(s->shadow, &i, &id, &value);) {
+        const struct shadow *j = value;
+        double limit_s = s->scripts[j->script].limit_s;
+        uint64_t since = j->started_ns > s->quiet_ns ? j->started_ns : s->quiet_ns;
+
+        if (!j->done && j->started_ns && limit_s > 0 &&
+            s->mono > since + (uint64_t)(limit_s * (double)SEC) + LIMIT_SLACK)
+            sim_fail(s, "job %s goes on long after its time limit of %g s", j->id, limit_s);
+    }
 }
 
 void shadow_end(struct sim *s)

@@ -20,6 +20,8 @@
 #define SIM_NODES 3
 #define SIM_JOBS 10
 #define SIM_RANKS 4
+#define SIM_PARENT_CHECKPOINT "parent/u20" /* where those begin that go on from another job */
+#define SIM_PARENT_STEP 20
 
 struct sim;
 struct lt_map;
@@ -49,6 +51,9 @@ struct script {
     bool crowd;         /* more of them than processors are in order */
     double limit_s;     /* 0: none */
     bool hold, command;
+    char parent[24];    /* it goes on from that job; "": from none */
+    bool evaluation;    /* of its parent's checkpoint */
+    bool relaxed;
     bool deaf;          /* a stop isn't heard: a step that takes for ever */
 };
 
@@ -106,7 +111,8 @@ struct link {
 
 struct node {
     char name[8];
-    uint32_t cpus;
+    uint32_t cpus, all_cpus; /* now, and when nothing is wrong */
+    uint32_t told[2];   /* what the coordinator heard of that, newest first */
     uint64_t memory;
     bool up;            /* the agent's process */
     bool unreachable;
@@ -130,6 +136,7 @@ struct sim {
     uint64_t mono;
     int64_t wall_offset;
     bool quiet;         /* faults are over */
+    uint64_t quiet_ns;  /* since then */
     bool disk_full;
     bool trace;
     bool failed;
@@ -167,6 +174,8 @@ void sim_at_owned(struct sim *s, uint64_t delay_ns, sim_fn *fn, void *arg, void 
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void sim_trace(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 uint64_t sim_wall(const struct sim *s);
+int sim_script_of(const Lt__V1__JobSpec *spec);
+uint32_t sim_cpus_of(const struct node *node); /* by what the coordinator may know */
 struct blob blob_of(const ProtobufCMessage *m);
 /* Runs one history; false: s->why says what went wrong. */
 bool sim_run(uint64_t seed, bool trace, char why[512], uint64_t *steps);
@@ -215,6 +224,7 @@ void shadow_send(struct sim *s, struct link *l, const Lt__V1__CoordinatorMessage
 void shadow_metrics(struct sim *s, const struct lt_action *a);
 void shadow_reply(struct sim *s, struct request *r, const char *job);
 void shadow_end(struct sim *s);
+void shadow_overdue(struct sim *s);
 bool shadow_done(struct sim *s, const char *job);
 void shadow_free(struct sim *s);
 

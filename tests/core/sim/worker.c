@@ -360,6 +360,8 @@ static void send_sample(struct sim *s, struct node *node, struct attempt *a)
 
 static void write_facts(struct sim *s, struct attempt *a)
 {
+    if (s->scripts[a->script].evaluation)
+        return;
     if (s->scripts[a->script].command) {
         if (!a->early && sim_chance(s, 20)) {
             a->early = true; /* it is told to stop, and goes on until then */

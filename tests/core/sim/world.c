@@ -124,6 +124,23 @@ uint64_t sim_wall(const struct sim *s)
     return UINT64_C(1700000000) * SEC + (uint64_t)((int64_t)s->mono + s->wall_offset);
 }
 
+int sim_script_of(const Lt__V1__JobSpec *spec)
+{
+    const char *name = spec->kind_case == LT__V1__JOB_SPEC__KIND_COMMAND ? spec->command->name
+                       : spec->kind_case == LT__V1__JOB_SPEC__KIND_PLAN  ? spec->plan->name
+                                                                         : spec->evaluation->plan->name;
+    int script = 0;
+
+    sscanf(name, "s%d", &script);
+    return script;
+}
+
+/* A hello may come between a decision and its commit. */
+uint32_t sim_cpus_of(const struct node *node)
+{
+    return node->told[0] > node->told[1] ? node->told[0] : node->told[1];
+}
+
 struct blob blob_of(const ProtobufCMessage *m)
 {
     struct blob b = {.len = protobuf_c_message_get_packed_size(m)};
@@ -215,12 +232,17 @@ static void calm_down(struct sim *s, void *arg, uint64_t n)
     (void)arg;
     (void)n;
     s->quiet = true;
+    s->quiet_ns = s->mono;
     s->disk_full = false;
     sim_trace(s, "the faults are over");
     if (!s->coord.core)
         sim_at(s, SEC, coord_start, NULL, s->coord.epoch);
-    for (int i = 0; i < SIM_NODES; i++)
+    for (int i = 0; i < SIM_NODES; i++) {
         s->nodes[i].unreachable = false;
+        s->nodes[i].cpus = s->nodes[i].all_cpus;
+        if (s->nodes[i].link)
+            link_break(s, s->nodes[i].link); /* it is told with the next hello */
+    }
     client_wind_down(s);
 }
 
@@ -234,7 +256,7 @@ static void set_up(struct sim *s)
         struct node *node = &s->nodes[i];
 
         snprintf(node->name, sizeof node->name, "n%d", i);
-        node->cpus = (uint32_t)sim_between(s, 1, 4);
+        node->cpus = node->all_cpus = (uint32_t)sim_between(s, 1, 4);
         node->memory = sim_between(s, 4, 16) << 30;
         node->up = true;
         sim_at(s, sim_below(s, 5 * SEC), node_connect, node, node->life);
