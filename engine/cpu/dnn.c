@@ -1,7 +1,7 @@
 /* dnn.c - primitives of oneDNN
  *
- * Decides which implementation a primitive gets: the first that is not a reference one and can be
- * created. 2.x describes an operation by a struct and walks implementations by an iterator, 3.x
+ * Decides which implementation a primitive gets: the first that is not a reference one, is known to compute right
+ * and can be created. 2.x describes an operation by a struct and walks implementations by an iterator, 3.x
  * creates primitive descriptors directly and walks in place; `struct cursor` hides that.
  */
 #include <errno.h>
@@ -105,6 +105,19 @@ static const char *pd_impl(const_dnnl_primitive_desc_t pd)
 static bool is_reference(const char *impl)
 {
     return strstr(impl, "ref") != NULL;
+}
+
+/* The jit's weight gradients over bfloat16 read scratch memory that nothing was written to (oneDNN 2.6.3, and the 3.x in
+ * torch 2.13) where rows are shorter than the stride, and AMX's where windows are dilated, too: whatever lies there goes
+ * into the gradient. What comes next in the list, a matrix product, computes these. tests/cpu/test_scratch.c */
+static bool reads_garbage(const char *impl, const struct lt_conv_spec *s)
+{
+    int64_t src[LT_DIMS_MAX];
+
+    if (s->kind != LT_CONV_WEIGHTS || lt_md_dtype(s->src) != LT_BF16 || strstr(impl, "gemm"))
+        return false;
+    return s->dilation[0] > 1 || s->dilation[1] > 1 ||
+           src[lt_md_dims(s->src, src) - 1] < s->stride[1];
 }
 
 /* With a slope of 0 oneDNN computes max(x, 0), which turns NaN into 0: a model whose weights are NaN would train on with a
@@ -255,14 +268,17 @@ static int prim_wrap(dnnl_primitive_desc_t pd, dnnl_primitive_t prim, unsigned a
     return 0;
 }
 
-/* The first implementation that isn't a reference one and can be created. */
-static int prim_choose(struct cursor *c, unsigned args, struct lt_prim **out, struct lt_error *err)
+/* The first implementation that isn't a reference one, computes this right and can be created. conv: NULL for other
+ * primitives. */
+static int prim_choose(struct cursor *c, unsigned args, const struct lt_conv_spec *conv,
+                       struct lt_prim **out, struct lt_error *err)
 {
     do {
         dnnl_primitive_t prim;
         dnnl_primitive_desc_t pd;
 
-        if (is_reference(pd_impl(c->pd)) || dnnl_primitive_create(&prim, c->pd) != dnnl_success)
+        if (is_reference(pd_impl(c->pd)) || (conv && reads_garbage(pd_impl(c->pd), conv)) ||
+            dnnl_primitive_create(&prim, c->pd) != dnnl_success)
             continue;
         if (dnnl_primitive_desc_clone(&pd, c->pd) != dnnl_success) {
             dnnl_primitive_destroy(prim);
@@ -294,7 +310,7 @@ int lt_prim_matmul(const struct lt_matmul_spec *s, struct lt_prim **out, struct 
     threads = threads_set(s->threads);
     attr = attr_make(s->relu);
     if (matmul_open(&c, s, attr) == dnnl_success)
-        rc = prim_choose(&c, args, out, err);
+        rc = prim_choose(&c, args, NULL, out, err);
     else
         rc = lt_error_set(err, -ENOTSUP, "oneDNN refuses this matrix product");
     cursor_close(&c);
@@ -348,7 +364,7 @@ int lt_prim_conv(const struct lt_conv_spec *s, struct lt_prim **out, struct lt_e
     if (st == dnnl_success)
         st = conv_open(&c, s, s->kind, attr, hint.pd);
     if (st == dnnl_success)
-        rc = prim_choose(&c, conv_args(s), out, err);
+        rc = prim_choose(&c, conv_args(s), s, out, err);
     else
         rc = lt_error_set(err, -ENOTSUP, "oneDNN refuses this convolution");
     cursor_close(&c);
