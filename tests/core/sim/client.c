@@ -45,7 +45,7 @@ static void make_request(struct sim *s)
         .limit_s = sim_chance(s, 200) ? (double)sim_between(s, 20, 600) : 0,
         .hold = sim_chance(s, 150),
         .command = sim_chance(s, 200),
-        .deaf = sim_chance(s, 100),
+        .deaf = sim_chance(s, 250),
         .ranks = sim_chance(s, 400) ? (unsigned)sim_between(s, 2, SIM_RANKS) : 1,
         .crowd = sim_chance(s, 300),
         .relaxed = sim_chance(s, 300),
@@ -211,11 +211,12 @@ static void finish(struct sim *s, void *arg, uint64_t n)
     (void)arg;
     shadow_overdue(s);
     for (size_t i = 0; i < SIM_NODES; i++)
-        ask(s, i, UNDRAIN);
+        if (!s->nodes[i].undrained)
+            ask(s, i, UNDRAIN);
     for (size_t i = 0; i < s->n_requests; i++) {
         if (s->requests[i].waiting)
             submit(s, i, SUBMIT);
-        else if (!shadow_done(s, s->requests[i].job))
+        else if (!shadow_done(s, s->requests[i].job) && !shadow_ends(s, s->requests[i].job))
             ask(s, i, s->scripts[i].ticks == 0 || s->scripts[i].check ? CANCEL : RELEASE);
     }
     sim_at(s, 30 * SEC, finish, NULL, n);
@@ -254,6 +255,8 @@ void client_reply(struct sim *s, const struct lt_action *a)
         on_submitted(s, r, a);
     else if (op == SUBMIT_OTHER && a->status != -EEXIST && !shadow_done(s, r->job))
         sim_fail(s, "another plan under request %s: status %d", r->id, a->status);
+    else if (op == UNDRAIN && a->status == 0 && s->quiet)
+        s->nodes[(a->token >> 8 & 0xff) % SIM_NODES].undrained = true;
     else if (op == CANCEL && a->status == 0 && strcmp(a->job, r->job) == 0)
         r->cancelled = true;
     else if (op == STOP && a->status == 0 && strcmp(a->job, r->job) == 0)

@@ -272,6 +272,15 @@ static void node_return(struct sim *s, void *arg, uint64_t life)
     node_connect(s, node, life);
 }
 
+/* The machine, and with other processors. */
+static void reboot(struct sim *s, struct node *node)
+{
+    node->cpus = (uint32_t)sim_between(s, 1, node->all_cpus);
+    for (size_t i = 0; i < node->n_attempts; i++)
+        worker_die(s, node, node->attempts[i], LT__V1__FAILURE_CLASS__CLASS_INFRASTRUCTURE, 137,
+                   "the machine went down");
+}
+
 void node_crash(struct sim *s, struct node *node)
 {
     if (!node->up)
@@ -280,8 +289,8 @@ void node_crash(struct sim *s, struct node *node)
     node->up = false;
     node->life++;
     node->build += sim_fault(s, 200);
-    if (sim_fault(s, 200)) /* it comes back with others */
-        node->cpus = (uint32_t)sim_between(s, 1, node->all_cpus);
+    if (sim_fault(s, 250))
+        reboot(s, node);
     if (node->link)
         link_break(s, node->link);
     node->link = NULL;
@@ -330,6 +339,8 @@ static void on_start(struct sim *s, struct node *node, const Lt__V1__StartRank *
         m.message_case = LT__V1__AGENT_MESSAGE__MESSAGE_START_FAILED;
         m.start_failed = &f;
         say(s, node, &m);
+        if (sim_fault(s, 200))
+            say(s, node, &m);
         return;
     }
     if (sim_fault(s, 20)) { /* before anything was written down */

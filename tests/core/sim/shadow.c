@@ -113,6 +113,13 @@ static void check_capacity(struct sim *s, const char *node)
                      sim_cpus_of(&s->nodes[i]), (unsigned long long)cpus);
 }
 
+static void on_drained(struct sim *s, const Lt__V1__NodeDrained *d)
+{
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, d->node) == 0)
+            s->nodes[i].draining = d->active;
+}
+
 static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
 {
     if (j->node[0])
@@ -122,6 +129,9 @@ static void on_reserved(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
     j->cpus = s->scripts[j->script].crowd ? 0 : e->reserved->cpus;
     j->memory = e->reserved->memory_bytes;
     check_capacity(s, j->node);
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, j->node) == 0 && s->nodes[i].draining)
+            sim_fail(s, "job %s is placed on %s, which is draining", j->id, j->node);
 }
 
 static void restart_point(const struct sim *s, const struct shadow *j, char out[40])
@@ -311,6 +321,16 @@ static void on_running(struct sim *s, const struct shadow *j, const Lt__V1__Runn
     }
 }
 
+/* Not seen is not dead, for a long while. */
+static void check_given_up(struct sim *s, const struct shadow *j, const Lt__V1__RankExited *x)
+{
+    if (!x->reason || !strstr(x->reason, "was not seen for"))
+        return;
+    for (int i = 0; i < SIM_NODES; i++)
+        if (strcmp(s->nodes[i].name, j->placed) == 0 && s->mono - s->nodes[i].heard_ns < 300 * SEC)
+            sim_fail(s, "job %s: rank %u is given up, and its node was heard of", j->id, x->rank);
+}
+
 static bool really_died(const struct sim *s, const struct shadow *j, const Lt__V1__RankExited *x)
 {
     for (size_t i = 0; i < s->n_lives; i++) {
@@ -332,6 +352,7 @@ static void on_exited(struct sim *s, struct shadow *j, const Lt__V1__RankExited 
     if (x->at_ns && !really_died(s, j, x))
         sim_fail(s, "job %s: rank %u of attempt %u is said to have died, which it hasn't", j->id,
                  x->rank, j->attempt);
+    check_given_up(s, j, x);
     j->exit[x->rank].done = true;
     j->exit[x->rank].at_ns = x->at_ns;
     j->exit[x->rank].class = x->class_;
@@ -386,8 +407,10 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
     if (e->job)
         sim_trace(s, "event %llu: job %s attempt %u type %d", (unsigned long long)e->seq, e->job,
                   e->attempt, e->type_case);
-    if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED)
+    if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED) {
+        on_drained(s, e->node_drained);
         return;
+    }
     if (e->type_case == LT__V1__EVENT__TYPE_SUBMITTED) {
         on_submitted(s, e);
         return;
@@ -575,8 +598,15 @@ static void check_request(struct sim *s, const struct request *r)
         sim_fail(s, "job %s was cancelled, and ended with %d", j->id, j->result);
 }
 
+bool shadow_ends(struct sim *s, const char *job)
+{
+    const struct shadow *j = find(s, job);
+
+    return j && j->attempt && ((j->command && j->early) || s->scripts[j->script].limit_s > 0);
+}
+
 #define LIMIT_SLACK (400 * SEC) /* a polite stop, its grace, the kill ladder, messages that are late */
-/* Once nothing breaks any more a time limit is kept. */
+/* Once nothing breaks any more time limits and early stops of commands are kept. */
 void shadow_overdue(struct sim *s)
 {
     const char *id;
@@ -590,6 +620,8 @@ void shadow_overdue(struct sim *s)
         if (!j->done && j->started_ns && limit_s > 0 &&
             s->mono > since + (uint64_t)(limit_s * (double)SEC) + LIMIT_SLACK)
             sim_fail(s, "job %s goes on long after its time limit of %g s", j->id, limit_s);
+        if (!j->done && j->command && j->early && s->mono > since + LIMIT_SLACK)
+            sim_fail(s, "job %s goes on long after its metrics said that it may end", j->id);
     }
 }
 

@@ -116,6 +116,9 @@ struct node {
     uint64_t memory;
     bool up;            /* the agent's process */
     bool unreachable;
+    bool undrained;     /* for good, and that was acknowledged */
+    bool draining;      /* by the durable log */
+    uint64_t heard_ns;  /* the coordinator heard of it last */
     uint64_t life;      /* counts the agent's restarts */
     unsigned build;     /* of its engine; grows with upgrades */
     struct link *link;
@@ -225,6 +228,7 @@ void shadow_metrics(struct sim *s, const struct lt_action *a);
 void shadow_reply(struct sim *s, struct request *r, const char *job);
 void shadow_end(struct sim *s);
 void shadow_overdue(struct sim *s);
+bool shadow_ends(struct sim *s, const char *job); /* its time limit, or its early stop, will end it */
 bool shadow_done(struct sim *s, const char *job);
 void shadow_free(struct sim *s);
 
