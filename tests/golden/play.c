@@ -9,19 +9,33 @@
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/problem.h"
+#include "base/str.h"
+#include "engine/data/order.h"
 #include "engine/session/session.h"
 #include "engine/train/schedule.h"
 #include "proto/text/text.h"
+#include "tests/support/team.h"
 
 #define INPUTS_MAX 16
+#define WORLD_MAX 8
 
+/* One rank. */
 struct player {
     const struct golden_case *c;
+    const Lt__V1__TrainingPlan *plan;
+    const struct lt_backend *backend;
     const struct lt_operand *x, *y, *batches;
+    struct lt_comm *comm;
+    int rank, world;
+    struct lt_shares shares;
     struct lt_session *session;
+    char *x_rows, *y_rows; /* of the batch under way */
     float *weight;
     int64_t *index, rng_step, opt_step;
     double lr;
+    double *loss; /* of each update */
+    struct lt_error err;
+    int rc;
 };
 
 static const Lt__V1__TrainingPlan *parse(const char *text, struct lt_arena *arena,
@@ -47,14 +61,18 @@ static struct lt_field field_of(const char *name, const struct lt_operand *o)
     return f;
 }
 
-static int session_open(struct player *p, const Lt__V1__TrainingPlan *plan,
-                        const struct lt_backend *backend, struct lt_error *err)
+static int session_open(struct player *p, struct lt_error *err)
 {
     struct lt_field fields[] = {field_of("x", p->x), field_of("label", p->y)};
-    struct lt_session_config config = {
-        .plan = plan, .fields = fields, .n_fields = 2, .backend = backend};
+    struct lt_session_config config = {.plan = p->plan,
+                                       .fields = fields,
+                                       .n_fields = 2,
+                                       .backend = p->backend,
+                                       .device = {.comm = p->comm},
+                                       .world = p->world};
+    int rc = lt_shares_of(p->plan, p->world, &p->shares, err);
 
-    return lt_session_open(&config, &p->session, err);
+    return rc ? rc : lt_session_open(&config, &p->session, err);
 }
 
 /* In the session's type. */
@@ -98,18 +116,45 @@ static int tensors_write(struct player *p, struct lt_error *err)
     return rc || !found ? rc : lt_error_set(err, -EINVAL, "the session lacks some of the tensors");
 }
 
+static size_t row_bytes(const struct lt_operand *o)
+{
+    return (size_t)(o->count / o->dim[0]) * lt_dtype_sizes[o->dtype];
+}
+
+/* This rank's samples of the n from `first` on, as the loader shares them out. */
+static int64_t share(struct player *p, int64_t first, int64_t n)
+{
+    uint32_t parts = (uint32_t)(p->world * p->shares.local), at[256];
+    struct lt_order o = {.samples = (uint64_t)n,
+                         .batch_size = (uint64_t)(p->shares.all / parts),
+                         .world = parts};
+    int64_t each = (int64_t)lt_order_size(&o, 0), k = 0;
+    size_t x = row_bytes(p->x), y = row_bytes(p->y);
+
+    for (int s = 0; s < p->shares.local; s++) {
+        o.rank = (uint32_t)(p->rank * p->shares.local + s);
+        lt_order_batch(&o, 0, at, p->weight + k);
+        for (int64_t i = 0; i < each; i++, k++) {
+            p->index[k] = first + at[i];
+            memcpy(p->x_rows + (size_t)k * x,
+                   (const char *)p->x->data + (size_t)p->index[k] * x, x);
+            memcpy(p->y_rows + (size_t)k * y,
+                   (const char *)p->y->data + (size_t)p->index[k] * y, y);
+        }
+    }
+    return k;
+}
+
 static int run(struct player *p, enum lt_program_kind kind, int64_t first, int64_t n,
                struct lt_error *err)
 {
-    const size_t row_x = (size_t)(p->x->count / p->x->dim[0]) * lt_dtype_sizes[p->x->dtype];
-    const size_t row_y = (size_t)(p->y->count / p->y->dim[0]) * lt_dtype_sizes[p->y->dtype];
     const struct {
         const char *name;
         const void *data;
-    } all[] = {{"x", (const char *)p->x->data + (size_t)first * row_x},
-               {"label", (const char *)p->y->data + (size_t)first * row_y},
-               {"weight", p->weight + first},
-               {"sample_index", p->index + first},
+    } all[] = {{"x", p->x_rows},
+               {"label", p->y_rows},
+               {"weight", p->weight},
+               {"sample_index", p->index},
                {"rng_step", &p->rng_step},
                {"opt_step", &p->opt_step},
                {"lr", &p->lr}};
@@ -121,7 +166,7 @@ static int run(struct player *p, enum lt_program_kind kind, int64_t first, int64
         if (at >= 0 && at < INPUTS_MAX)
             in[at] = all[i].data;
     }
-    return lt_session_run(p->session, kind, n, in, err);
+    return lt_session_run(p->session, kind, share(p, first, n), in, err);
 }
 
 static double scalar(const struct player *p, enum lt_program_kind kind, const char *name)
@@ -144,60 +189,114 @@ static int window(struct player *p, int64_t at, int64_t micro, double *loss, str
     return rc;
 }
 
-static int train(struct player *p, const Lt__V1__TrainingPlan *plan, struct play *out,
-                 struct lt_error *err)
+static int64_t micro_of(const struct player *p)
 {
-    int64_t micro = plan->trainer && plan->trainer->accumulate_grad_batches > 1
-                        ? (int64_t)plan->trainer->accumulate_grad_batches
-                        : 1;
+    const Lt__V1__Trainer *t = p->plan->trainer;
+
+    return t && t->accumulate_grad_batches > 1 ? (int64_t)t->accumulate_grad_batches : 1;
+}
+
+static int updates(const struct player *p)
+{
+    return (int)(p->batches->dim[0] / micro_of(p));
+}
+
+static int train(struct player *p, struct lt_error *err)
+{
     const int64_t *first = p->batches->data;
     struct lt_schedule schedule;
     int rc = 0;
 
-    lt_schedule_init(&schedule, plan->optimizer, plan->lr_scheduler);
-    out->steps = (int)(p->batches->dim[0] / micro);
-    out->loss = lt_calloc((size_t)out->steps + 1, sizeof *out->loss);
-    for (int i = 0; !rc && i < out->steps; i++) {
+    lt_schedule_init(&schedule, p->plan->optimizer, p->plan->lr_scheduler);
+    for (int i = 0; !rc && i < updates(p); i++) {
         p->rng_step = i;
         p->opt_step = i + 1;
         p->lr = schedule.lr;
-        rc = window(p, i * micro, micro, &out->loss[i], err);
+        rc = window(p, i * micro_of(p), micro_of(p), &p->loss[i], err);
         lt_schedule_step(&schedule);
     }
-    rc = rc ? rc : run(p, LT_PROGRAM_EVAL, first[0], first[1], err);
-    out->eval = scalar(p, LT_PROGRAM_EVAL, "loss.sum") / scalar(p, LT_PROGRAM_EVAL, "loss.weight");
-    return rc;
+    if (!rc && p->world > 1)
+        rc = lt_session_share_buffers(p->session, p->comm, err);
+    return rc ? rc : run(p, LT_PROGRAM_EVAL, first[0], first[1], err);
+}
+
+/* One rank, from its start to the evaluation. */
+static void play_rank(struct player *p)
+{
+    p->x_rows = lt_malloc((size_t)p->shares.batch * row_bytes(p->x) + 1);
+    p->y_rows = lt_malloc((size_t)p->shares.batch * row_bytes(p->y) + 1);
+    p->weight = lt_calloc((size_t)p->shares.batch, sizeof *p->weight);
+    p->index = lt_calloc((size_t)p->shares.batch, sizeof *p->index);
+    p->rc = session_open(p, &p->err);
+    p->rc = p->rc ? p->rc : tensors_write(p, &p->err);
+    p->rc = p->rc ? p->rc : train(p, &p->err);
+    lt_free(p->x_rows);
+    lt_free(p->y_rows);
+    lt_free(p->weight);
+    lt_free(p->index);
+}
+
+static void rank_main(void *arg, struct lt_comm *comm)
+{
+    struct player *p = (struct player *)arg + lt_comm_rank(comm);
+
+    p->comm = comm;
+    p->rank = lt_comm_rank(comm);
+    play_rank(p);
+    if (p->rc)
+        team_break(comm);
+}
+
+/* Rank 0's session and losses are what the caller gets. */
+static int play_ranks(struct player *first, struct play *out, struct lt_error *err)
+{
+    struct player ranks[WORLD_MAX];
+
+    for (int r = 0; r < first->world; r++) {
+        ranks[r] = *first;
+        ranks[r].loss = lt_calloc((size_t)out->steps + 1, sizeof *ranks[r].loss);
+    }
+    team_run(first->world, rank_main, ranks);
+    for (int r = 1; r < first->world; r++) {
+        if (ranks[r].rc && ranks[r].rc != -EIO) /* -EIO: another one failed */
+            ranks[0].rc = lt_error_set(&ranks[0].err, ranks[r].rc, "rank %d: %s", r, ranks[r].err.text);
+        lt_session_close(ranks[r].session);
+        lt_free(ranks[r].loss);
+    }
+    *first = ranks[0];
+    out->session = first->session;
+    out->loss = first->loss;
+    return first->rc < 0 ? lt_error_set(err, first->rc, "%s", first->err.text) : 0;
 }
 
 int play_case(const struct golden_case *c, const struct lt_backend *backend, struct play *out,
               struct lt_error *err)
 {
     struct player p = {.c = c,
+                       .backend = backend,
                        .x = golden_tensor(c, "x", -1),
                        .y = golden_tensor(c, "label", -1),
                        .batches = golden_tensor(c, "batches", -1)};
-    const Lt__V1__TrainingPlan *plan;
-    int rc;
+    const char *text = golden_text(c, "world");
+    uint64_t world = 1;
 
     *out = (struct play){.arena = lt_arena_new(0)};
-    plan = parse(golden_text(c, "plan"), out->arena, err);
-    if (!plan)
+    p.plan = parse(golden_text(c, "plan"), out->arena, err);
+    if (!p.plan)
         return -EINVAL;
     if (!p.x || !p.y || !p.batches || p.batches->dtype != LT_I64 || p.batches->ndim != 2)
         return lt_error_set(err, -EINVAL, "the case lacks data or batches");
-    p.weight = lt_calloc((size_t)p.x->dim[0] + 1, sizeof *p.weight);
-    p.index = lt_calloc((size_t)p.x->dim[0] + 1, sizeof *p.index);
-    for (int64_t i = 0; i < p.x->dim[0]; i++) {
-        p.weight[i] = 1;
-        p.index[i] = i;
-    }
-    rc = session_open(&p, plan, backend, err);
-    rc = rc ? rc : tensors_write(&p, err);
-    rc = rc ? rc : train(&p, plan, out, err);
-    out->session = p.session;
-    lt_free(p.weight);
-    lt_free(p.index);
-    return rc;
+    if (text && (lt_parse_u64(text, &world) < 0 || world < 1 || world > WORLD_MAX))
+        return lt_error_set(err, -EINVAL, "world: %s", text);
+    p.world = (int)world;
+    p.rc = lt_shares_of(p.plan, p.world, &p.shares, err);
+    if (p.rc < 0)
+        return p.rc;
+    out->steps = updates(&p);
+    if (play_ranks(&p, out, err) < 0)
+        return p.rc;
+    out->eval = scalar(&p, LT_PROGRAM_EVAL, "loss.sum") / scalar(&p, LT_PROGRAM_EVAL, "loss.weight");
+    return 0;
 }
 
 void play_done(struct play *p)
