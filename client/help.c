@@ -10,14 +10,15 @@
 
 static const char intro[] = "ltctl hands training plans to ltd and shows what becomes of them.\n";
 
-static const char after[] = "Exit codes. `run`, `logs -f`, `watch`, `submit --wait`, `test` and "
-                            "`validate` return the job's: 0 succeeded,\n"
-                            "100 failed, 103 cancelled, 104 timed out, 105 preempted, 106 "
-                            "infrastructure failed, 107 stopped on request.\n"
-                            "Every verb: 2 usage, 3 plan invalid or refused, 4 what was named "
-                            "doesn't exist, 5 not permitted,\n"
-                            "7 daemon unreachable or outcome unknown, 9 still running when the "
-                            "time given was over, 130 detached by Ctrl-C.\n";
+static const char after[] =
+    "Exit codes. `run`, `logs -f`, `watch`, `submit --wait`, `resume -f`, `test`, `validate` and "
+    "`predict` return the job's:\n"
+    "0 succeeded, 100 failed, 103 cancelled, 104 timed out, 105 preempted, "
+    "106 infrastructure failed, 107 stopped on request.\n"
+    "Every verb: 2 usage, 3 plan invalid or refused, 4 what was named doesn't exist, "
+    "5 not permitted,\n"
+    "7 daemon unreachable or outcome unknown, 9 still running when the time given was over, "
+    "130 detached by Ctrl-C.\n";
 
 static void option_usage(const struct lt_option *o, struct lt_buf *out)
 {

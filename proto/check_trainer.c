@@ -153,8 +153,8 @@ static void check_cores(const struct lt_check *c, uint64_t ranks)
         r->cpus->count && r->cpus->count < ranks && !r->oversubscribe)
         lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"),
                        "give job.resources.cpus as many, or write job.resources.oversubscribe: true",
-                       "%llu ranks on %llu processors", (unsigned long long)ranks,
-                       (unsigned long long)r->cpus->count);
+                       "%llu ranks on %llu processor%s", (unsigned long long)ranks,
+                       (unsigned long long)r->cpus->count, r->cpus->count == 1 ? "" : "s");
 }
 
 static void check_devices(const struct lt_check *c, const Lt__V1__Trainer *t)
@@ -165,7 +165,7 @@ static void check_devices(const struct lt_check *c, const Lt__V1__Trainer *t)
     if (count && (d->count < 1 || d->count > LT_PLAN_RANKS_MAX))
         lt_problem_add(c->problems, lt_check_path(c, "trainer.devices"),
                        "write auto, or 1 to " LT_TEXT(LT_PLAN_RANKS_MAX),
-                       d->count ? "%llu devices" : "%llu devices train nothing",
+                       d->count ? "%llu devices are out of range" : "%llu devices train nothing",
                        (unsigned long long)d->count);
     else
         check_cores(c, lt_plan_world(c->plan));

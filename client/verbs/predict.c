@@ -19,8 +19,8 @@ const struct lt_verb lt_verb_predict = {
     .arguments = "JOB FILE",
     .summary = "Write what a job's model says of each sample into a file",
     .details = "Runs as a job of its own, with JOB as its parent, waits for it, and writes the model's "
-               "outputs for the samples of data.predict, without one for those of data.test, into "
-               "FILE: float32, little-endian, one sample after the other in the data's order, "
+               "outputs for the samples of\ndata.predict, without one for those of data.test, into "
+               "FILE: float32, little-endian, one sample after the other in\nthe data's order, "
                "nothing else. numpy.fromfile(FILE, numpy.float32).reshape(samples, -1) reads them.",
     .options = lt_evaluate_options,
     .n_options = 2,

@@ -122,7 +122,7 @@ static void what_this_build_cannot_do(void **state)
         {"trainer.devices=1", NULL, NULL},
         {"trainer.devices=2", NULL, NULL},
         {"trainer.devices=0", "trainer.devices", "0 devices train nothing"},
-        {"trainer.devices=1025", "trainer.devices", "1025 devices"},
+        {"trainer.devices=1025", "trainer.devices", "1025 devices are out of range"},
         {"trainer.strategy=ddp", NULL, NULL},
         {"trainer.strategy=ddp_spawn", NULL, NULL},
         {"trainer.strategy=ddp_fork", NULL, NULL},
