@@ -82,6 +82,7 @@ struct lt_rank {
     struct lt_still_since still;
     char *stalled;    /* what was said of it; NULL: nothing */
     unsigned hung;    /* descriptions under way, then it is killed */
+    unsigned asked;   /* signals, by bit, that came before its worker was known */
     bool doomed;      /* to be killed, also if it only starts */
     bool bereft;      /* killed since another rank of its generation failed */
     uint64_t gone_ns; /* when its shim was seen to be gone; monotonic */
@@ -134,6 +135,7 @@ bool lt_rank_failed(struct lt_rank *r); /* r is ENDING or ENDED (gone.c) */
 /* r is ENDING or ENDED: when it failed, the others of its generation are killed (peers.c). */
 void lt_rank_end_peers(struct lt_rank *r);
 void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal); /* signal.c */
+void lt_rank_signal_asked(struct lt_rank *r); /* r->worker is known: what was asked before */
 void lt_rank_signal_again(struct lt_rank *r); /* what an earlier agent had begun */
 void lt_rank_ladder_stop(struct lt_rank *r);
 void lt_still_tell_again(struct lt_rank *r); /* a new session: whether it stands still (still.c) */

@@ -4,6 +4,9 @@
  * patience: after one interval SIGTERM, after another SIGKILL to everything. A stop has none of
  * this: saving a checkpoint may take its time, and who is tired of waiting cancels.
  *
+ * What is asked before the rank's process is known waits for it: there may be no page yet, and nobody to
+ * send SIGTERM to. (A kill doesn't wait; and a session that is lost meanwhile asks again in the next.)
+ *
  * A command doesn't read pages: its process group gets SIGTERM at once, and SIGKILL when its grace
  * (a stop) or one interval (a cancel) is over. The bits say what an earlier agent had begun.
  */
@@ -151,8 +154,25 @@ void lt_rank_signal(struct lt_rank *r, Lt__V1__RankSignal signal)
 
     if (signal != LT__V1__RANK_SIGNAL__SIGNAL_CHECKPOINT && lt_rank_give_up(r))
         return;
-    if (alive && (unsigned)signal < LT_ARRAY_LEN(actions))
+    if (!alive || (unsigned)signal >= LT_ARRAY_LEN(actions))
+        return;
+    if (r->worker > 0 || signal == LT__V1__RANK_SIGNAL__SIGNAL_KILL) {
         actions[signal](r);
+        return;
+    }
+    r->asked |= 1u << signal;
+    if (signal == LT__V1__RANK_SIGNAL__SIGNAL_CANCEL) /* its patience counts from now */
+        ladder_start(r, command_of(r) ? 1 : 0, r->node->ladder_ms);
+}
+
+void lt_rank_signal_asked(struct lt_rank *r)
+{
+    unsigned asked = r->asked;
+
+    r->asked = 0;
+    for (unsigned i = 0; i < LT_ARRAY_LEN(actions); i++)
+        if (asked & 1u << i)
+            lt_rank_signal(r, (Lt__V1__RankSignal)i);
 }
 
 void lt_rank_signal_again(struct lt_rank *r)

@@ -184,6 +184,7 @@ static void started(struct lt_rank *r, const char *pid)
     lt_rank_tell_started(r);
     lt_rank_watch(r);
     lt_rank_tail(r);
+    lt_rank_signal_asked(r);
     if (r->doomed) /* meanwhile */
         lt_rank_kill_all(r);
 }

@@ -81,6 +81,7 @@ static void learn_worker(struct lt_rank *r)
         return;
     r->worker = id.pid;
     lt_rank_tell_started(r);
+    lt_rank_signal_asked(r);
 }
 
 void lt_rank_watch(struct lt_rank *r)

@@ -30,6 +30,7 @@
 #define STARTED LT__V1__AGENT_MESSAGE__MESSAGE_RANK_STARTED
 #define GONE LT__V1__AGENT_MESSAGE__MESSAGE_RANK_GONE
 #define HELLO LT__V1__AGENT_MESSAGE__MESSAGE_HELLO
+#define STOP LT__V1__RANK_SIGNAL__SIGNAL_STOP
 #define CANCEL LT__V1__RANK_SIGNAL__SIGNAL_CANCEL
 #define SCRIPT                                                                                     \
     "#!/bin/sh\n"                                                                                  \
@@ -235,6 +236,43 @@ static void a_shim_without_a_folder_goes(void **state)
     expect_one_end("t3", worker);
 }
 
+/* ---- what is asked of a rank before it runs */
+
+static const Lt__V1__RankExited *asked_at_the_gate(const char *job, Lt__V1__RankSignal signal)
+{
+    pid_t shim;
+
+    world_start_rank(&w, job, 1, "wait");
+    world_signal(&w, job, 1, signal); /* most likely before its folder is there */
+    shim = wait_for_shim(0);
+    let_through(shim);
+    return world_wait(&w, &at, GONE, job)->rank_gone->exited;
+}
+
+static void a_plan_hears_what_was_asked_before(void **state)
+{
+    (void)state;
+    assert_int_equal(asked_at_the_gate("t4", STOP)->result, LT__V1__JOB_RESULT__STOPPED);
+    assert_int_equal(asked_at_the_gate("t5", CANCEL)->result, LT__V1__JOB_RESULT__CANCELLED);
+}
+
+/* By SIGTERM, not by SIGKILL when its patience is over. */
+static void a_command_is_told_when_it_runs(void **state)
+{
+    pid_t shim;
+    int32_t status;
+
+    (void)state;
+    w.command = "trap 'exit 7' TERM; while :; do sleep 0.01; done";
+    world_start_rank(&w, "t6", 1, "");
+    shim = wait_for_shim(0);
+    world_signal(&w, "t6", 1, STOP);
+    world_spin(&w, 50);
+    let_through(shim);
+    status = world_wait(&w, &at, GONE, "t6")->rank_gone->exited->status;
+    assert_true(status == 7 || status == 128 + SIGTERM); /* it may not have got as far as its trap */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -243,6 +281,8 @@ int main(void)
         TEST(a_rank_that_came_meanwhile_is_taken_over),
         TEST(a_rank_whose_shim_is_late_is_the_rank),
         TEST(a_shim_without_a_folder_goes),
+        TEST(a_plan_hears_what_was_asked_before),
+        TEST(a_command_is_told_when_it_runs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

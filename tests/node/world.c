@@ -333,12 +333,20 @@ static void send_start(struct world *w, const char *job, uint32_t generation, ui
     Lt__V1__JobSpec spec = LT__V1__JOB_SPEC__INIT;
     Lt__V1__TrainingPlan plan = LT__V1__TRAINING_PLAN__INIT;
     Lt__V1__Model model = LT__V1__MODEL__INIT;
+    Lt__V1__Command command = LT__V1__COMMAND__INIT;
+    char *argv[] = {(char *)"/bin/sh", (char *)"-c", (char *)w->command};
 
     plan.name = (char *)"p";
     model.weights = w->weights;
     plan.model = &model;
     spec.kind_case = LT__V1__JOB_SPEC__KIND_PLAN;
     spec.plan = &plan;
+    if (w->command) {
+        spec.kind_case = LT__V1__JOB_SPEC__KIND_COMMAND;
+        spec.command = &command;
+        command.argv = argv;
+        command.n_argv = LT_ARRAY_LEN(argv);
+    }
     m.job = (char *)world_job(w, job);
     m.has_attempt = m.has_generation = m.has_cpus = true;
     m.attempt = 1;

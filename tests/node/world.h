@@ -23,6 +23,7 @@ struct world {
     char *weights; /* model.weights of the ranks' plans; NULL: none */
     const char *shim, *worker;        /* of the agent; NULL: lt-shim, the fake one */
     unsigned hang_ms;                 /* of the agent; 0: its default */
+    const char *command;              /* what ranks are, for a shell; NULL: plans */
     bool shares_cpus;                 /* of ranks that are started */
     bool ack;                         /* answer records with RecordAck */
     const Lt__V1__AgentMessage **got; /* everything received, in order */
