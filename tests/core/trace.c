@@ -194,7 +194,7 @@ void expect(struct world *w, const char *trace)
     const char *got = w->text.data ? w->text.data : "";
 
     if (strcmp(got, trace) != 0)
-        print_message("# expected\n%s# got\n%s", trace, got);
+        print_error("# expected\n%s# got\n%s", trace, got);
     assert_string_equal(got, trace);
     forget_trace(w);
 }

@@ -332,7 +332,7 @@ int bed_run(const struct bed *t, const struct lt_backend *be, const struct lt_de
     if (!rc)
         kernels_list(&r, r.g, r.p, kernels, n_kernels);
     if (rc < 0)
-        print_message("%s: %s\n", be->name, r.err.text);
+        print_error("%s: %s\n", be->name, r.err.text);
     rig_close(&r);
     return rc;
 }

@@ -141,7 +141,7 @@ Lt__V1__JobSpec *rig_spec(struct rig *r, const char *tail)
                   r->optimizer ? r->optimizer : "sgd: {lr: 0.1}", tail);
     spec = lt_text_parse_spec(text.data, text.len, NULL, NULL, 0, r->arena, &problems);
     for (size_t i = 0; i < problems.len && problems.errors; i++)
-        print_message("%s: %s\n", problems.items[i].path, problems.items[i].reason);
+        print_error("%s: %s\n", problems.items[i].path, problems.items[i].reason);
     assert_non_null(spec);
     lt_problems_done(&problems);
     if (r->weights)

@@ -8,7 +8,7 @@
 static void steps_are(struct rig *r, uint64_t step, uint64_t epoch)
 {
     if (r->result.result != LT__V1__JOB_RESULT__SUCCEEDED)
-        print_message("%s\n", r->result.reason);
+        print_error("%s\n", r->result.reason);
     assert_int_equal(r->result.result, LT__V1__JOB_RESULT__SUCCEEDED);
     assert_int_equal(r->result.step, step);
     assert_int_equal(r->result.epoch, epoch);

@@ -82,15 +82,15 @@ static void compare(const struct ending *want, const struct rig *r, uint64_t cut
 
     ending_read(r, &e);
     if (strcmp(want->csv.data, e.csv.data))
-        print_message("want:\n%sgot:\n%s", want->csv.data, e.csv.data);
+        print_error("want:\n%sgot:\n%s", want->csv.data, e.csv.data);
     same(&want->csv, &e.csv, "metrics.csv", cut);
     same(&want->weights, &e.weights, "model.safetensors", cut);
     same(&want->optimizer, &e.optimizer, "optimizer.safetensors", cut);
     if (strcmp(want->kept.data, e.kept.data))
-        print_message("want: %s\ngot: %s\n", want->kept.data, e.kept.data);
+        print_error("want: %s\ngot: %s\n", want->kept.data, e.kept.data);
     same(&want->kept, &e.kept, "the list of checkpoints", cut);
     if (strcmp(want->events.data, e.events.data))
-        print_message("want:\n%sgot:\n%s", want->events.data, e.events.data);
+        print_error("want:\n%sgot:\n%s", want->events.data, e.events.data);
     same(&want->events, &e.events, "TensorBoard", cut);
     ending_done(&e);
 }

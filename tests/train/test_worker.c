@@ -199,7 +199,7 @@ static bool has_problem(const Lt__V1__CheckDone *done, const char *path, const c
         if (!strcmp(done->problems[i]->path, path) && strstr(done->problems[i]->reason, text))
             return true;
     for (size_t i = 0; i < done->n_problems; i++)
-        print_message("%s: %s\n", done->problems[i]->path, done->problems[i]->reason);
+        print_error("%s: %s\n", done->problems[i]->path, done->problems[i]->reason);
     return false;
 }
 
