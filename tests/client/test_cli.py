@@ -295,7 +295,7 @@ def ctrl_c_detaches(w):
     equal(f.returncode, 130)
     job = w.out("ps", "-q")
     check(f"ltctl logs -f {job}".encode() in err and f"ltctl cancel {job}".encode() in err, err)
-    equal(w.status(job)["state"], "running")
+    w.wait_state(job, "running")
 
 
 def ctrl_c_cancels_when_asked_to(w):
@@ -328,7 +328,7 @@ def a_reader_that_goes_away_ends_quietly(w):
     f.stdout.close()
     _, err = f.stderr.read(), f.wait(timeout=60)
     equal(f.returncode, -signal.SIGPIPE)
-    equal(w.status(w.out("ps", "-q"))["state"], "running")
+    w.wait_state(w.out("ps", "-q"), "running")
 
 
 def second_daemon_is_refused(w):

@@ -1,14 +1,16 @@
 """What the end-to-end tests share: plans over real data, what a run left behind, TensorBoard records."""
+import contextlib
 import glob
 import mmap
 import os
 import signal
 import struct
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import harness  # noqa: E402
-from harness import BUILD, SOURCE, Failed, Skipped, World, alive, check, equal, identity, wait_for  # noqa: E402,F401
+from harness import BUILD, PATIENCE, SOURCE, Failed, Skipped, World, alive, check, equal, identity, wait_for  # noqa: E402,F401
 from leftovers import nothing_left  # noqa: E402
 
 FASHION = "/usr/share/datasets/fashion-mnist"
@@ -156,6 +158,12 @@ class Page:
         return struct.unpack_from("<Q", self.map, 32)[0]
 
     @property
+    def epoch_steps(self):
+        """Of one epoch; known before the first step."""
+        steps, epochs = struct.unpack_from("<QQ", self.map, 48)
+        return steps // epochs
+
+    @property
     def memory(self):
         return struct.unpack_from("<Q", self.map, 72)[0]
 
@@ -190,33 +198,132 @@ def recovered(w, job, attempt=2):
     return int(e["from_step"])
 
 
+class Follower:
+    """ltctl in the background, that has reached ltd when its first bytes have come."""
+
+    def __init__(self, w, *args, env=None):
+        self.out = tempfile.NamedTemporaryFile(dir=w.dir)
+        self.process = w.popen(*args, stdout=self.out, env=env or w.env)
+
+    def connected(self):
+        wait_for(lambda: os.stat(self.out.name).st_size or self.process.poll() is not None, "the follower's first bytes")
+        return self
+
+    def end(self):
+        """What it said, when it ended well."""
+        _, err = self.process.communicate(timeout=PATIENCE * 2)
+        equal(self.process.returncode, 0, f"the follower's exit code: {err.decode()}")
+        return read(self.out.name)
+
+
+WAITING_WORKER = """#!/bin/sh
+here=${0%/*}
+while [ "${1#--}" = "$1" ] && [ -e "$here/hold" ] && [ ! -e "$here/${1##*/}" ]; do sleep 0.01; done
+exec REAL "$@"
+"""
+
+
+def hold_starts(w):
+    """Before ltd: from hold_next() on a rank's worker waits at its start until a Held has it."""
+    w.held = os.path.join(w.dir, "held")
+    os.mkdir(w.held)
+    with open(os.path.join(w.held, "lt-worker"), "w") as f:
+        f.write(WAITING_WORKER.replace("REAL", w.program("lt-worker")))
+    os.chmod(f.name, 0o755)
+    w.env["LT_PROGRAM_PATH"] = w.held + ":" + w.path
+
+
+def hold_next(w):
+    w.file("held/hold", "")
+
+
+class Held:
+    """Ranks of an attempt that get on only while the test waits for them; between two waits they stand still, however
+    long the test's own calls take: a run of a second isn't over before the test has done what it wanted in its midst.
+    What begins later is free, or waits for a Held of its own (`more`)."""
+
+    def __init__(self, w, job, attempt=1, ranks=1, more=False):
+        self.w, self.job, self.attempt = w, job, attempt
+        folders = [w.attempt_dir(job, attempt, r) for r in range(ranks)]
+        self.ranks = wait_for(lambda: (lambda ids: all(ids) and ids)([identity(os.path.join(f, "worker")) for f in folders]),
+                              f"workers of {job}.{attempt}", pause=0.001)
+        self.stand()
+        if hasattr(w, "held"):
+            for folder in folders:
+                w.file("held/" + os.path.basename(folder), "")
+            if not more:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(w.held, "hold"))
+        for folder in folders:
+            wait_for(lambda: os.path.exists(os.path.join(folder, "page")), f"page of {folder}")
+        self.pages = [Page(folder) for folder in folders]
+
+    @property
+    def step(self):
+        """What all have done."""
+        return min(page.step for page in self.pages)
+
+    def signal(self, number, ranks=None):
+        for pid, _ in self.ranks if ranks is None else [self.ranks[r] for r in ranks]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def stand(self):
+        self.signal(signal.SIGSTOP)
+
+    def go_on(self, *ranks):
+        """All, or these, as if nobody had held them."""
+        self.signal(signal.SIGCONT, ranks or None)
+
+    def until(self, condition, what):
+        self.go_on()
+        wait_for(lambda: condition() or not all(map(alive, self.ranks)), what, pause=0)
+        self.stand()
+        check(all(map(alive, self.ranks)), f"a rank ended before {what}")
+
+    def steps(self, by):
+        """So many more, of each."""
+        to = self.step + by
+        self.until(lambda: self.step >= to, f"{by} steps more")
+
+    def saved(self):
+        """Until a recovery checkpoint of this attempt is known, with the ranks not far behind it."""
+        def known():
+            return [e for e in self.w.events(self.job, "checkpoint_saved") if e.get("recovery") and e["attempt"] == self.attempt]
+        folder = os.path.join(run_dir(self.w, self.job), "recovery")
+        names = lambda: {n for n in (os.listdir(folder) if os.path.isdir(folder) else []) if n.startswith("step-")}  # noqa: E731
+        before = names()
+        while not known():
+            self.until(lambda: {n for n in names() - before if not n.endswith(".tmp")}, "a recovery checkpoint")
+            with contextlib.suppress(Failed):  # stopped before it had told of it
+                wait_for(known, "the event", patience=3, pause=0.05)
+            before = before if known() else names()
+
+
 def freeze(w, job, moment, hold, within=RECOVERY):
     """Stops the worker whenever moment(step) holds, and looks again while it stands still: what was true a moment ago may not
     be any more. moment() is the cheap look; it is followed by the events, which must know the newest recovery checkpoint, lying
     inside the epoch in which the worker now is: then no checkpoint of the user's, which an attempt would rightly begin at, is
-    newer. It lies less than `within` steps back. Returns the rank's page, with the worker stopped when `hold` (kill -9 ends it all the same), else going on."""
-    attempt = w.status(job)["attempt"]
-    worker, page = w.worker(job, attempt), Page(w.attempt_dir(job, attempt))
-    now = wait_for(lambda: (lambda s: s.get("total_steps") and s)(w.status(job)), "the job's number of steps")
-    epoch = int(now["total_steps"]) // int(now["total_epochs"])
+    newer. It lies less than `within` steps back. Between looks the worker stands still. Returns the rank's page, with the
+    worker stopped when `hold` (kill -9 ends it all the same), else going on."""
+    held = Held(w, job, w.status(job)["attempt"])
+    page = held.pages[0]
 
     def recorded():
+        epoch = page.epoch_steps
         steps = [int(e["step"]) for e in w.events(job, "checkpoint_saved") if e.get("recovery")]
         newest = max(steps, default=0)
         return newest % epoch and newest // epoch == page.step // epoch and page.step - newest < within
 
     while True:
-        wait_for(lambda: moment(page.step) or not alive(worker), "the right moment", pause=0)
-        check(alive(worker), "the run ended before the right moment")
-        os.kill(worker[0], signal.SIGSTOP)
+        held.until(lambda: moment(page.step), "the right moment")
         try:
-            wait_for(recorded, patience=1, pause=0.1)
+            wait_for(recorded, patience=3, pause=0.1)
         except Failed:
-            os.kill(worker[0], signal.SIGCONT)
-            wait_for(lambda: not moment(page.step) or not alive(worker), "this moment to pass", pause=0)
+            held.until(lambda: not moment(page.step), "this moment to pass")
             continue
         if not hold:
-            os.kill(worker[0], signal.SIGCONT)
+            held.go_on()
         return page
 
 

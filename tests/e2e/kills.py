@@ -1,5 +1,6 @@
 """Random kill -9s of a running job's processes and of ltd: as many as were asked for, in as many jobs as that takes."""
 import collections
+import contextlib
 import os
 import random
 import signal
@@ -60,7 +61,8 @@ class Kills:
         who = identity(os.path.join(folder, "shim" if what == "recorder" else what))
         who = self.recorder(who) if what == "recorder" else who
         if who and alive(who):
-            os.kill(who[0], signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(who[0], signal.SIGKILL)
             wait_for(lambda: not alive(who), f"{what} of rank {rank} to be gone")
             self.count(what)
 

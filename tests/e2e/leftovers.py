@@ -8,11 +8,33 @@ import stat
 from harness import Failed, alive, check, equal, wait_for
 
 
+def mapped(names):
+    """Those of /dev/shm that a process has in its memory: other tests of this machine may run beside this one."""
+    found = set()
+    for path in glob.glob("/proc/[0-9]*/maps") if names else []:
+        try:
+            with open(path) as f:
+                text = f.read()
+        except OSError:
+            continue
+        found |= {name for name in names if "/dev/shm/" + name in text}
+    return found
+
+
 def segments():
-    """Shared memory of this machine: names of ours and MPICH's, and System V segments that nobody is attached to."""
+    """Shared memory of this machine that nobody uses: names of ours and MPICH's, and System V segments."""
     with open("/proc/sysvipc/shm") as f:
         unattached = [line.split()[1] for line in f.readlines()[1:] if line.split()[6] == "0"]
-    return {f for f in os.listdir("/dev/shm") if f.startswith(("mpich_", "ucx_", "lt-", "ltd"))} | set(unattached)
+    names = {f for f in os.listdir("/dev/shm") if f.startswith(("mpich_", "ucx_", "lt-", "ltd"))}
+    return names - mapped(names) | set(unattached)
+
+
+def no_segments_left():
+    """What is there for a moment, of another test's ranks that begin, isn't left."""
+    try:
+        wait_for(lambda: not segments() - before, "shared memory", patience=10)
+    except Failed:
+        raise Failed(f"shared memory is left: {segments() - before}") from None
 
 
 before = segments()

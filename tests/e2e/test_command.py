@@ -23,6 +23,8 @@ def program(w, text, name="program.py"):
     """A Python program; waits are for files in the world's folder."""
     return w.file(name, "import os, sys, time, signal\nHERE = os.path.dirname(os.path.abspath(__file__))\n"
                         "def wait(name):\n    while not os.path.exists(os.path.join(HERE, name)): time.sleep(0.01)\n"
+                        "def tell(name, text):\n    name = os.path.join(HERE, name)\n    with open(name + '.new', 'w') as f: f.write(str(text))\n"
+                        "    os.rename(name + '.new', name)\n"
                         "def touch(name):\n    open(os.path.join(HERE, name), 'a').close()\n"
                         "def metric(*words):\n    os.write(int(os.environ['LTD_METRICS_FD']), "
                         "('LTD_METRIC ' + ' '.join(map(str, words)) + '\\n').encode())\n" + text)
@@ -279,11 +281,10 @@ if os.fork() == 0:
     if os.fork() == 0:
         os.chdir('/')
         for fd in range(3): os.close(fd)
-        open(os.path.join(HERE, 'daemon'), 'w').write(str(os.getpid()))
+        tell('daemon', os.getpid())
         wait('never')
     os._exit(0)
 wait('daemon')
-time.sleep(0.05)
 """
     job = submit(w, text)
     w.wait_done(job, code=0)
@@ -297,7 +298,7 @@ def daemonises_and_loses_its_shim(w):
 if os.fork() == 0:
     os.setsid()
     if os.fork() == 0:
-        open(os.path.join(HERE, 'daemon' + os.environ['LTD_ATTEMPT']), 'w').write(str(os.getpid()))
+        tell('daemon' + os.environ['LTD_ATTEMPT'], os.getpid())
         wait('never')
     os._exit(0)
 wait('daemon' + os.environ['LTD_ATTEMPT'])
@@ -306,7 +307,7 @@ if os.environ['LTD_ATTEMPT'] == '1': wait('never')
 """
     job = submit(w, text)
     there(w, "up1")
-    worker, daemon = w.worker(job), int(wait_for(lambda: read(w.dir, "daemon1"), "pid"))
+    worker, daemon = w.worker(job), int(read(w.dir, "daemon1"))
     os.kill(w.shim(job)[0], signal.SIGKILL)
     w.wait_done(job, code=0)
     ended = w.events(job, "attempt_ended")
@@ -370,7 +371,7 @@ def closes_everything(w):
     w.ltd()
     job = submit(w, "for fd in range(64):\n    try: os.close(fd)\n    except OSError: pass\ntouch('up')\nwait('go')\nos._exit(4)")
     there(w, "up")
-    equal(w.status(job)["state"], "running")
+    w.wait_state(job, "running")
     touch(w, "go")
     w.wait_done(job, code=100)
     equal(done(w, job)["reason"], "exit code 4")
@@ -509,7 +510,7 @@ def the_recorder_is_killed(w):
 
     def recorder():
         for k in read(f"/proc/{shim}/task/{shim}/children").decode().split():
-            with contextlib.suppress(FileNotFoundError):  # gone between the two
+            with contextlib.suppress(OSError):  # gone between the two
                 if b"lt-recorder" in read(f"/proc/{k}/cmdline"):
                     return int(k)
     for i in range(6):
@@ -656,7 +657,7 @@ def warnings_are_said(w):
 def one_rank_fails(w):
     """The others are ended; the job fails with the first one's reason, and starts again with all of them."""
     w.ltd()
-    text = ("r, n = os.environ['RANK'], os.environ['LTD_ATTEMPT']\nopen(os.path.join(HERE, f'pid{n}.{r}'), 'w').write(str(os.getpid()))\n"
+    text = ("r, n = os.environ['RANK'], os.environ['LTD_ATTEMPT']\ntell(f'pid{n}.{r}', os.getpid())\n"
             "if n == '2': sys.exit(0)\n"
             "for i in range(3): wait(f'pid{n}.{i}')\nif r == '1': sys.exit(9)\nwait('never')")
     job = submit(w, text, "--nproc", "3", "--set", "job.retries.job=1")

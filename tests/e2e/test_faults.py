@@ -8,9 +8,9 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (FASHION, Failed, Page, RECOVERY, SOURCE, Skipped, World, alive, check, equal, freeze, make, plan, read, recovered, result,
+from common import (FASHION, Failed, Follower, Held, Page, RECOVERY, SOURCE, Skipped, World, alive, check, equal, freeze, make, plan, read, recovered, result,
                     run, run_dir, same_result, wait_for, wait_recovery)
-from disk import Disk
+from disk import Disk, enter
 
 undisturbed = {}
 
@@ -44,6 +44,13 @@ def training(w, job, steps=1):
     page = Page(w.attempt_dir(job))
     wait_for(lambda: page.step >= steps, "training")
     return page
+
+
+def begun(w, job, steps=1):
+    """A short job's rank, that stands still after so many steps."""
+    held = Held(w, job)
+    held.steps(steps)
+    return held
 
 
 def conditions(w, job):
@@ -82,12 +89,14 @@ def state_disk_full(w):
 def run_disk_full(w):
     """The system's checkpoint: DEGRADED, and training goes on. The user's, or a logger's file: the attempt fails as
     INFRASTRUCTURE, and the next one ends with the undisturbed run's bits once there is room."""
+    enter()  # before ltd: it must see the disk
     w.ltd()
     expected(w)
     with Disk(os.path.join(w.dir, "small"), 16) as disk:
         job = w.submit(short_plan(w, **{"trainer: {": f"trainer: {{default_root_dir: {disk.path}, "}))
-        training(w, job)
+        held = begun(w, job)
         disk.fill()
+        held.go_on()
         wait_for(lambda: w.status(job)["attempt"] > 1 or conditions(w, job), "trouble")
         disk.make_room()
         finish(w, job)
@@ -98,6 +107,7 @@ def run_disk_full(w):
 
 def run_folder_read_only(w):
     """It fails with the reason: nothing that is tried again makes it writable."""
+    enter()
     w.ltd()
     with Disk(os.path.join(w.dir, "locked"), 1, read_only=True) as disk:
         job = w.submit(short_plan(w, **{"trainer: {": f"trainer: {{default_root_dir: {disk.path}, ",
@@ -110,11 +120,13 @@ def run_folder_read_only(w):
 
 def recovery_folder_read_only(w):
     """Training goes on without recovery checkpoints, and says that it does."""
+    enter()
     w.ltd()
     expected(w)
     job = w.submit(short_plan(w))
-    training(w, job)
+    held = begun(w, job)
     with Disk(os.path.join(run_dir(w, job), "recovery"), 1, read_only=True):
+        held.go_on()
         finish(w, job)
     found = conditions(w, job)
     check(any(kind == "degraded" and "Read-only" in detail for kind, _, detail in found), found)
@@ -241,12 +253,10 @@ def only_with_two_processes():
         raise Skipped("one process is both")
 
 
-def restart(w, role):
-    """kill -9 of one of the two; training goes on without it, or has ended."""
-    page = Page(w.attempt_dir(w.out("ps", "-q")))
-    before = page.step
+def restart(w, held, role):
+    """kill -9 of one of the two; training goes on without it."""
     w.kill_one(role)
-    wait_for(lambda: page.step > before, "training to go on")
+    held.steps(1)
     w.start_one(role)
 
 
@@ -255,13 +265,13 @@ def each_daemon_killed_alone(w):
     w.ltd()
     expected(w)
     job = w.submit(short_plan(w))
-    follower = w.popen("logs", "-f", job)
-    training(w, job)
-    restart(w, "agent")
-    restart(w, "coordinator")
+    held = begun(w, job)
+    follower = Follower(w, "logs", "-f", job).connected()
+    restart(w, held, "agent")
+    restart(w, held, "coordinator")
+    held.go_on()
     finish(w, job)
-    out, _ = follower.communicate(timeout=60)
-    equal(follower.returncode, 0, "the follower's exit code")
+    out = follower.end()
     check(out == read(run_dir(w, job), "logs", "1", "0.out"), "the follower saw each byte once")
     equal(w.status(job)["attempt"], 1, "attempts")
 
@@ -292,12 +302,12 @@ def damaged_recovery_checkpoint(w):
     w.ltd()
     expected(w)
     job = w.submit(short_plan(w))
-    training(w, job)
+    held = begun(w, job)
     folder = os.path.join(run_dir(w, job), "recovery")
 
     def saved():
         return sorted(e["name"] for e in w.events(job, "checkpoint_saved") if e.get("recovery"))
-    worker = w.worker(job)
+    worker = held.ranks[0]
     freeze(w, job, lambda step: step % RECOVERY > RECOVERY // 4 and os.path.isdir(folder) and len(os.listdir(folder)) >= 2, hold=True)
     newest = saved()[-1]
     path = os.path.join(folder, os.path.basename(newest), "model.safetensors")
@@ -421,11 +431,12 @@ def stopped_and_resumed(w):
     w.ltd()
     expected(w)
     job = w.submit(short_plan(w))
-    training(w, job, 300)
+    held = begun(w, job, 300)
     w.ctl("stop", job)
+    held.go_on()
     equal(w.wait_done(job).returncode, 107)
     step = int(w.status(job)["step"])
-    check(0 < step < 2750, "stopped at", step)
+    check(300 <= step < 5000, "stopped at", step)
     last = read(run_dir(w, job), "last").decode().strip()
     check(os.path.exists(os.path.join(run_dir(w, job), last, "MANIFEST")), last)
     again = w.out("resume", "-q", job)

@@ -5,8 +5,8 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (Page, RECOVERY, Skipped, World, alive, check, equal, identity, make, plan, read, result, run, run_dir, same_result,
-                    wait_for)
+from common import (Held, Page, RECOVERY, Skipped, World, alive, check, equal, hold_next, hold_starts, identity, make, plan, read,
+                    result, run, run_dir, same_result, wait_for)
 from kills import Kills, Watchers, check_events
 from leftovers import carriers, of_jobs
 
@@ -22,14 +22,17 @@ def ranks_plan(w, name="two", reproducible="strict", samples=24000, epochs=2, **
         "job: {": "job: {resources: {oversubscribe: true}, ", f"every_n_steps: {RECOVERY}": f"every_n_steps: {EVERY}", **replace})
 
 
-def prepare(w, *args):
-    """The undisturbed run, made once, in a world where ltd runs."""
+def prepare(w, *args, hold=True):
+    """The undisturbed run, made once, in a world where ltd runs; and one that waits at its start, unless hold is False."""
+    hold_starts(w)
     w.ltd(*args)
     if not undisturbed:
         job = w.submit(ranks_plan(w))
         equal(w.wait_done(job).returncode, 0)
         equal(w.status(job)["attempt"], 1)
         undisturbed.update(result(w, job))
+    if hold:
+        hold_next(w)
     return w.submit(ranks_plan(w))
 
 
@@ -42,19 +45,18 @@ def kill(process):
     wait_for(lambda: not alive(process), "the killed process to be gone")
 
 
+def held(w, job, attempt=1, more=False):
+    return Held(w, job, attempt, RANKS, more)
+
+
 def stepping(w, job, attempt=1, by=50):
-    """Both ranks train: so many steps more."""
+    """Both ranks train: so many steps more. For jobs that don't end by themselves."""
     for r in range(RANKS):
         who(w, job, r, attempt=attempt)
     pages = [Page(w.attempt_dir(job, attempt, r)) for r in range(RANKS)]
     before = [p.step for p in pages]
     wait_for(lambda: all(p.step >= b + by for p, b in zip(pages, before)), "the ranks to train")
     return pages
-
-
-def saved(w, job):
-    """A recovery checkpoint is known."""
-    wait_for(lambda: [e for e in w.events(job, "checkpoint_saved") if e.get("recovery")], "a recovery checkpoint")
 
 
 def recovered(w, job, attempt=2):
@@ -82,10 +84,11 @@ def finish(w, job, attempts):
 def a_rank_is_killed(w):
     job = prepare(w)
     for attempt, rank in ((1, 1), (2, 0)):
-        victim, other = (who(w, job, r, attempt=attempt) for r in (rank, 1 - rank))
-        stepping(w, job, attempt)
-        saved(w, job)
+        ranks = held(w, job, attempt, more=attempt == 1)
+        victim, other = ranks.ranks[rank], ranks.ranks[1 - rank]
+        ranks.saved()
         kill(victim)
+        ranks.go_on()
         wait_for(lambda: not alive(other), "the other rank to be ended")
         recovered(w, job, attempt + 1)
         first = [e for e in w.events(job, "rank_exited") if e["attempt"] == attempt]
@@ -98,10 +101,11 @@ def a_rank_is_killed(w):
 
 def a_shim_is_killed(w):
     job = prepare(w)
-    worker, other = who(w, job, 1), who(w, job, 0)
-    stepping(w, job)
-    saved(w, job)
+    ranks = held(w, job)
+    other, worker = ranks.ranks
+    ranks.saved()
     kill(who(w, job, 1, "shim"))
+    ranks.go_on()
     wait_for(lambda: not alive(worker) and not alive(other), "both ranks to be ended")
     recovered(w, job)
     end = w.events(job, "attempt_ended")[0]
@@ -113,7 +117,10 @@ def a_shim_is_killed(w):
 def a_rank_is_killed_at_the_start(w):
     """Before the ranks have met: the other one waits at a barrier that nobody will pass."""
     job = prepare(w)
-    victim, other = who(w, job, 1), who(w, job, 0)
+    ranks = held(w, job)
+    other, victim = ranks.ranks
+    ranks.go_on(0)
+    wait_for(lambda: os.readlink(f"/proc/{other[0]}/exe") == os.path.realpath(w.program("lt-worker")), "the other rank to begin")
     kill(victim)
     wait_for(lambda: not alive(other), "the other rank to be ended")
     finish(w, job, 2)
@@ -123,15 +130,16 @@ def a_rank_is_killed_at_the_start(w):
 def ltd_is_killed(w):
     """At the start, where the ranks look for each other through it, and while they train."""
     job = prepare(w)
-    who(w, job, 0)
+    ranks = held(w, job)
     w.kill_daemon()
-    w.ltd()
-    workers = [who(w, job, r) for r in range(RANKS)]
-    stepping(w, job)
+    ranks.go_on()  # they look for each other now
+    w.ltd(wait=False)
+    ranks.steps(50)
+    wait_for(lambda: w.ctl("ps", code=None).returncode == 0, "ltd to answer")
     w.kill_daemon()
-    stepping(w, job)
+    ranks.steps(50)
     w.ltd()
-    check(all(alive(p) for p in workers), "the ranks are the same processes")
+    ranks.go_on()
     finish(w, job, 1)
     of_jobs(w, job)
 
@@ -141,15 +149,16 @@ def a_rank_is_killed_while_the_coordinator_is_away(w):
     if make is World:
         raise Skipped("one process is both")
     job = prepare(w)
-    victim, other = who(w, job, 1), who(w, job, 0)
-    stepping(w, job)
-    saved(w, job)
+    ranks = held(w, job)
+    other, victim = ranks.ranks
+    ranks.saved()
     coordinator = w.daemon_pid("coord")
     os.kill(coordinator, signal.SIGKILL)
     for p in w.daemons:
         if p.pid == coordinator:
             p.wait()
     kill(victim)
+    ranks.go_on()
     wait_for(lambda: not alive(other), "the other rank to be ended")
     equal(carriers(job), {}, "processes of the generation")
     World.ltd(w, "--role", "coordinator")
@@ -162,7 +171,7 @@ def a_rank_is_killed_while_the_coordinator_is_away(w):
 
 def ltd_is_killed_during_a_checkpoint(w):
     """Rank 0 finishes it by itself; nothing is redone."""
-    job = prepare(w)
+    job = prepare(w, hold=False)
     folder = os.path.join(run_dir(w, job), "recovery")
     for _ in range(2):
         wait_for(lambda: os.path.isdir(folder) and any(n.startswith(".") or n.endswith(".tmp") for n in os.listdir(folder))
@@ -203,11 +212,12 @@ def a_rank_cant_map_its_memory(w):
 def two_jobs_at_once(w):
     a = prepare(w)
     b = w.submit(ranks_plan(w))
-    for job in (a, b):
-        stepping(w, job)
-        saved(w, job)
-    kill(who(w, a, 0))
-    kill(who(w, b, 1))
+    both = [held(w, job, more=job == a) for job in (a, b)]
+    for victim, ranks in enumerate(both):
+        ranks.saved()
+        kill(ranks.ranks[victim])
+    for ranks in both:
+        ranks.go_on()
     for job in (a, b):
         finish(w, job, 2)
     of_jobs(w, a, b)
@@ -234,10 +244,9 @@ def stopped_for_a_while(w):
 def stopped_for_ever(w):
     """A hang: named, with every rank's stack in the logs, and a new generation."""
     job = prepare(w, "--hang-after", "6")
-    victim = who(w, job, 1)
-    stepping(w, job)
-    saved(w, job)
-    os.kill(victim[0], signal.SIGSTOP)
+    ranks = held(w, job)
+    ranks.saved()
+    ranks.go_on(0)
     recovered(w, job)
     end = w.events(job, "attempt_ended")[0]
     check("rank 1: hung: rank 1 is stopped" in end["reason"] and "rank 0" in end["reason"], end)
@@ -259,8 +268,10 @@ def more_ranks_than_processors(w):
 def another_number_of_ranks(w):
     """Strict refuses to go on with it, relaxed says what it means."""
     job = prepare(w)
-    stepping(w, job)
+    ranks = held(w, job)
+    ranks.steps(50)
     w.ctl("stop", job)
+    ranks.go_on()
     equal(w.wait_done(job).returncode, 107)
     p = w.ctl("resume", job, "--set", "trainer.devices=1", code=3)
     check("the bits would be others" in p.stderr, p.stderr)
@@ -286,7 +297,7 @@ def saved_names(events):
 def killed_at_random(w):
     """LT_KILLS (10) times rank, shim or ltd, in as many jobs as that takes. Each ends with the undisturbed run's bits, and
     whoever watched it saw each line, event and value, and none twice."""
-    calm = prepare(w)
+    calm = prepare(w, hold=False)
     equal(w.wait_done(calm).returncode, 0)
     expected = saved_names(w.events(calm))
     kills = Kills(w, RANKS, ["worker", "shim"], lambda job, attempt: newest_step(w, job, attempt), 200, least=10)

@@ -4,11 +4,10 @@ import resource
 import signal
 import socket
 import struct
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import Failed, Page, check, equal, make, plan, run, wait_for
+from common import PATIENCE, Failed, Follower, Page, check, equal, make, plan, run, wait_for
 
 MIB = 1 << 20
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -68,7 +67,7 @@ def connect(w):
             return True
         except BlockingIOError:  # more wait to be accepted than the kernel's list holds
             return False
-    s.settimeout(5)
+    s.settimeout(PATIENCE)
     wait_for(connected, "a connection")
     return s
 
@@ -80,7 +79,7 @@ def listen(w, **kwargs):
     w.ltd("--listen", "127.0.0.1:0", "--token-file", path, **kwargs)
     with open(os.path.join(w.state, "listen")) as f:
         host, port = f.read().strip().split(":")
-    return lambda w: socket.create_connection((host, int(port)), 5)
+    return lambda w: socket.create_connection((host, int(port)), PATIENCE)
 
 
 def tell(s, data):
@@ -112,6 +111,7 @@ def training(w, **replace):
     wait_for(lambda: os.path.exists(os.path.join(w.attempt_dir(job), "page")), "the rank's page")
     page = Page(w.attempt_dir(job))
     wait_for(lambda: page.step > 0, "training")
+    w.wait_state(job, "running")
     return job, page
 
 
@@ -187,7 +187,7 @@ def calls_without_end(w, connect=connect):
     undisturbed(w, job, page)
     before, s, stream = memory(pid), connect(w), 1
     tell(s, HELLO)
-    s.settimeout(20)
+    s.settimeout(PATIENCE)
     try:
         for _ in range(1000):
             s.sendall(b"".join(call(b"Watch", k) for k in range(stream, stream + 2000, 2)))
@@ -290,14 +290,14 @@ def readers_that_go_away(w):
     job, page = training(w)
     pid = w.daemon_pid("coord")
     undisturbed(w, job, page)
-    fds = descriptors(pid)  # perhaps with one of a call just made, which is about to be closed
-    for _ in range(3):
-        clients = [w.popen(*verb, job, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                   for verb in (["logs", "-f"], ["events", "-f"], ["metrics", "-f"], ["watch"])]
-        wait_for(lambda: descriptors(pid) >= fds + len(clients) - 1, "all to be connected")
-        for p in clients:
-            p.kill()
-            p.wait()
+    fds = descriptors(pid)  # perhaps with some of calls just made, which are about to be closed
+    for _ in range(4):
+        followers = [Follower(w, *verb, job).connected()
+                     for verb in (["logs", "-f"], ["events", "-f"], ["metrics", "-f", "-o", "jsonl"], ["watch", "-o", "jsonl"])]
+        for f in followers:
+            equal(f.process.poll(), None, "a follower follows")
+            f.process.kill()
+            f.process.wait()
         wait_for(lambda: descriptors(pid) <= fds + 1, "their descriptors to be closed")
     undisturbed(w, job, page)
 

@@ -1,11 +1,12 @@
 """kill -9 of every process, at any moment: a run ends with the undisturbed run's bits, and who watches it misses nothing."""
+import contextlib
 import os
 import random
 import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import (alive, check, equal, Failed, freeze, identity, make, Page, plan, read, recovered,
+from common import (alive, check, equal, Failed, Follower, freeze, Held, identity, make, Page, plan, read, recovered,
                     RECOVERY, result, run, run_dir, same_result, wait_for, wait_recovery)
 
 undisturbed = {}
@@ -27,7 +28,8 @@ def start(w):
 
 
 def kill(who):
-    os.kill(who[0] if isinstance(who, tuple) else who, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(who[0], signal.SIGKILL)
     wait_for(lambda: not alive(who), "the killed process to be gone")
 
 
@@ -66,16 +68,16 @@ def shim_killed(w):
 
 def daemon_killed_while_a_client_follows(w):
     job = start(w)
-    follower = w.popen("logs", "-f", job)
-    wait_recovery(w, job)
-    worker, page = w.worker(job), Page(w.attempt_dir(job))
+    follower = Follower(w, "logs", "-f", job)
+    worker, page = w.worker(job), wait_recovery(w, job, hold=True)
+    ranks = Held(w, job)
+    follower.connected()
     w.kill_daemon()
-    before = page.step
-    wait_for(lambda: page.step > before, "the worker to go on without ltd")
+    ranks.steps(1)  # without ltd
     w.ltd()
     check(alive(worker), "the worker is the same process")
-    out, _ = follower.communicate(timeout=120)
-    equal(follower.returncode, 0, "the follower's exit code")
+    ranks.go_on()
+    out = follower.end()
     equal(w.status(job)["attempt"], 1, "attempts")
     check(out == read(run_dir(w, job), "logs", "1", "0.out"), "the follower saw each byte once")
     finish(w, job)
@@ -86,15 +88,17 @@ def daemon_killed_again_and_again(w):
     seed = int(os.environ.get("LT_SEED", random.randrange(1 << 30)))
     print(f"# LT_SEED={seed}", flush=True)
     chance = random.Random(seed)
-    follower = w.popen("logs", "-f", job)
-    page = Page(wait_for(lambda: os.path.exists(os.path.join(w.attempt_dir(job), "page")) and w.attempt_dir(job)))
+    ranks = Held(w, job)
+    follower = Follower(w, "logs", "-f", job)
+    ranks.steps(1)
+    follower.connected()
     for _ in range(4):
-        target = page.step + chance.randrange(50, 400)
-        wait_for(lambda: page.step >= target or not alive(w.worker(job)), "training to go on")
+        ranks.steps(chance.randrange(50, 400))
         w.kill_daemon()
+        ranks.steps(1)
         w.ltd()
-    out, _ = follower.communicate(timeout=120)
-    equal(follower.returncode, 0, "the follower's exit code")
+    ranks.go_on()
+    out = follower.end()
     check(out == read(run_dir(w, job), "logs", "1", "0.out"), "the follower saw each byte once")
     equal(w.status(job)["attempt"], 1, "attempts")
     finish(w, job)
@@ -103,8 +107,9 @@ def daemon_killed_again_and_again(w):
 def worker_ends_while_the_daemon_is_away(w):
     job = start(w)
     worker = w.worker(job)
-    wait_recovery(w, job)
+    wait_recovery(w, job, hold=True)
     w.kill_daemon()
+    os.kill(worker[0], signal.SIGCONT)
     wait_for(lambda: not alive(worker), "training to end by itself", patience=120)
     w.ltd()
     finish(w, job)
@@ -161,7 +166,10 @@ def killed_at_random_until_done(w):
         worker, shim = identity(os.path.join(folder, "worker")), identity(os.path.join(folder, "shim"))
         if not worker or not shim:
             continue  # that attempt has ended in the meantime
-        page = Page(folder)
+        try:
+            page = Page(folder)
+        except OSError:
+            continue  # or has now
         target = page.step + chance.randrange(RECOVERY, 2 * RECOVERY)
         wait_for(lambda: page.step >= target or not alive(worker), "training to go on")
         what = chance.choice(["worker", "shim", "daemon"])

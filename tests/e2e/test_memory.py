@@ -22,7 +22,7 @@ data:
   transforms: [scale]
 step: {{loss: cross_entropy, metrics: [accuracy]}}
 optimizer: {optimizer}
-trainer: {{precision: {precision}, max_epochs: 1000, limit_train_batches: {batches}, limit_val_batches: 4,
+trainer: {{precision: {precision}, max_epochs: 1000000, limit_train_batches: {batches}, limit_val_batches: 4,
   limit_test_batches: 60, limit_predict_batches: 60, gradient_clip_val: 1.0}}
 callbacks: [{{model_checkpoint: {{monitor: val_loss, save_top_k: 1}}}}]
 """

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import World, check, equal, make, plan, read, run, wait_for, wait_recovery
+from common import World, check, equal, fields, make, plan, read, run, wait_for, wait_recovery
 
 
 def every_step(w, name, **kwargs):
@@ -18,6 +18,23 @@ def every_step(w, name, **kwargs):
 
 def metrics(w, job):
     return w.ctl("metrics", job, "-o", "jsonl").stdout
+
+
+def written(journal):
+    """How many values a rank's journal holds (docs/journal-format.md)."""
+    data, at, count = read(journal), 8, 0
+    while at + 8 <= len(data):
+        size, = struct.unpack_from("<I", data, at)
+        for number, value in fields(data[at + 8:at + 8 + size]):
+            count += sum(key == 3 for key, _ in fields(value)) if number == 3 else 0
+        at += 8 + size
+    return count
+
+
+def all_told(w, job, attempt):
+    """What that attempt wrote, and now stands still, has come."""
+    want = written(os.path.join(w.attempt_dir(job, attempt), "journal"))
+    wait_for(lambda: metrics(w, job).count(f'"attempt":{attempt},') == want, f"{want} values of attempt {attempt}", pause=0.2)
 
 
 def history(w):
@@ -35,7 +52,7 @@ def history(w):
     said = len(metrics(w, live).splitlines())
     wait_for(lambda: len(metrics(w, live).splitlines()) > said + 50, "metrics of the second attempt", pause=0.05)
     os.kill(second[0], signal.SIGSTOP)
-    wait_for(lambda: metrics(w, live) == metrics(w, live), "what it wrote to have come", pause=0.2)
+    all_told(w, live, 2)
     answers = {job: metrics(w, job) for job in (done, live)}
     for text in answers.values():
         attempts = {line.split('"attempt":')[1].split(",")[0] for line in text.splitlines()}

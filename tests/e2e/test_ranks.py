@@ -182,6 +182,8 @@ def a_rank_of_an_evaluation_is_killed(w):
         folder = wait_for(lambda: w.status(job)["run_dir"], "its folder", pause=0)
         if stopped_amid(w, job, os.path.join(folder, ".predictions.f32.part")):
             break
+    else:
+        check(False, "it was never caught amid its batches")
     check(not os.path.exists(os.path.join(folder, "predictions.f32")), "a file that isn't whole has its name")
     os.kill(identity(os.path.join(w.attempt_dir(job, 1, 1), "worker"))[0], signal.SIGKILL)
     w.wait_done(job, code=0)
@@ -199,8 +201,12 @@ def stopped_amid(w, job, part):
     worker = identity(os.path.join(w.attempt_dir(job, 1, 1), "worker"))
     if not worker or not alive(worker):
         return False
-    os.kill(worker[0], signal.SIGSTOP)
-    return os.path.exists(part)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker[0], signal.SIGSTOP)
+        if os.path.exists(part):
+            return True
+        os.kill(worker[0], signal.SIGCONT)
+    return False
 
 
 # ---- beside PyTorch: this file again, as a rank of torch's

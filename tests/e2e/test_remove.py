@@ -56,7 +56,7 @@ def files_too_and_nothing_else(w):
 
 def not_while_it_is_needed(w):
     w.ltd()
-    job = w.submit(plan(w, "long", epochs=50))
+    job = w.submit(plan(w, "long", epochs=2000))
     wait_for(lambda: w.status(job)["step"] > 50, "it to train", pause=0.05)
     refused(w, job, "before it has ended")
     w.ctl("stop", job)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import SOURCE, World, check, equal, make, read, run, wait_for
+from common import Follower, SOURCE, World, check, equal, make, read, run, wait_for
 from test_bad_input import small
 
 TOKEN = "a-token-of-this-test"
@@ -96,12 +96,10 @@ def a_client_survives_kill_9(w):
     """The daemon comes back on its port; the follower sees each byte once."""
     address, path = listen(w)
     job = w.out("submit", "-q", small(w, "long", **{"max_epochs: 3": "max_epochs: 40"}), env=by_tcp(address, path))
-    follower = w.popen("logs", "-f", job, env={**w.env, **by_tcp(address, path)})
-    wait_for(lambda: w.status(job)["state"] in ("running", "done"), "training")
+    follower = Follower(w, "logs", "-f", job, env={**w.env, **by_tcp(address, path)}).connected()
     w.kill_daemon()
     equal(listen(w, address)[0], address)
-    out, err = follower.communicate(timeout=120)
-    equal(follower.returncode, 0, err)
+    out = follower.end()
     equal(out, read(w.status(job)["run_dir"], "logs", "1", "0.out"), "the log's bytes")
 
 

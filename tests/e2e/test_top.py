@@ -11,7 +11,7 @@ import termios
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from common import Failed, check, equal, make, plan, read, run, wait_for
+from common import PATIENCE, Failed, check, equal, make, plan, read, run, wait_for
 
 SCRIPT = '[ $RANK != 0 ] || echo LTD_METRIC loss 2.5 7 > /proc/self/fd/$LTD_METRICS_FD; echo "rank $RANK says"; echo "and complains, $RANK" >&2; while [ ! -e "$0" ]; do sleep 0.05; done; echo "end of $RANK"'
 
@@ -65,7 +65,7 @@ def logs_of_each_rank(w):
 def a_trained_plans_ranks(w):
     """They keep their values when they have ended, and ltd has forgotten what it saw."""
     w.ltd()
-    job = w.submit(plan(w, "pair", epochs=50, **{"trainer: {": "trainer: {devices: 2, "}))
+    job = w.submit(plan(w, "pair", epochs=2000, **{"trainer: {": "trainer: {devices: 2, "}))
     s = wait_for(lambda: (lambda s: len(s["ranks"]) == 2 and all(r["step"] > 100 for r in s["ranks"]) and s)(w.status(job)), "both to train", pause=0.05)
     for r in s["ranks"]:
         check(r["memory"] > 1 << 20 and r["step_ms"] > 0 and r["phase"] == "training", r)
@@ -126,9 +126,9 @@ class Terminal:
     def read(self, until):
         """Reads on until that is true of all text since the last call."""
         self.text = ""
-        end = time.monotonic() + 30
+        end = time.monotonic() + PATIENCE
         while not until(self.text):
-            if time.monotonic() > end or not select.select([self.fd], [], [], 30)[0]:
+            if time.monotonic() > end or not select.select([self.fd], [], [], PATIENCE)[0]:
                 raise Failed(f"in vain: {self.text[-2000:]!r}")
             try:
                 chunk = os.read(self.fd, 65536)
@@ -165,8 +165,8 @@ def top_in_place(w):
         before = termios.tcgetattr(t.fd)[3]
         check(not before & termios.ECHO and not before & termios.ICANON, "no echo, keys at once")
         t.size(5, 30)  # room for four lines
-        small = t.read(lambda text: len(frames(text)) >= 4)
-        last = frames(small)[2].split("\r\n")
+        small = lambda text: [f for f in frames(text)[:-1] if "more" in f]  # noqa: E731; frames of before may come first
+        last = small(t.read(small))[0].split("\r\n")
         check("more" in last[-2] and len(last) == 5, last)
         for line in last:
             check(line.rfind("\033[K") <= 0, "behind a full line it would take its last character away:", repr(line))
