@@ -61,8 +61,11 @@ static void to_coordinator(struct sim *s, struct link *l, struct blob data)
     Lt__V1__AgentMessage *m = lt__v1__agent_message__unpack(NULL, data.len, data.data);
 
     in.message = m;
-    if (l->epoch == s->coord.epoch)
+    if (l->epoch == s->coord.epoch) {
+        if (s->mono - l->node->heard_ns >= 300 * SEC)
+            l->node->silence_over_ns = s->mono;
         l->node->heard_ns = s->mono;
+    }
     if (m->message_case == LT__V1__AGENT_MESSAGE__MESSAGE_HELLO && l->epoch == s->coord.epoch) {
         l->node->told[1] = l->node->told[0];
         l->node->told[0] = m->hello->inventory->cpus;

@@ -42,7 +42,7 @@ struct shadow { /* one job */
     char node[8];                    /* reserved; "": nothing is */
     uint32_t cpus, given;            /* reserved for it alone; told to use */
     uint32_t chosen;                 /* told to the attempt that chose the profile */
-    uint64_t started_ns;             /* the first attempt */
+    uint64_t started_ns, early_ns;   /* the first attempt; `early` */
     uint64_t memory;
     char placed[8];                  /* the present attempt */
     char from[40];
@@ -321,13 +321,16 @@ static void on_running(struct sim *s, const struct shadow *j, const Lt__V1__Runn
     }
 }
 
-/* Not seen is not dead, for a long while. */
+/* Not seen is not dead, for a long while. (What was decided at its end may become durable behind
+ * the next hello.) */
 static void check_given_up(struct sim *s, const struct shadow *j, const Lt__V1__RankExited *x)
 {
     if (!x->reason || !strstr(x->reason, "was not seen for"))
         return;
     for (int i = 0; i < SIM_NODES; i++)
-        if (strcmp(s->nodes[i].name, j->placed) == 0 && s->mono - s->nodes[i].heard_ns < 300 * SEC)
+        if (strcmp(s->nodes[i].name, j->placed) == 0 &&
+            s->mono - s->nodes[i].heard_ns < 300 * SEC &&
+            s->mono - s->nodes[i].silence_over_ns > SEC)
             sim_fail(s, "job %s: rank %u is given up, and its node was heard of", j->id, x->rank);
 }
 
@@ -446,6 +449,7 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
         break;
     case LT__V1__EVENT__TYPE_EARLY_STOPPED:
         j->early = true;
+        j->early_ns = s->mono;
         break;
     case LT__V1__EVENT__TYPE_ATTEMPT_STARTED:
         on_attempt(s, j, e);
@@ -620,6 +624,7 @@ void shadow_overdue(struct sim *s)
         if (!j->done && j->started_ns && limit_s > 0 &&
             s->mono > since + (uint64_t)(limit_s * (double)SEC) + LIMIT_SLACK)
             sim_fail(s, "job %s goes on long after its time limit of %g s", j->id, limit_s);
+        since = j->early_ns > s->quiet_ns ? j->early_ns : s->quiet_ns;
         if (!j->done && j->command && j->early && s->mono > since + LIMIT_SLACK)
             sim_fail(s, "job %s goes on long after its metrics said that it may end", j->id);
     }

@@ -118,7 +118,8 @@ struct node {
     bool unreachable;
     bool undrained;     /* for good, and that was acknowledged */
     bool draining;      /* by the durable log */
-    uint64_t heard_ns;  /* the coordinator heard of it last */
+    uint64_t heard_ns;  /* the coordinator heard of it last, */
+    uint64_t silence_over_ns; /* and then for the first time in a long while */
     uint64_t life;      /* counts the agent's restarts */
     unsigned build;     /* of its engine; grows with upgrades */
     struct link *link;
