@@ -312,10 +312,14 @@ int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, s
     if (rc == 0 && seq > s->last_seq)
         rc = lt_error_set(err, -EINVAL, "%s: a snapshot of event %llu, which isn't in the log",
                           s->path, (unsigned long long)seq);
-    if (rc == 0)
-        rc = transact(s, snapshot_body, &snap, err);
+    if (rc < 0)
+        return rc;
+    s->tried_seq = s->last_seq;
+    rc = transact(s, snapshot_body, &snap, err);
     if (rc == 0)
         s->snapshot_seq = seq;
+    else
+        lt_store_probe(s, NULL); /* a fold that doesn't fit says nothing of the next event */
     return rc;
 }
 
@@ -347,7 +351,7 @@ int lt_store_snapshot_load(struct lt_store *s, uint64_t *seq, struct lt_buf *out
 
 uint64_t lt_store_since_snapshot(const struct lt_store *s)
 {
-    return s->last_seq - s->snapshot_seq;
+    return s->last_seq - LT_MAX(s->snapshot_seq, s->tried_seq);
 }
 
 static int forget_body(struct lt_store *s, void *arg, struct lt_error *err)

@@ -60,13 +60,15 @@ typedef int lt_store_read_fn(void *arg, const struct lt_store_event *e);
 int lt_store_read(struct lt_store *s, uint64_t from, const char *job, size_t max,
                   lt_store_read_fn *fn, void *arg, struct lt_error *err);
 
-/* Snapshot of the fold as of seq (≤ last_seq); replaces older ones, keeping one to fall back on. */
+/* Snapshot of the fold as of seq (≤ last_seq); replaces older ones, keeping one to fall back on. One
+ * that fails leaves the log as it was, and open for events when it takes any. */
 int lt_store_snapshot_save(struct lt_store *s, uint64_t seq, const void *data, size_t len,
                            struct lt_error *err);
 /* The newest one whose checksum holds: 0, *seq and out are set; -ENOENT: none, replay from 0. */
 int lt_store_snapshot_load(struct lt_store *s, uint64_t *seq, struct lt_buf *out,
                            struct lt_error *err);
-/* Events since the newest snapshot; at LT_STORE_SNAPSHOT_EVERY it is time for one. */
+/* Events since the newest snapshot, or since the last one that failed; at LT_STORE_SNAPSHOT_EVERY it
+ * is time for one. */
 uint64_t lt_store_since_snapshot(const struct lt_store *s);
 
 /* Marks a removed job: with the first snapshots that no longer need its events their rows become

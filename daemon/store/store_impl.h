@@ -16,6 +16,7 @@ struct lt_store {
     uint64_t last_seq;
     uint32_t last_crc;
     uint64_t snapshot_seq;
+    uint64_t tried_seq;   /* the end of the log when a snapshot was tried last */
 };
 
 int lt_store_readable(const struct lt_store *s, struct lt_error *err);

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -308,6 +310,43 @@ static void a_newer_version_is_refused(void **state)
     assert_non_null(strstr(err.text, "version is 2"));
 }
 
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* The disk has room for events, not for the fold: the log goes on, and the next snapshot is tried
+ * when it is due again. */
+static void a_snapshot_that_does_not_fit(void **state)
+{
+    const char *dir = lt_test_dir();
+    size_t large = 4u << 20;
+    char *data = lt_calloc(large, 1);
+    struct lt_store *s = open_store(dir);
+
+    (void)state;
+    signal(SIGXFSZ, SIG_IGN);
+    append(s, "a", "one");
+    limit_files(1u << 20);
+    assert_true(lt_store_snapshot_save(s, 1, data, large, NULL) < 0);
+    append(s, "a", "two");
+    assert_int_equal(lt_store_since_snapshot(s), 1);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(lt_store_snapshot_save(s, 2, data, large, NULL), 0);
+    append(s, "a", "three");
+    assert_int_equal(lt_store_since_snapshot(s), 1);
+    lt_store_close(s);
+    s = open_store(dir);
+    expect(s, 0, NULL, 0, "1 a one\n2 a two\n3 a three\n");
+    assert_int_equal(lt_store_since_snapshot(s), 1);
+    lt_store_close(s);
+    lt_free(data);
+}
+
 /* Once no snapshot needs them; the chain still holds, and blank events keep the numbers. */
 static void a_removed_jobs_events_go(void **state)
 {
@@ -338,6 +377,7 @@ int main(void)
         cmocka_unit_test(a_gap_is_refused),
         cmocka_unit_test(a_second_process_is_refused),
         cmocka_unit_test(snapshots_have_a_spare),
+        cmocka_unit_test(a_snapshot_that_does_not_fit),
         cmocka_unit_test(damaged_rows_are_named),
         cmocka_unit_test(no_flipped_bit_goes_unnoticed),
         cmocka_unit_test(a_flipped_bit_in_the_wal_is_named),
