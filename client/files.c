@@ -20,8 +20,8 @@
 #include "base/error.h"
 #include "base/str.h"
 #include "client/ctl.h"
+#include "client/lost.h"
 #include "client/plan_file.h"
-#include "client/watch.h"
 #include "lt/v1/blobs.pb-c.h"
 #include "proto/plan.h"
 #include "rpc/client.h"
@@ -219,7 +219,7 @@ static int send_file(struct lt_ctl *ctl, const struct lt_ctl_file *f)
 {
     Lt__V1__StatRequest q = LT__V1__STAT_REQUEST__INIT;
     Lt__V1__StatResponse *r = NULL;
-    uint64_t deadline = lt_clock_mono_ns() + LT_RECONNECT_NS;
+    struct lt_lost lost = {0};
     char size[32];
     int rc;
 
@@ -229,7 +229,7 @@ static int send_file(struct lt_ctl *ctl, const struct lt_ctl_file *f)
         if (rc || r->exists)
             return rc;
         rc = put(ctl, f);
-    } while (rc == GO_ON && lt_clock_mono_ns() < deadline);
+    } while (rc == GO_ON && !lt_lost_for_good(&lost, lt_clock_mono_ns()));
     if (rc == GO_ON)
         return lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE, "%s: the connection broke while it was sent",
                            f->path);

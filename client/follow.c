@@ -275,7 +275,7 @@ static int wait_for_daemon(struct following *x)
     const struct timespec pause = {0, LT_RECONNECT_PAUSE_MS * 1000000};
 
     close_streams(x);
-    if (lt_clock_mono_ns() > x->all.heard_ns + LT_RECONNECT_NS)
+    if (lt_lost_for_good(&x->all.lost, lt_clock_mono_ns()))
         return gone(x);
     nanosleep(&pause, NULL);
     return lt_ctl_reconnect(x->ctl) ? open_streams(x) : LT_GO_ON;
@@ -300,8 +300,7 @@ int lt_follow(struct lt_ctl *ctl, const struct lt_follow *f)
                                   .job = f->job,
                                   .follow = f->follow,
                                   .has_tail = f->has_tail,
-                                  .tail = f->tail,
-                                  .heard_ns = lt_clock_mono_ns()},
+                                  .tail = f->tail},
                           .warned = !f->submitted};
     int rc = choose_ranks(&x);
 

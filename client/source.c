@@ -14,10 +14,8 @@
 #include "client/ctl.h"
 #include "client/lines.h"
 #include "client/progress.h"
-#include "client/watch.h"
 #include "proto/plan.h"
 #include "rpc/client.h"
-#include "sys/clock.h"
 
 #define FRAMES 16 /* of 16 KiB, before another rank has its turn */
 #define STREAMS 2
@@ -232,9 +230,9 @@ int lt_source_read(struct lt_source *s, bool *lost)
         return LT_GO_ON;
     for (int i = 0; i < FRAMES && result == LT_GO_ON && !s->end; i++) {
         rc = lt_client_stream_read(s->logs, 0, &m, &status);
+        lt_lost_read(&s->all->lost, s->all->ctl->client, rc);
         if (rc != 1)
             break;
-        s->all->heard_ns = lt_clock_mono_ns();
         result = on_frame(s, (const Lt__V1__LogsResponse *)m);
     }
     if (s->end)

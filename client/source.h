@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include "client/lost.h"
 #include "lt/v1/jobs.pb-c.h"
 
 struct lt_ctl;
@@ -19,7 +20,7 @@ struct lt_sources {
     uint64_t tail;
     struct lt_lines_paper *paper; /* their lines go there; NULL: bytes, as they are, to 1 and 2 */
     struct lt_progress *progress; /* taken away before anything is written; may be NULL */
-    uint64_t heard_ns;            /* when anything came last */
+    struct lt_lost lost;
     bool within_line;             /* without paper: what was written last isn't a whole line */
     unsigned rewound;             /* attempts whose beginning was said, by whichever came first */
 };

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "client/ctl.h"
+#include "client/lost.h"
 #include "client/watch.h"
 #include "rpc/client.h"
 #include "sys/clock.h"
@@ -17,7 +18,7 @@ struct reading {
     struct lt_ctl *ctl;
     const struct lt_stream *s;
     struct lt_buf cursor;
-    uint64_t give_up;
+    struct lt_lost lost;
 };
 
 /* Exit code, or GO_ON when the connection broke. */
@@ -29,8 +30,8 @@ static int read_all(struct reading *r, struct lt_client_stream *stream,
         ProtobufCMessage *m;
         int rc = lt_client_stream_read(stream, SLICE_MS, &m, status);
 
+        lt_lost_read(&r->lost, r->ctl->client, rc);
         if (rc == 1) {
-            r->give_up = lt_clock_mono_ns() + LT_RECONNECT_NS;
             rc = r->s->reply(r->s->arg, m, &cursor);
             if (cursor.len) {
                 lt_buf_done(&r->cursor);
@@ -71,7 +72,7 @@ static int once(struct reading *r)
 int lt_stream_run(struct lt_ctl *ctl, const struct lt_stream *s)
 {
     const struct timespec pause = {0, LT_RECONNECT_PAUSE_MS * 1000000};
-    struct reading r = {.ctl = ctl, .s = s, .give_up = lt_clock_mono_ns() + LT_RECONNECT_NS};
+    struct reading r = {.ctl = ctl, .s = s};
     int rc;
 
     if (s->follow)
@@ -79,7 +80,7 @@ int lt_stream_run(struct lt_ctl *ctl, const struct lt_stream *s)
     while ((rc = once(&r)) == GO_ON) {
         if (lt_interrupted())
             rc = LT_EXIT_DETACHED;
-        else if (lt_clock_mono_ns() > r.give_up)
+        else if (lt_lost_for_good(&r.lost, lt_clock_mono_ns()))
             rc = lt_ctl_fail(ctl, LT_EXIT_UNREACHABLE,
                              "the daemon at %s is gone; start `ltd` and ask again", ctl->socket);
         if (rc != GO_ON)

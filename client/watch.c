@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "client/ctl.h"
+#include "client/lost.h"
 #include "rpc/client.h"
 #include "sys/clock.h"
 
@@ -40,7 +41,7 @@ struct watch {
     struct lt_ctl *ctl;
     const char *job;
     uint64_t deadline; /* 0: none */
-    uint64_t give_up;  /* when the daemon is lost */
+    struct lt_lost lost;
     lt_watch_fn *fn;
     void *arg;
 };
@@ -54,10 +55,10 @@ static int read_all(struct watch *w, struct lt_client_stream *s, struct lt_rpc_s
         ProtobufCMessage *m;
         int rc = lt_client_stream_read(s, SLICE_MS, &m, status);
 
+        lt_lost_read(&w->lost, w->ctl->client, rc);
         if (rc == 1) {
             const Lt__V1__WatchResponse *r = (const Lt__V1__WatchResponse *)m;
 
-            w->give_up = lt_clock_mono_ns() + LT_RECONNECT_NS;
             if (r->status && !w->fn(w->arg, r->status, r->end))
                 return 0;
             if (r->end)
@@ -100,13 +101,12 @@ int lt_watch(struct lt_ctl *ctl, const char *job, double seconds, lt_watch_fn *f
                       .job = job,
                       .fn = fn,
                       .arg = arg,
-                      .give_up = now + LT_RECONNECT_NS,
                       .deadline = seconds < 0 ? 0 : now + (uint64_t)(seconds * 1e9) + 1};
     int rc;
 
     while ((rc = once(&w)) == GO_ON) {
         now = lt_clock_mono_ns();
-        if (now > w.give_up)
+        if (lt_lost_for_good(&w.lost, now))
             return lt_ctl_fail(
                 ctl, LT_EXIT_UNREACHABLE,
                 "the daemon at %s is gone, the job may go on without it; `ltd` adopts it again",

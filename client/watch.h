@@ -8,9 +8,6 @@
 
 struct lt_ctl;
 
-#define LT_RECONNECT_NS 60000000000ull /* how long a lost daemon is waited for */
-#define LT_RECONNECT_PAUSE_MS 100
-
 /* Called with each status; false ends the watch. */
 typedef bool lt_watch_fn(void *arg, const Lt__V1__JobStatus *s, bool end);
 

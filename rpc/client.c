@@ -114,6 +114,11 @@ void lt_client_set_token(struct lt_client *c, const char *token)
     c->n_metadata = 1;
 }
 
+bool lt_client_connected(const struct lt_client *c)
+{
+    return grpc_channel_check_connectivity_state(c->channel, 0) == GRPC_CHANNEL_READY;
+}
+
 static void send_metadata(const struct lt_client_stream *s, grpc_op *op)
 {
     op->op = GRPC_OP_SEND_INITIAL_METADATA;

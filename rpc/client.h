@@ -22,6 +22,8 @@ struct lt_client_stream;
 int lt_client_open(const char *target, struct lt_client **out, struct lt_error *err);
 /* Every call shows it from now on. */
 void lt_client_set_token(struct lt_client *c, const char *token);
+/* Does a connection stand just now? Nothing is sent, and nobody is waited for. */
+bool lt_client_connected(const struct lt_client *c);
 void lt_client_close(struct lt_client *c); /* NULL is fine; close streams first */
 LT_DEFINE_AUTO(struct lt_client *, lt_client_close)
 
