@@ -25,7 +25,8 @@
 #include "sys/pmi.h"
 #include "tests/support/tmp.h"
 
-#define TIMEOUT_S 60 /* only a deadlock reaches it; four times that at a sanitizer's pace */
+/* Without a collective that ended: only a deadlock reaches it. Four times that at a sanitizer's pace. */
+#define TIMEOUT_S 60
 
 struct rank {
     int fd; /* to its process; -1: closed */
@@ -268,11 +269,22 @@ static void kill_all(struct world *w)
         poll(NULL, 0, 1);
 }
 
+/* What the ranks have done together so far. */
+static uint64_t collectives_done(const struct world *w)
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < w->t->world; i++)
+        sum += atomic_load_explicit(&w->t->page[i]->collective_done, memory_order_relaxed);
+    return sum;
+}
+
 static int serve(struct world *w)
 {
     struct lt_test_ranks *t = w->t;
-    double limit = (t->timeout_s > 0 ? t->timeout_s : TIMEOUT_S) * (getenv("LT_SANITIZED") ? 4 : 1);
-    uint64_t end = lt_clock_mono_ns() + (uint64_t)(limit * 1e9);
+    double limit_s = (t->timeout_s > 0 ? t->timeout_s : TIMEOUT_S) * (getenv("LT_SANITIZED") ? 4 : 1);
+    uint64_t limit = (uint64_t)(limit_s * 1e9);
+    uint64_t end = lt_clock_mono_ns() + limit, done = 0, now;
 
     while (reap(w) > 0) {
         exchange(w);
@@ -282,7 +294,12 @@ static int serve(struct world *w)
         to_ranks(w);
         if (t->meanwhile)
             t->meanwhile(t, t->meanwhile_arg);
-        if (lt_clock_mono_ns() > end) {
+        now = lt_clock_mono_ns();
+        if (done != collectives_done(w)) {
+            done = collectives_done(w);
+            end = now + limit;
+        }
+        if (now > end) {
             kill_all(w);
             return -ETIMEDOUT;
         }

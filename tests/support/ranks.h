@@ -27,8 +27,9 @@ struct lt_page;
 
 #define LT_TEST_RANKS_MAX 16
 
-/* 0: every rank returned 0. The first other status (its return value; 128 + signal); -ETIMEDOUT after 60 s, with all
- * killed. A world of one has comm `none`. When fn returns, the rank meets the others in a barrier and leaves. */
+/* 0: every rank returned 0. The first other status (its return value; 128 + signal); -ETIMEDOUT after 60 s in
+ * which no collective ended, with all killed. A world of one has comm `none`. When fn returns, the rank meets the
+ * others in a barrier and leaves. */
 int lt_test_ranks(int world, int (*fn)(struct lt_comm *c, void *arg), void *arg);
 
 struct lt_test_ranks {
