@@ -275,6 +275,22 @@ static void test_nothing_is_left_behind(void **state)
     die_with_shim("r1", "restless restless restless restless restless restless step hang");
 }
 
+/* Until what was acknowledged is on disk: at the agent's next tick. */
+static void wait_for_ack(const char *job, uint64_t offset)
+{
+    LT_AUTO(lt_free) char *path = world_attempt_file(&w, job, "ack");
+    uint64_t acked = 0;
+
+    for (int i = 0; i < 6000 && acked != offset; i++) {
+        char *text = lt_test_read(path, NULL);
+
+        acked = text ? strtoull(text, NULL, 10) : 0;
+        free(text);
+        world_spin(&w, 10);
+    }
+    assert_int_equal(acked, offset);
+}
+
 static void test_killed_agent_adopts_again(void **state)
 {
     const Lt__V1__Hello *h;
@@ -285,7 +301,7 @@ static void test_killed_agent_adopts_again(void **state)
     world_start_rank(&w, "r", 1, "step wait");
     pid = (pid_t)world_wait(&w, &at, STARTED, "r")->rank_started->pid;
     offset = world_wait(&w, &at, RECORD, "r")->record->end_offset;
-    world_spin(&w, 600); /* two ticks: the acknowledgement is on disk */
+    wait_for_ack("r", offset);
     agent_kill(&w);
     assert_true(alive(pid));
     agent_start(&w);
