@@ -22,7 +22,8 @@
 
 #define READ_MAX (512u << 10)
 #define RETRY_MS 20
-#define ENTRIES_MAX 100000
+#define ENTRY_FRAME 4 /* at least what a name takes beside itself */
+#define ENTRIES_BYTES (2u << 20) /* of names: they go in one message */
 
 struct read {
     struct read *next; /* among the waiting */
@@ -131,17 +132,18 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Names, folders with a slash behind. Takes over fd. */
+/* Names, folders with a slash behind. Takes over fd. -EFBIG: more than a message should hold. */
 static int list_folder(struct read *q, int fd)
 {
     DIR *d = fdopendir(fd);
     const struct dirent *e;
+    size_t bytes = 0;
 
     if (!d) {
         close(fd);
         return -errno;
     }
-    while ((e = readdir(d)) && q->n_entries < ENTRIES_MAX) {
+    while (bytes <= ENTRIES_BYTES && (e = readdir(d))) {
         struct stat st;
 
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
@@ -149,8 +151,13 @@ static int list_folder(struct read *q, int fd)
             continue;
         LT_GROW(q->entries, q->n_entries, q->cap_entries);
         q->entries[q->n_entries++] = lt_format("%s%s", e->d_name, S_ISDIR(st.st_mode) ? "/" : "");
+        bytes += strlen(q->entries[q->n_entries - 1]) + ENTRY_FRAME;
     }
     closedir(d);
+    if (bytes > ENTRIES_BYTES) {
+        drop_result(q);
+        return -EFBIG;
+    }
     if (q->n_entries)
         qsort(q->entries, q->n_entries, sizeof *q->entries, by_name);
     return 0;

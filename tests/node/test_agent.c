@@ -482,6 +482,28 @@ static void test_reads_stay_in_the_run(void **state)
     assert_int_equal(r->error, 0);
 }
 
+/* More names than a message holds: an error of that request's, not the session's end. */
+static void test_a_list_too_long_is_refused(void **state)
+{
+    const Lt__V1__ReadReply *r;
+    LT_AUTO(lt_free) char *file = NULL, *path = NULL;
+
+    (void)state;
+    mkdir(w.run, 0700);
+    file = lt_format("%s/file", w.run);
+    lt_test_write(file, "", 0);
+    for (int i = 0; i < 30000; i++) {
+        path = lt_format("%s/%0200d", w.run, i);
+        assert_int_equal(link(file, path), 0);
+        lt_free(path);
+    }
+    path = NULL;
+    r = read_file(1, "", 0, 0);
+    assert_int_equal(r->error, EFBIG);
+    assert_int_equal(r->n_entries, 0);
+    assert_int_equal(read_file(2, "file", 0, 0)->error, 0);
+}
+
 static void test_read_waits_for_bytes(void **state)
 {
     const Lt__V1__ReadReply *r;
@@ -599,6 +621,7 @@ int main(void)
         TEST(samples_show_the_page),
         TEST(environment_of_a_rank),
         TEST(reads_stay_in_the_run),
+        TEST(a_list_too_long_is_refused),
         TEST(read_waits_for_bytes),
         TEST(checks),
         TEST(second_agent_is_refused),
