@@ -394,3 +394,8 @@ bool lt_file_exists(const char *path)
 {
     return access(path, F_OK) == 0;
 }
+
+bool lt_file_is_lack(int rc)
+{
+    return rc == -EMFILE || rc == -ENFILE || rc == -ENOMEM;
+}

@@ -58,5 +58,7 @@ int lt_file_put(const char *path, const void *data, size_t n, mode_t mode, struc
 /* At most max bytes (-EFBIG beyond). */
 int lt_file_read(const char *path, size_t max, struct lt_buf *out, struct lt_error *err);
 bool lt_file_exists(const char *path);
+/* Of descriptors or memory: what failed with that says nothing of the file, and may go well in a moment. */
+bool lt_file_is_lack(int rc);
 
 #endif

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "sys/file.h"
 
 /* <sys/file.h> declares it, but that name is ours in this tree; fcntl.h has the constants. */
 extern int flock(int fd, int operation);
@@ -165,8 +166,8 @@ bool lt_lock_held(const char *path)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool held;
 
-    if (fd < 0)
-        return false;
+    if (fd < 0) /* who can't look hasn't seen that it is free */
+        return lt_file_is_lack(-errno);
     held = lock_now(fd, LOCK_SH) == -EWOULDBLOCK;
     close(fd);
     return held;

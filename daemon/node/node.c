@@ -68,10 +68,11 @@ static void on_tick(uv_timer_t *t)
         struct lt_rank *r = p;
 
         lt_rank_save_ack(r);
-        if (r->state != LT_RANK_RUNNING)
+        if (r->state != LT_RANK_RUNNING && !r->unread)
             continue;
         running++;
-        lt_rank_watch(r);
+        if (r->state == LT_RANK_RUNNING)
+            lt_rank_watch(r);
         lt_rank_tail(r);
     }
     lt_still_look(n);

@@ -73,6 +73,7 @@ struct lt_rank {
     struct lt_journal_reader *reader;
     uint64_t sent, acked, acked_saved; /* journal offsets */
     bool journal_damaged;
+    bool unread; /* it couldn't be read just now: the tick tries again */
     bool finished; /* the worker said how it ended: */
     Lt__V1__JobResult result;
     Lt__V1__FailureClass class;

@@ -166,7 +166,8 @@ static int send_batch(struct lt_rank *r, struct batch *b)
     return rc;
 }
 
-/* At most one message. 1: there may be more; 0: all that there is was sent; -EAGAIN, -ENOTCONN. */
+/* At most one message. 1: there may be more; 0: all that there is was sent; -EAGAIN, -ENOTCONN, or
+ * that the journal can't be read just now. */
 static int send_some(struct lt_rank *r)
 {
     size_t max = r->node->takes_records ? BATCH_MAX : 1;
@@ -181,7 +182,9 @@ static int send_some(struct lt_rank *r)
     while (b.n < max && b.bytes < BATCH_BYTES &&
            (rc = lt_journal_read(r->reader, &payload, &n, &end, &err)) > 0)
         add_record(r, &b, payload, n, end);
-    if (rc < 0) {
+    if (lt_file_is_lack(rc)) {
+        r->unread = true;
+    } else if (rc < 0) {
         lt_err("agent: %s: %s", r->name, err.text);
         r->journal_damaged = true;
         rc = 0;
@@ -207,8 +210,12 @@ void lt_rank_tail(struct lt_rank *r)
 {
     if (!r->node->welcomed || r->state == LT_RANK_STARTING)
         return;
-    if (!r->journal_damaged && open_reader(r) && !send_new(r))
+    r->unread = false;
+    if (!r->journal_damaged && open_reader(r) && !send_new(r)) {
+        if (r->unread)
+            lt_node_tick_start(r->node);
         return;
+    }
     if (r->state != LT_RANK_ENDED || r->gone_sent || !lt_rank_keep_journal(r))
         return;
     close_reader(r);

@@ -104,12 +104,16 @@ void lt_rank_shim_gone(struct lt_rank *r)
 {
     struct lt_exit_record record;
     struct lt_identity worker;
+    int rc;
 
     if (r->state == LT_RANK_ENDED)
         return;
     if (!r->gone_ns)
         r->gone_ns = lt_clock_mono_ns();
-    if (lt_attempt_read_exit(r->dir, &record, NULL) < 0) {
+    rc = lt_attempt_read_exit(r->dir, &record, NULL);
+    if (r->state == LT_RANK_RUNNING && lt_file_is_lack(rc))
+        return; /* the tick asks again */
+    if (rc < 0) {
         lt_rank_set_state(r, LT_RANK_ENDING);
         lt_rank_kill_all(r);
         lt_rank_end_peers(r);

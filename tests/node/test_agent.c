@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -567,6 +568,61 @@ static void test_checks(void **state)
     assert_non_null(strstr(d->problems[0]->reason, "signal 9"));
 }
 
+/* What the agent may open from now on: nothing, or as much as before. */
+static void files_of_agent(bool any)
+{
+    static struct rlimit before;
+    struct rlimit now;
+
+    if (!any) {
+        assert_int_equal(prlimit(w.agent, RLIMIT_NOFILE, NULL, &before), 0);
+        now = (struct rlimit){3, before.rlim_max};
+    }
+    assert_int_equal(prlimit(w.agent, RLIMIT_NOFILE, any ? &before : &now, NULL), 0);
+}
+
+/* What can't be read just now isn't damaged, and who isn't seen isn't dead. */
+static void test_ends_without_descriptors_are_told_later(void **state)
+{
+    const Lt__V1__RankExited *x;
+    pid_t pid;
+
+    (void)state;
+    w.command = "exit 7";
+    world_start_rank(&w, "y0", 1, ""); /* everything has been done once */
+    assert_int_equal(gone("y0")->status, 7);
+    w.command = "while [ ! -e go ]; do sleep 0.01; done; exit 7";
+    world_start_rank(&w, "y1", 1, "");
+    pid = (pid_t)world_wait(&w, &at, STARTED, "y1")->rank_started->pid;
+    files_of_agent(false);
+    lt_test_write(lt_test_path(w.run, "go"), "", 0);
+    wait_dead(pid);
+    world_spin(&w, 600); /* the agent notices */
+    files_of_agent(true);
+    x = gone("y1");
+    assert_int_equal(x->status, 7);
+    assert_int_equal(x->class_, LT__V1__FAILURE_CLASS__CLASS_JOB);
+}
+
+static void test_records_without_descriptors_are_sent_later(void **state)
+{
+    LT_AUTO(lt_free) char *wake = world_attempt_file(&w, "y2", "wake");
+    pid_t pid;
+
+    (void)state;
+    world_start_rank(&w, "y2", 1, "wait");
+    pid = (pid_t)world_wait(&w, &at, STARTED, "y2")->rank_started->pid;
+    assert_int_equal(unlink(wake), 0); /* ZeroMQ would take the lack for our end */
+    files_of_agent(false);
+    world_signal(&w, "y2", 1, LT__V1__RANK_SIGNAL__SIGNAL_STOP);
+    wait_dead(pid);
+    world_spin(&w, 600);
+    files_of_agent(true);
+    assert_int_equal(world_wait(&w, &at, RECORD, "y2")->record->record->finished->result,
+                     LT__V1__JOB_RESULT__STOPPED);
+    assert_int_equal(gone("y2")->result, LT__V1__JOB_RESULT__STOPPED);
+}
+
 static void test_second_agent_is_refused(void **state)
 {
     pid_t first = w.agent;
@@ -624,6 +680,8 @@ int main(void)
         TEST(a_list_too_long_is_refused),
         TEST(read_waits_for_bytes),
         TEST(checks),
+        TEST(ends_without_descriptors_are_told_later),
+        TEST(records_without_descriptors_are_sent_later),
         TEST(second_agent_is_refused),
         TEST(orderly_end_leaves_ranks_alone),
     };
