@@ -93,6 +93,8 @@ void lt_rank_kill_all(struct lt_rank *r)
     LT_AUTO(lt_free) char *token = lt_format("LT_TOKEN=%s", r->name);
     struct lt_identity worker;
 
+    if (r->state == LT_RANK_STARTING && !r->spawned) /* its folder is being made, on another thread: nothing runs */
+        return;
     if (lt_attempt_read_identity(r->dir, "worker", &worker, NULL) == 0 &&
         lt_identity_alive(&worker))
         kill(worker.pid, SIGKILL);
