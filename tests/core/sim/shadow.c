@@ -403,31 +403,17 @@ static void on_attempt_ended(struct sim *s, struct shadow *j, const Lt__V1__Atte
     j->end.reason = NULL;
 }
 
-void shadow_append(struct sim *s, const Lt__V1__Event *e)
+static void check_attempt(struct sim *s, const struct shadow *j, const Lt__V1__Event *e)
 {
-    struct shadow *j = find(s, e->job);
-
-    if (e->job)
-        sim_trace(s, "event %llu: job %s attempt %u type %d", (unsigned long long)e->seq, e->job,
-                  e->attempt, e->type_case);
-    if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED) {
-        on_drained(s, e->node_drained);
-        return;
-    }
-    if (e->type_case == LT__V1__EVENT__TYPE_SUBMITTED) {
-        on_submitted(s, e);
-        return;
-    }
-    if (!j || j->removed || (j->done && e->type_case != LT__V1__EVENT__TYPE_REMOVED)) {
-        sim_fail(s, "event type %d for job %s, which is %s", e->type_case, e->job,
-                 j ? "done" : "unknown");
-        return;
-    }
-    check_fact(s, j, e);
     if (e->attempt != j->attempt && e->type_case != LT__V1__EVENT__TYPE_ATTEMPT_STARTED &&
         e->type_case != LT__V1__EVENT__TYPE_REMOVED)
         sim_fail(s, "job %s: event type %d is of attempt %u, the present one is %u", j->id,
                  e->type_case, e->attempt, j->attempt);
+}
+
+/* What an event says of its job is kept, and held against what was known. */
+static void take(struct sim *s, struct shadow *j, const Lt__V1__Event *e)
+{
     switch (e->type_case) {
     case LT__V1__EVENT__TYPE_REFUSED:
         j->refused = true;
@@ -485,6 +471,31 @@ void shadow_append(struct sim *s, const Lt__V1__Event *e)
     default:
         break;
     }
+}
+
+void shadow_append(struct sim *s, const Lt__V1__Event *e)
+{
+    struct shadow *j = find(s, e->job);
+
+    if (e->job)
+        sim_trace(s, "event %llu: job %s attempt %u type %d", (unsigned long long)e->seq, e->job,
+                  e->attempt, e->type_case);
+    if (e->type_case == LT__V1__EVENT__TYPE_NODE_DRAINED) {
+        on_drained(s, e->node_drained);
+        return;
+    }
+    if (e->type_case == LT__V1__EVENT__TYPE_SUBMITTED) {
+        on_submitted(s, e);
+        return;
+    }
+    if (!j || j->removed || (j->done && e->type_case != LT__V1__EVENT__TYPE_REMOVED)) {
+        sim_fail(s, "event type %d for job %s, which is %s", e->type_case, e->job,
+                 j ? "done" : "unknown");
+        return;
+    }
+    check_fact(s, j, e);
+    check_attempt(s, j, e);
+    take(s, j, e);
 }
 
 /* ---- what leaves */
