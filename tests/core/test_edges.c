@@ -12,26 +12,6 @@
 #include "base/buf.h"
 #include "tests/core/trace.h"
 
-#define OPTIONS(...) ((struct job_options){__VA_ARGS__})
-#define CLASS(name) LT__V1__FAILURE_CLASS__CLASS_##name
-#define RESULT(name) LT__V1__JOB_RESULT__##name
-#define STATE(name) LT__V1__JOB_STATE__##name
-
-static int begin(void **state)
-{
-    static struct world w;
-
-    world_init(&w);
-    *state = &w;
-    return 0;
-}
-
-static int end(void **state)
-{
-    world_done(*state);
-    return 0;
-}
-
 static void profile(struct world *w, int n, const char *job, uint32_t attempt, uint64_t end_offset)
 {
     Lt__V1__Profile p = LT__V1__PROFILE__INIT;
@@ -160,7 +140,6 @@ static void one_session_is_one_node(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         T(a_node_comes_back_with_fewer_processors),
         T(a_node_comes_back_with_less_memory),

@@ -12,26 +12,6 @@
 #include "base/buf.h"
 #include "tests/core/trace.h"
 
-#define OPTIONS(...) ((struct job_options){__VA_ARGS__})
-#define CLASS(name) LT__V1__FAILURE_CLASS__CLASS_##name
-#define RESULT(name) LT__V1__JOB_RESULT__##name
-#define STATE(name) LT__V1__JOB_STATE__##name
-
-static int begin(void **state)
-{
-    static struct world w;
-
-    world_init(&w);
-    *state = &w;
-    return 0;
-}
-
-static int end(void **state)
-{
-    world_done(*state);
-    return 0;
-}
-
 static void a_crash_restarts_from_the_newest_checkpoint(void **state)
 {
     struct world *w = *state;
@@ -365,7 +345,6 @@ static void an_empty_message_is_no_disaster(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         T(a_crash_restarts_from_the_newest_checkpoint),
         T(weights_alone_are_no_starting_point),

@@ -13,25 +13,6 @@
 #include "base/str.h"
 #include "tests/core/trace.h"
 
-#define OPTIONS(...) ((struct job_options){__VA_ARGS__})
-#define CLASS(name) LT__V1__FAILURE_CLASS__CLASS_##name
-#define RESULT(name) LT__V1__JOB_RESULT__##name
-
-static int begin(void **state)
-{
-    static struct world w;
-
-    world_init(&w);
-    *state = &w;
-    return 0;
-}
-
-static int end(void **state)
-{
-    world_done(*state);
-    return 0;
-}
-
 static void from_submit_to_success(void **state)
 {
     struct world *w = *state;
@@ -365,7 +346,6 @@ static void illegal_events_change_nothing(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         T(from_submit_to_success),
         T(a_refused_plan_is_never_queued),

@@ -11,26 +11,7 @@
 #include "base/buf.h"
 #include "tests/core/trace.h"
 
-#define OPTIONS(...) ((struct job_options){__VA_ARGS__})
-#define CLASS(name) LT__V1__FAILURE_CLASS__CLASS_##name
-#define RESULT(name) LT__V1__JOB_RESULT__##name
-#define STATE(name) LT__V1__JOB_STATE__##name
 #define KIND(name) LT__V1__CONDITION__KIND__##name
-
-static int begin(void **state)
-{
-    static struct world w;
-
-    world_init(&w);
-    *state = &w;
-    return 0;
-}
-
-static int end(void **state)
-{
-    world_done(*state);
-    return 0;
-}
 
 static void rank_started(struct world *w, uint32_t rank, const char *job, uint32_t attempt)
 {
@@ -350,7 +331,6 @@ static void a_lost_start_is_repeated_for_that_rank(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
         T(processors_are_split),
         T(it_runs_when_all_have_started),
         T(more_ranks_than_processors_are_refused),

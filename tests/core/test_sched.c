@@ -13,24 +13,6 @@
 #include "base/buf.h"
 #include "tests/core/trace.h"
 
-#define OPTIONS(...) ((struct job_options){__VA_ARGS__})
-#define CLASS(name) LT__V1__FAILURE_CLASS__CLASS_##name
-
-static int begin(void **state)
-{
-    static struct world w;
-
-    world_init(&w);
-    *state = &w;
-    return 0;
-}
-
-static int end(void **state)
-{
-    world_done(*state);
-    return 0;
-}
-
 /* Checked, and so in the queue; quietly. */
 static void queue(struct world *w, const char *job, struct job_options o)
 {
@@ -312,7 +294,6 @@ static void nodes_are_listed(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
         T(auto_takes_the_nodes_processors),
         T(priority_then_age),

@@ -32,6 +32,21 @@ void world_done(struct world *w)
     lt_buf_done(&w->text);
 }
 
+int world_begin(void **state)
+{
+    static struct world w;
+
+    world_init(&w);
+    *state = &w;
+    return 0;
+}
+
+int world_end(void **state)
+{
+    world_done(*state);
+    return 0;
+}
+
 static int node_of(const struct world *w, uint64_t session)
 {
     for (int i = 0; i < 10; i++)

@@ -19,6 +19,11 @@
 
 #define GB (UINT64_C(1) << 30)
 #define SECOND UINT64_C(1000000000)
+#define OPTIONS(...) ((struct job_options){__VA_ARGS__})
+#define CLASS(name) LT__V1__FAILURE_CLASS__CLASS_##name
+#define RESULT(name) LT__V1__JOB_RESULT__##name
+#define STATE(name) LT__V1__JOB_STATE__##name
+#define T(name) cmocka_unit_test_setup_teardown(name, world_begin, world_end)
 
 struct world {
     struct lt_core *core;
@@ -52,6 +57,9 @@ struct job_options { /* zero: the default */
 
 void world_init(struct world *w);
 void world_done(struct world *w);
+/* The same around a test (T above): *state is its world. */
+int world_begin(void **state);
+int world_end(void **state);
 void world_restart(struct world *w); /* a new core from the log; all sessions are gone */
 /* What happened since the last look must read like this. */
 void expect(struct world *w, const char *trace);
